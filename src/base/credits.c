@@ -1,0 +1,68 @@
+/*
+ * credits.c: nine decimal places, read and written with integers only. Magnitudes are built
+ * unsigned, because the most negative amount has no positive twin.
+ */
+#include "base/credits.h"
+
+#include "base/numbers.h"
+
+#define FRACTION_DIGITS_MAX 9
+
+static bool is_digit(uint8_t byte)
+{
+    return byte >= '0' && byte <= '9';
+}
+
+static bool append_digit(uint64_t *value, uint8_t digit)
+{
+    return number_multiply_u64(*value, 10, value) &&
+           number_add_u64(*value, (uint64_t)(digit - '0'), value);
+}
+
+bool credits_parse(struct bytes text, int64_t *nano_out)
+{
+    size_t place = 0;
+    const bool negative = text.length > 0 && text.at[0] == '-';
+    if (negative) place++;
+
+    uint64_t nano = 0;
+    const size_t whole_start = place;
+    for (; place < text.length && is_digit(text.at[place]); place++)
+        if (!append_digit(&nano, text.at[place])) return false;
+    if (place == whole_start) return false;
+
+    unsigned fraction_digits = 0;
+    if (place < text.length) {
+        if (text.at[place++] != '.') return false;
+        for (; place < text.length && is_digit(text.at[place]); place++) {
+            if (++fraction_digits > FRACTION_DIGITS_MAX) return false;
+            if (!append_digit(&nano, text.at[place])) return false;
+        }
+        if (fraction_digits == 0 || place != text.length) return false;
+    }
+    for (; fraction_digits < FRACTION_DIGITS_MAX; fraction_digits++)
+        if (!append_digit(&nano, '0')) return false;
+
+    if (nano > (uint64_t)INT64_MAX + (negative ? 1 : 0)) return false;
+    *nano_out = (int64_t)(negative ? -nano : nano);
+    return true;
+}
+
+unsigned credits_format(int64_t nano, char text_out[CREDITS_TEXT_SIZE])
+{
+    struct buffer buffer = buffer_over(text_out, CREDITS_TEXT_SIZE);
+    const uint64_t magnitude = nano < 0 ? -(uint64_t)nano : (uint64_t)nano;
+    if (nano < 0) buffer_put_byte(&buffer, '-');
+    buffer_put_decimal(&buffer, magnitude / (uint64_t)NANO_PER_CREDIT);
+
+    uint64_t fraction = magnitude % (uint64_t)NANO_PER_CREDIT;
+    if (fraction != 0) buffer_put_byte(&buffer, '.');
+    while (fraction != 0) {
+        fraction *= 10;
+        buffer_put_byte(&buffer, (uint8_t)('0' + fraction / (uint64_t)NANO_PER_CREDIT));
+        fraction %= (uint64_t)NANO_PER_CREDIT;
+    }
+    const unsigned length = (unsigned)buffer.used;
+    buffer_put_byte(&buffer, '\0');
+    return length;
+}

@@ -1,0 +1,54 @@
+/*
+ * numbers.h: integers that cannot lie. 128-bit in between, 64-bit at rest, checked at the border.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+__extension__ typedef unsigned __int128 uint128;
+__extension__ typedef __int128 int128;
+
+/* The largest integer that survives every JSON reader (RFC 7493). */
+#define QUANTITY_MAX (UINT64_C(9007199254740991))
+
+#define NANO_PER_CREDIT INT64_C(1000000000)
+
+/* Each gives false, and leaves *result_out alone, when the exact result does not fit. */
+static inline bool number_add_u64(uint64_t left, uint64_t right, uint64_t *result_out)
+{
+    uint64_t result;
+    if (__builtin_add_overflow(left, right, &result)) return false;
+    *result_out = result;
+    return true;
+}
+
+static inline bool number_add_u128(uint128 left, uint128 right, uint128 *result_out)
+{
+    uint128 result;
+    if (__builtin_add_overflow(left, right, &result)) return false;
+    *result_out = result;
+    return true;
+}
+
+static inline bool number_multiply_u64(uint64_t left, uint64_t right, uint64_t *result_out)
+{
+    uint64_t result;
+    if (__builtin_mul_overflow(left, right, &result)) return false;
+    *result_out = result;
+    return true;
+}
+
+static inline bool number_multiply_u128(uint128 left, uint128 right, uint128 *result_out)
+{
+    uint128 result;
+    if (__builtin_mul_overflow(left, right, &result)) return false;
+    *result_out = result;
+    return true;
+}
+
+uint64_t number_gcd(uint64_t left, uint64_t right);
+bool number_lcm(uint64_t left, uint64_t right, uint64_t *result_out); /* operands >= 1 */
+
+/* divisor >= 1 */
+uint128 number_divide_up(uint128 dividend, uint128 divisor);

@@ -1,0 +1,167 @@
+/*
+ * command.h: what somebody asks of Weir, as one flat value with one codec.
+ *
+ * Every front end makes the same commands; their encoding is what crosses threads and what the
+ * journal keeps. Encoding is canonical: quantities and attributes are sorted by name, absent fields
+ * take no bytes, so that equal requests have equal bytes whatever their JSON looked like. The body
+ * of an idempotency key (SEMANTICS I1) is that encoding without the key.
+ *
+ * Views (struct bytes) point into memory of whoever made the command.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/base.h"
+#include "engine/policy.h"
+
+/* Ceilings of the wire; commands beyond them are not made. */
+#define COMMAND_BYTES_MAX (POLICY_BYTES_MAX + 4096u) /* of an encoded command */
+#define CUSTOMER_BYTES_MAX 256u
+#define SUBJECT_BYTES_MAX 512u
+#define KEY_BYTES_MAX 256u
+#define ATTRIBUTES_MAX 16u
+#define ATTRIBUTE_NAME_BYTES_MAX 64u
+#define ATTRIBUTE_VALUE_BYTES_MAX 256u
+#define TEXT_BYTES_MAX 1024u /* reason, compute */
+#define GRANT_FEATURES_MAX 8u
+#define OVERRIDES_MAX 32u
+#define SUSPENSIONS_MAX 32u
+#define TTL_MS_MAX (30 * DAY_MS)
+#define BALANCE_NANO_MAX (INT64_C(1) << 62)
+#define GRANT_NANO_MAX (BALANCE_NANO_MAX / 256) /* of one grant: 255 of them cannot overflow */
+
+/* Numbers are journaled: never change one, never reuse one. */
+enum command_kind {
+    COMMAND_AUTHORIZE = 1,
+    COMMAND_CONSUME = 2,
+    COMMAND_CHECK = 3, /* never journaled */
+    COMMAND_COMMIT = 4,
+    COMMAND_RELEASE = 5,
+    COMMAND_EXTEND = 6,
+    COMMAND_USAGE = 7,
+    COMMAND_CUSTOMER = 8,
+    COMMAND_GRANT = 9,
+    COMMAND_VOID = 10,
+    COMMAND_RESET = 11,
+    COMMAND_REFUND = 12,
+    COMMAND_POLICY = 13,
+    COMMAND_DUE = 14 /* made by the engine itself */
+};
+
+enum consent {
+    CONSENT_UNSAID,
+    CONSENT_GIVEN,
+    CONSENT_REFUSED
+}; /* use_credits absent, true, false */
+enum priority { PRIORITY_DEFAULT, PRIORITY_CRITICAL, PRIORITY_SHEDDABLE };
+enum job_status { JOB_SUCCEEDED, JOB_FAILED, JOB_MODERATED };
+enum credit_mode { CREDIT_UNSAID, CREDIT_AUTO, CREDIT_ASK, CREDIT_OFF };
+enum answer_bool { BOOL_UNSAID, BOOL_TRUE, BOOL_FALSE };
+
+struct quantity {
+    struct bytes meter;
+    uint64_t amount; /* 0..QUANTITY_MAX */
+};
+
+struct attribute {
+    struct bytes name;
+    struct bytes value;
+};
+
+/* An override of one limit, of every feature's limit of that name, or of one feature's. */
+struct override {
+    struct bytes feature; /* empty: every feature */
+    struct bytes name;
+    uint32_t place;  /* in the allowance's window list, from 0 */
+    bool removed;    /* back to the plan's own */
+    bool is_credits; /* value is nano-credits: a budget, an overage cap, a cost window */
+    uint64_t value;
+};
+
+struct suspension {
+    struct bytes subject;
+    bool suspended;
+};
+
+/* Fields that a kind does not have stay zero. */
+struct command {
+    enum command_kind kind;
+
+    struct bytes customer;
+    struct bytes subject; /* a path, parts divided by '/'; empty: the one absent subject */
+    struct bytes feature;
+    struct bytes key; /* idempotency key; empty: none */
+
+    uint64_t target; /* COMMIT, RELEASE, EXTEND, REFUND: decision id; VOID: grant id */
+
+    /* Decisions and settling. */
+    uint32_t quantity_count;
+    struct quantity quantities[METERS_MAX];
+    uint32_t attribute_count;
+    struct attribute attributes[ATTRIBUTES_MAX];
+    bool has_ttl;
+    int64_t ttl_ms; /* 1..TTL_MS_MAX */
+    bool has_min_units;
+    uint64_t min_units;
+    enum consent consent;
+    enum priority priority;
+    bool explain;
+    enum job_status status;
+    bool has_duration;
+    uint64_t duration_ms;
+    struct bytes compute;
+    bool has_event_time; /* USAGE: the event's own time, recorded only (A7) */
+    int64_t event_time_ms;
+
+    /* CUSTOMER: what is unsaid stays as it is. */
+    struct bytes plan;
+    enum credit_mode credit_mode;
+    bool has_anchor;
+    int64_t anchor_ms;
+    enum answer_bool suspended;
+    uint32_t suspension_count;
+    struct suspension suspensions[SUSPENSIONS_MAX];
+    uint32_t override_count;
+    struct override overrides[OVERRIDES_MAX];
+
+    /* GRANT */
+    enum category category;
+    int64_t nano; /* GRANT: 1..GRANT_NANO_MAX; REFUND: the amount unless `all` */
+    int32_t grant_priority;
+    bool has_effective;
+    int64_t effective_ms;
+    bool has_expires;
+    int64_t expires_ms;
+    uint32_t grant_feature_count;
+    struct bytes grant_features[GRANT_FEATURES_MAX];
+    struct bytes reason;
+
+    /* RESET */
+    struct bytes limit;
+
+    /* REFUND */
+    bool all;
+
+    /* COMMIT, REFUND of something the state no longer holds: the encoded fact that settled it. */
+    struct bytes evidence;
+
+    /* POLICY: the YAML, and the policy compiled from it (not encoded). */
+    struct bytes yaml;
+    bool from_file; /* --policy at start, not PUT */
+    const struct policy *compiled;
+
+    /* DUE: what became due. */
+    int64_t due_ms;
+    uint32_t due_what; /* enum due_what */
+    uint64_t due_id;   /* hold's decision id, grant id, or recurring rule's symbol */
+};
+
+/* Canonical encoding, appended. overflowed is set when it does not fit. */
+void command_encode(const struct command *command, struct buffer *buffer);
+/* False when the bytes are not one whole canonical command. Views point into the bytes. */
+MUST_USE bool command_decode(struct bytes bytes, struct command *command_out);
+
+/* The hash that an idempotency key is bound to: of everything but the key. */
+uint64_t command_body_hash(struct hash_key key, const struct command *command);

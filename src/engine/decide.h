@@ -1,0 +1,65 @@
+/*
+ * decide.h (private): one function per kind of command. Each drafts into view->fact or says why
+ * not; engine.c dispatches, and handles keys and capacity around them.
+ */
+#pragma once
+
+#include "engine/draw.h"
+
+struct decision_context {
+    struct engine *engine;
+    const struct policy *policy;
+    const struct command *command;
+    struct stamp stamp;
+    struct fact *fact;
+};
+
+/* An empty draft for a stamp; lines, notes and effects beyond their counts keep their old bytes. */
+void fact_clear(struct fact *fact, struct stamp stamp);
+
+struct ruling ruling_problem(enum problem_code code, const char *field, struct bytes value,
+                             const char *expected);
+struct ruling ruling_fact(void);
+
+/* Maps the command's quantities onto meters (symbols); a meter that is not among them is
+ * PROBLEM_UNKNOWN_METER. `requests_default` is taken for the requests meter when unsaid. */
+struct problem measure_quantities(const struct engine *engine, const struct command *command,
+                                  const uint32_t meters[METERS_MAX], uint32_t meter_count,
+                                  uint32_t requests_meter, uint64_t requests_default,
+                                  uint64_t quantities_out[METERS_MAX]);
+
+/* The plan's terms for a feature (symbol); NULL when the plan or the feature is gone. */
+const struct plan_feature *current_terms(const struct view *view, uint32_t feature_symbol);
+
+struct ruling decide_request(const struct decision_context *c); /* authorize, consume, check */
+struct ruling decide_usage(const struct decision_context *c);
+struct ruling decide_commit(const struct decision_context *c);
+struct ruling decide_release(const struct decision_context *c);
+struct ruling decide_extend(const struct decision_context *c);
+struct ruling decide_customer(const struct decision_context *c);
+struct ruling decide_grant(const struct decision_context *c);
+struct ruling decide_void(const struct decision_context *c);
+struct ruling decide_reset(const struct decision_context *c);
+struct ruling decide_refund(const struct decision_context *c);
+struct ruling decide_policy(const struct decision_context *c);
+
+/* A grant begins to count: it enters the balance, and a paid one repays debt first (S4). */
+void grant_enter(struct view *view, uint64_t id, enum category category, int64_t nano);
+
+/* Drafts the next due fact of a customer at the stamp, or says that none is due. */
+MUST_USE bool due_draft(struct engine *engine, const struct policy *policy, uint32_t customer,
+                        struct hash128 id, struct stamp stamp, struct command *command_out,
+                        struct fact *fact_out);
+
+/* Applies, in a trial, everything that the customer has due at now_ms. */
+void due_settle_trial(struct engine *engine, const struct policy *policy, struct hash128 id,
+                      int64_t now_ms);
+
+/* Fills the report of a refusal or a grant of one ask. */
+void report_evaluation(struct report *report, const struct evaluation *evaluation,
+                       const struct ask *ask);
+
+/* The honest retry_after of S8, for reasons that carry one: tries time out and takes it back. The
+ * view's draft must be finished; `evaluation` gets the limit that binds last. -1: never. */
+int64_t retry_search(const struct decision_context *c, const struct ask *ask,
+                     const uint64_t *levels, uint32_t level_count, struct evaluation *evaluation);

@@ -1,0 +1,269 @@
+/*
+ * engine.c: the door. Dispatch, idempotency keys, ceilings, and the trials that make check and
+ * retry_after honest.
+ */
+#include "engine/decide.h"
+
+#include <string.h>
+
+void fact_clear(struct fact *fact, struct stamp stamp)
+{
+    fact->at_ms = stamp.now_ms;
+    fact->position = stamp.position;
+    fact->has_customer = false;
+    fact->effect_count = 0;
+    memset(&fact->report, 0, offsetof(struct report, lines));
+    fact->report.retry_after_ms = -1;
+}
+
+/* Which customer a command is about: by name, or through the id that it names. */
+static bool command_customer(struct engine *engine, const struct command *command,
+                             struct hash128 *id_out)
+{
+    if (command->customer.length != 0) {
+        *id_out = customer_id(engine, command->customer);
+        return true;
+    }
+    if (command->target == 0) return false;
+    uint32_t customer = 0;
+    const uint32_t hold = hold_find(engine, command->target);
+    const uint32_t ended = ended_find(engine, command->target);
+    const uint32_t grant = command->kind == COMMAND_VOID ? grant_find(engine, command->target) : 0;
+    if (hold != 0) customer = hold_at(engine, hold)->customer;
+    if (ended != 0) customer = ((const struct ended *)slab_at(&engine->ended, ended))->customer;
+    if (grant != 0) customer = grant_at(engine, grant)->customer;
+    if (customer != 0) {
+        *id_out = customer_at(engine, customer)->id;
+        return true;
+    }
+    if (command->evidence.length == 0 || !fact_decode(command->evidence, engine->recalled))
+        return false;
+    *id_out = engine->recalled->customer;
+    return engine->recalled->has_customer;
+}
+
+/* Keys. */
+
+static bool kind_takes_key(enum command_kind kind)
+{
+    return kind == COMMAND_AUTHORIZE || kind == COMMAND_CONSUME || kind == COMMAND_USAGE ||
+           kind == COMMAND_EXTEND || kind == COMMAND_GRANT || kind == COMMAND_REFUND;
+}
+
+/* I1: the first answer, or a conflict; RULING_FACT: the key is new. */
+static struct ruling key_rule(struct engine *engine, const struct command *command,
+                              struct hash128 hash, int64_t now_ms)
+{
+    const uint32_t number = key_find(engine, hash);
+    if (number == 0) return ruling_fact();
+    const struct key *key = slab_at(&engine->keys, number);
+    if (now_ms >= key->until_ms) return ruling_fact();
+    if (key->body_hash != command_body_hash(engine->hash_key, command))
+        return ruling_problem(PROBLEM_KEY_CONFLICT, "idempotency_key", command->key,
+                              "a key that was not used with another body");
+    return (struct ruling){.kind = RULING_REPLAY, .position = key->position};
+}
+
+static void key_bind(struct engine *engine, const struct policy *policy,
+                     const struct command *command, struct hash128 hash, struct fact *fact)
+{
+    if (fact->report.outcome == OUTCOME_DENY) return; /* a denial binds no key (I2) */
+    const bool waits = command->kind == COMMAND_AUTHORIZE || command->kind == COMMAND_EXTEND;
+    ENSURE(fact->effect_count < EFFECTS_MAX);
+    struct effect *effect = &fact->effects[fact->effect_count++];
+    effect->kind = EFFECT_KEY;
+    effect->key.hash = hash;
+    effect->key.body_hash = command_body_hash(engine->hash_key, command);
+    effect->key.position = fact->position;
+    effect->key.hold = waits ? fact->report.id : 0;
+    effect->key.until_ms = waits ? INSTANT_NEVER : fact->at_ms + policy->retention_ms;
+}
+
+/* Ceilings: refused before anything is decided; apply never refuses. Newcomers are refused while
+ * there is still room for those who are known. */
+
+static bool has_room(const struct engine *engine, const struct command *command, bool is_known)
+{
+    const uint32_t spare = is_known ? 1 : 16;
+    const uint32_t slots = LINE_WINDOWS_MAX * SOURCES_MAX + GATES_MAX + OVERRIDES_MAX;
+    const bool takes_hold = command->kind == COMMAND_AUTHORIZE || command->kind == COMMAND_EXTEND;
+    return slab_room(&engine->customers) >= (is_known ? 0 : 1) &&
+           slab_room(&engine->slots) >= slots * spare &&
+           slab_room(&engine->scopes) >= (LEVELS_MAX + SUSPENSIONS_MAX) * spare &&
+           slab_room(&engine->rings) >= SOURCES_MAX + GATES_MAX &&
+           slab_room(&engine->remainders) >= spare &&
+           slab_room(&engine->grants) >= RECURRING_MAX * spare &&
+           (!takes_hold ||
+            (slab_room(&engine->holds) >= spare && slab_room(&engine->lines) >= LINES_MAX)) &&
+           (command->key.length == 0 || slab_room(&engine->keys) >= 1) &&
+           slab_room(&engine->ended) > engine->holds.live;
+}
+
+static bool kind_takes_memory(enum command_kind kind)
+{
+    return kind != COMMAND_COMMIT && kind != COMMAND_RELEASE && kind != COMMAND_VOID &&
+           kind != COMMAND_POLICY && kind != COMMAND_CHECK;
+}
+
+static struct ruling dispatch(const struct decision_context *c)
+{
+    switch (c->command->kind) {
+    case COMMAND_AUTHORIZE:
+    case COMMAND_CONSUME:
+    case COMMAND_CHECK:
+        return decide_request(c);
+    case COMMAND_USAGE:
+        return decide_usage(c);
+    case COMMAND_COMMIT:
+        return decide_commit(c);
+    case COMMAND_RELEASE:
+        return decide_release(c);
+    case COMMAND_EXTEND:
+        return decide_extend(c);
+    case COMMAND_CUSTOMER:
+        return decide_customer(c);
+    case COMMAND_GRANT:
+        return decide_grant(c);
+    case COMMAND_VOID:
+        return decide_void(c);
+    case COMMAND_RESET:
+        return decide_reset(c);
+    case COMMAND_REFUND:
+        return decide_refund(c);
+    case COMMAND_POLICY:
+        return decide_policy(c);
+    case COMMAND_DUE:
+        break;
+    }
+    ENSURE(false);
+}
+
+/* As authorize, in a trial: what is due is done, and all of it taken back (A4). */
+static struct ruling check(struct decision_context *c)
+{
+    trial_begin(c->engine);
+    due_settle_trial(c->engine, c->policy, customer_id(c->engine, c->command->customer),
+                     c->stamp.now_ms);
+    struct ruling ruling = dispatch(c);
+    if (ruling.kind == RULING_FACT) ruling.kind = RULING_ANSWER;
+    c->fact->report.hold = HOLD_NONE;
+    trial_end(c->engine);
+    return ruling;
+}
+
+struct ruling engine_decide(struct engine *engine, const struct policy *policy,
+                            const struct command *command, struct stamp stamp,
+                            struct fact *fact_out)
+{
+    struct decision_context c = {engine, policy, command, stamp, fact_out};
+    fact_clear(fact_out, stamp);
+    if (command->kind == COMMAND_CHECK) return check(&c);
+
+    struct hash128 owner = {
+        {0, 0}
+    };
+    const bool has_owner = command_customer(engine, command, &owner);
+    const bool has_key = has_owner && command->key.length != 0 && kind_takes_key(command->kind);
+    struct hash128 hash = {
+        {0, 0}
+    };
+    if (has_key) {
+        hash = key_id(engine, owner, command->key);
+        const struct ruling ruling = key_rule(engine, command, hash, stamp.now_ms);
+        if (ruling.kind != RULING_FACT) return ruling;
+    }
+    if (kind_takes_memory(command->kind) &&
+        !has_room(engine, command, has_owner && customer_find(engine, owner) != 0))
+        return ruling_problem(PROBLEM_CAPACITY, NULL, BYTES_NONE, "a server with more --memory");
+    const struct ruling ruling = dispatch(&c);
+    if (ruling.kind == RULING_FACT && has_key) key_bind(engine, policy, command, hash, fact_out);
+    return ruling;
+}
+
+bool engine_due_for(struct engine *engine, const struct policy *policy,
+                    const struct command *command, struct stamp stamp, struct command *command_out,
+                    struct fact *fact_out)
+{
+    struct hash128 id;
+    if (command->kind == COMMAND_CHECK || command->kind == COMMAND_POLICY) return false;
+    if (!command_customer(engine, command, &id)) return false;
+    const uint32_t customer = customer_find(engine, id);
+    if (customer == 0 && (command->customer.length == 0 || command->kind == COMMAND_CUSTOMER ||
+                          command->kind == COMMAND_RESET))
+        return false;
+    if (!due_draft(engine, policy, customer, id, stamp, command_out, fact_out)) return false;
+    if (customer == 0) command_out->customer = command->customer;
+    return true;
+}
+
+bool engine_due(struct engine *engine, const struct policy *policy, struct stamp stamp,
+                struct command *command_out, struct fact *fact_out)
+{
+    if (engine_due_at(engine) > stamp.now_ms) return false;
+    const uint32_t customer = engine->heap[1];
+    const bool is_due = due_draft(engine, policy, customer, customer_at(engine, customer)->id,
+                                  stamp, command_out, fact_out);
+    ENSURE(is_due);
+    return true;
+}
+
+/* Honest retry_after (S8): the earliest time at which the same request would pass if nothing else
+ * happened. Time is tried out: from each refusal to the next moment at which something changes. */
+
+#define RETRY_TRIES_MAX 256
+
+static int64_t next_change(const struct view *view, const struct evaluation *evaluation)
+{
+    if (evaluation->reason == REASON_RATE_LIMITED) return evaluation->changes_at_ms;
+    const int64_t due_ms = view->customer == 0
+                               ? INSTANT_NEVER
+                               : customer_at(view->engine, view->customer)->next_due_ms;
+    return due_ms < evaluation->changes_at_ms ? due_ms : evaluation->changes_at_ms;
+}
+
+static int64_t retry_in_trial(const struct decision_context *c, const struct ask *ask,
+                              const uint64_t *levels, uint32_t level_count,
+                              struct evaluation *evaluation)
+{
+    struct engine *engine = c->engine;
+    struct evaluation last = *evaluation;
+    const struct hash128 id = c->fact->customer;
+    int64_t at_ms = c->stamp.now_ms;
+    for (unsigned i = 0; i < RETRY_TRIES_MAX; i++) {
+        fact_clear(engine->scratch, (struct stamp){.now_ms = at_ms});
+        struct view view = view_open(engine, c->policy, id, at_ms, engine->scratch);
+        at_ms = next_change(&view, &last);
+        if (at_ms > INSTANT_MS_MAX) return -1;
+        due_settle_trial(engine, c->policy, id, at_ms);
+        fact_clear(engine->scratch, (struct stamp){.now_ms = at_ms});
+        view = view_open(engine, c->policy, id, at_ms, engine->scratch);
+        view.level_count = level_count;
+        memcpy(view.levels, levels, level_count * sizeof levels[0]);
+        ladder_evaluate(&view, current_terms(&view, ask->feature), ask, &last);
+        if (last.reason == REASON_OK) {
+            evaluation->resets_at_ms = at_ms;
+            return at_ms - c->stamp.now_ms;
+        }
+        if (last.reason != evaluation->reason) continue;
+        evaluation->limit = last.limit; /* the window named is the one that binds then */
+        evaluation->scope = last.scope;
+        evaluation->resets_at_ms = last.resets_at_ms;
+    }
+    return -1;
+}
+
+int64_t retry_search(const struct decision_context *c, const struct ask *ask,
+                     const uint64_t *levels, uint32_t level_count, struct evaluation *evaluation)
+{
+    const bool is_nested = c->engine->trial.is_running; /* a check is a trial already */
+    if (!is_nested) trial_begin(c->engine);
+    const int64_t wait_ms = retry_in_trial(c, ask, levels, level_count, evaluation);
+    if (!is_nested) trial_end(c->engine);
+    return wait_ms;
+}
+
+void engine_prefetch(const struct engine *engine, const struct command *command)
+{
+    if (command->customer.length == 0) return;
+    index_prefetch(&engine->customer_index, customer_id(engine, command->customer).word[0]);
+}

@@ -1,0 +1,184 @@
+/*
+ * engine.h: the door of floor 1. Two functions and a state:
+ *
+ *     decide : state x policy x command x stamp -> ruling (a fact, or an answer without one)
+ *     apply  : state x fact -> state                        (the only way state changes)
+ *
+ * The caller stamps commands with times that never go back and with the journal position their
+ * entry will have. Before a command is decided, everything that its customer has due must have been
+ * ruled (engine_due) and applied. See README.md in this folder.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/base.h"
+#include "engine/command.h"
+#include "engine/entry.h"
+#include "engine/fact.h"
+#include "engine/policy.h"
+#include "engine/problem.h"
+
+/* How many of each kind of block the memory holds. */
+struct engine_ceilings {
+    uint32_t customers;
+    uint32_t scopes; /* subject scopes, all levels */
+    uint32_t slots;  /* counters: windows, buckets, concurrency, overrides, renewals */
+    uint32_t rings;  /* sliding windows */
+    uint32_t grants;
+    uint32_t holds;
+    uint32_t lines; /* of open holds */
+    uint32_t keys;  /* idempotency keys and ended holds, each */
+};
+
+struct engine_ceilings engine_ceilings_for(uint64_t memory_bytes);
+uint64_t engine_bytes(struct engine_ceilings ceilings);
+
+struct engine; /* lives at the start of its block */
+
+/* The block: engine_bytes() of zeroes, 64-aligned, its address space reserved. The key makes
+ * identities unguessable; it is chosen once in the life of a data directory. */
+struct engine *engine_over(void *block, struct engine_ceilings ceilings, struct hash_key key);
+
+struct stamp {
+    int64_t now_ms;    /* never below the last one */
+    uint64_t position; /* of the entry, if the command becomes one */
+};
+
+enum ruling_kind {
+    RULING_FACT,   /* journal command and fact, apply the fact, answer from its report */
+    RULING_ANSWER, /* nothing changes: answer from fact->report (check; release again) */
+    RULING_REPLAY, /* answer what the entry at `position` answered, byte for byte */
+    RULING_RECALL, /* decide again with command.evidence = the fact bytes at `position`; where there
+                      is none: PROBLEM_UNKNOWN_DECISION */
+    RULING_PROBLEM
+};
+
+struct ruling {
+    enum ruling_kind kind;
+    uint64_t position;
+    struct problem problem;
+};
+
+/* Rules one command. Changes nothing that can be seen: when time must be tried out (check, honest
+ * retry_after) it works on the state and takes everything back. fact_out is scratch for all kinds;
+ * its at_ms, position are the stamp's.
+ * PROBLEM_CAPACITY where a ceiling would be passed. Decides as if everything due at the stamp was
+ * done; for journaled kinds it must have been done. */
+MUST_USE struct ruling engine_decide(struct engine *engine, const struct policy *policy,
+                                     const struct command *command, struct stamp stamp,
+                                     struct fact *fact_out);
+
+/* The next fact that is due for the command's customer at now_ms; false: none is. Commands by id
+ * (commit, void, ...) find their customer themselves. command_out is what to journal with it. */
+MUST_USE bool engine_due_for(struct engine *engine, const struct policy *policy,
+                             const struct command *command, struct stamp stamp,
+                             struct command *command_out, struct fact *fact_out);
+/* The same for whoever is due first among all customers. */
+MUST_USE bool engine_due(struct engine *engine, const struct policy *policy, struct stamp stamp,
+                         struct command *command_out, struct fact *fact_out);
+/* When the next of all customers is due; INSTANT_NEVER. */
+int64_t engine_due_at(const struct engine *engine);
+
+void engine_apply(struct engine *engine, const struct fact *fact);
+
+/* Fetches what the command will need into the caches. */
+void engine_prefetch(const struct engine *engine, const struct command *command);
+
+/* Forgets keys and ended holds whose time is over, a bounded number per call. Not a fact: what is
+ * over is already treated as absent. */
+void engine_sweep(struct engine *engine, int64_t now_ms, uint32_t records);
+
+struct symbols engine_symbols(const struct engine *engine);
+
+struct engine_policy_info {
+    uint64_t version; /* 0: none yet */
+    uint64_t content_hash;
+    uint64_t file_hash; /* of the last one applied from --policy; 0 */
+    uint64_t position;  /* of the entry that holds its YAML */
+    int64_t installed_ms;
+};
+struct engine_policy_info engine_policy_info(const struct engine *engine);
+
+struct engine_counts {
+    uint32_t customers, grants, holds, keys, ended, slots, scopes;
+    uint64_t bytes_live;
+};
+struct engine_counts engine_counts(const struct engine *engine);
+
+/* A hash over everything that can be seen, for tests and audits: equal states, equal hashes,
+ * whatever the order of blocks in memory. Walks all. */
+uint64_t engine_state_hash(const struct engine *engine, int64_t now_ms);
+
+/* Reading. All answer as if everything due at now_ms was done. */
+
+struct customer_view {
+    uint32_t plan; /* symbol */
+    enum credit_mode credit_mode;
+    bool suspended;
+    bool has_anchor;
+    int64_t anchor_ms;
+    int64_t created_ms;
+    uint32_t open_holds;
+    uint32_t override_count; /* limits and budgets that differ from the plan's */
+};
+MUST_USE bool engine_customer(struct engine *engine, struct bytes customer,
+                              struct customer_view *view_out);
+
+struct grant_view {
+    uint64_t id;
+    enum category category;
+    enum grant_state state; /* PENDING or LIVE; EXPIRED, VOIDED only while part of it is held */
+    int32_t priority;
+    int64_t amount;
+    int64_t remaining;
+    int64_t held;
+    int64_t effective_ms;
+    int64_t expires_ms; /* INSTANT_NEVER */
+    uint32_t feature_count;
+    uint32_t features[GRANT_FEATURES_MAX]; /* symbols */
+};
+#define GRANT_VIEWS_MAX 1024u
+struct balance_view {
+    int64_t available; /* debt included */
+    int64_t held;
+    int64_t debt; /* <= 0 */
+    uint32_t grant_count;
+    struct grant_view grants[GRANT_VIEWS_MAX]; /* burn order within category order */
+};
+MUST_USE bool engine_balance(struct engine *engine, const struct policy *policy,
+                             struct bytes customer, int64_t now_ms, struct balance_view *view_out);
+
+/* One gate, window or source as the next request would meet it. */
+struct status_row {
+    enum note_kind kind;
+    uint32_t name; /* symbol */
+    enum source_kind source;
+    struct scope_rule scope;
+    uint32_t place; /* of the window in its list */
+    bool has_window;
+    struct period period;
+    bool unlimited;
+    bool is_credits; /* limit, used and remaining are nano-credits */
+    uint64_t limit;
+    int64_t used;
+    uint64_t remaining;
+    int64_t resets_at_ms; /* 0: not open */
+};
+#define STATUS_ROWS_MAX (GATES_MAX + SOURCES_MAX * WINDOWS_MAX)
+struct status_view {
+    uint32_t feature; /* symbol */
+    uint32_t unit;    /* symbol of the unit's meter, or UNIT_COST */
+    bool allowed;     /* one unit more would pass, plan and credits together */
+    enum reason reason;
+    int64_t retry_after_ms; /* -1 */
+    uint32_t row_count;
+    struct status_row rows[STATUS_ROWS_MAX];
+};
+/* One feature for one subject. PROBLEM_NONE, or why not (unknown customer, feature). A customer
+ * never seen is shown as the default plan would meet him. */
+MUST_USE enum problem_code engine_status(struct engine *engine, const struct policy *policy,
+                                         struct bytes customer, struct bytes subject,
+                                         struct bytes feature, int64_t now_ms,
+                                         struct status_view *view_out);

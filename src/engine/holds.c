@@ -1,0 +1,378 @@
+/*
+ * holds.c: what becomes of a hold: commit, release, extend, and the late commit of one that expired
+ * (SEMANTICS H1-H6).
+ */
+#include "engine/decide.h"
+
+#include <string.h>
+
+static struct ruling unknown_decision(void)
+{
+    return ruling_problem(PROBLEM_UNKNOWN_DECISION, NULL, BYTES_NONE,
+                          "the id of a decision that is still remembered");
+}
+
+static struct ruling ended_conflict(enum hold_state state)
+{
+    enum problem_code code = PROBLEM_HOLD_EXPIRED;
+    if (state == HOLD_COMMITTED) code = PROBLEM_HOLD_COMMITTED;
+    if (state == HOLD_RELEASED) code = PROBLEM_HOLD_RELEASED;
+    return ruling_problem(code, NULL, BYTES_NONE, "a hold that is open");
+}
+
+static const struct ended *remembered(const struct decision_context *c)
+{
+    const uint32_t number = ended_find(c->engine, c->command->target);
+    if (number == 0) return NULL;
+    const struct ended *ended = slab_at(&c->engine->ended, number);
+    return c->stamp.now_ms < ended->until_ms && ended->state != HOLD_NONE ? ended : NULL;
+}
+
+static struct hash128 owner_id(const struct decision_context *c, uint32_t customer)
+{
+    return customer_at(c->engine, customer)->id;
+}
+
+/* Turns a hold's terms into an ask for what was used beyond it. */
+static struct ask ask_of_terms(const struct hold_terms *terms)
+{
+    struct ask ask = {
+        .feature = terms->feature,
+        .unit = terms->unit,
+        .meter_count = terms->meter_count,
+        .quote = terms->quote,
+        .consent = terms->consent,
+        .divisible = true,
+    };
+    ask.price = price_of_unit(&terms->quote, terms->unit);
+    memcpy(ask.meters, terms->meters, sizeof ask.meters);
+    return ask;
+}
+
+/* Feature units of these quantities at the quoted price; for `unit: cost` the carried remainder
+ * moves (U4). */
+static bool settled_units(struct view *view, const struct hold_terms *terms,
+                          const uint64_t quantities[METERS_MAX], uint64_t *units_out)
+{
+    if (terms->unit != UNIT_COST) {
+        *units_out = quantities[terms->unit];
+        return true;
+    }
+    int64_t units = 0;
+    const uint128 cost = price_cost(&terms->quote, quantities);
+    if (!price_settle(cost, terms->quote.q, &view->rem, &units)) return false;
+    *units_out = (uint64_t)units;
+    return true;
+}
+
+static uint64_t held_units(const struct engine *engine, const struct hold *hold)
+{
+    uint64_t units = 0;
+    for (uint32_t n = hold->lines_first; n != 0; n = hold_line_at(engine, n)->next)
+        units += hold_line_at(engine, n)->line.units;
+    return units;
+}
+
+static void report_cuts(const struct engine *engine, const struct hold *hold,
+                        const struct cut *cuts, struct report *report)
+{
+    for (uint32_t n = hold->lines_first; n != 0; n = hold_line_at(engine, n)->next, cuts++) {
+        if (cuts->units == 0 && cuts->charged == 0) continue;
+        struct line *line = &report->lines[report->line_count++];
+        *line = hold_line_at(engine, n)->line;
+        line->units = cuts->units;
+        line->charged = cuts->charged;
+        report->charged += cuts->charged;
+        report->units_allowed += cuts->units;
+    }
+}
+
+/* What was used beyond the hold, meter by meter, counts in the rate gates. */
+static void pace_beyond(struct view *view, struct ask *ask, const struct plan_feature *terms,
+                        const uint64_t used[METERS_MAX], const uint64_t held[METERS_MAX])
+{
+    ask->units = 1;
+    for (uint32_t i = 0; i < METERS_MAX; i++)
+        ask->quantities[i] = used[i] > held[i] ? used[i] - held[i] : 0;
+    draw_pace(view, terms, ask, 1);
+}
+
+/* The effect that remembers a settled hold. */
+static struct effect ended_effect(const struct decision_context *c, bool late)
+{
+    struct effect effect = {.kind = EFFECT_ENDED};
+    effect.ended.id = c->command->target;
+    effect.ended.late = late;
+    effect.ended.position = c->stamp.position;
+    effect.ended.body_hash = command_body_hash(c->engine->hash_key, c->command);
+    return effect;
+}
+
+static struct ruling too_much(void)
+{
+    return ruling_problem(PROBLEM_OUT_OF_RANGE, "quantities", BYTES_NONE,
+                          "an amount whose cost can be counted");
+}
+
+/* What a job's outcome makes of its quantities (H4). */
+static void price_outcome(const struct command *command, enum failure_cost on_failure,
+                          const uint64_t held[METERS_MAX], uint64_t quantities[METERS_MAX])
+{
+    if (command->status == JOB_SUCCEEDED || on_failure == FAILURE_ACTUAL) return;
+    if (on_failure == FAILURE_FULL)
+        memcpy(quantities, held, METERS_MAX * sizeof quantities[0]);
+    else
+        memset(quantities, 0, METERS_MAX * sizeof quantities[0]);
+}
+
+static struct ruling commit_open(const struct decision_context *c, const struct hold *hold)
+{
+    const struct hold_terms *terms = &hold->terms;
+    uint64_t quantities[METERS_MAX];
+    const uint64_t requests =
+        terms->requests_meter < METERS_MAX ? hold->quantities[terms->requests_meter] : 0;
+    const struct problem problem =
+        measure_quantities(c->engine, c->command, terms->meters, terms->meter_count,
+                           terms->requests_meter, requests, quantities);
+    if (problem.code != PROBLEM_NONE)
+        return (struct ruling){.kind = RULING_PROBLEM, .problem = problem};
+    price_outcome(c->command, terms->on_failure, hold->quantities, quantities);
+
+    struct view view =
+        view_open(c->engine, c->policy, owner_id(c, hold->customer), c->stamp.now_ms, c->fact);
+    view_levels(&view, terms);
+    view_remainder_load(&view, &terms->quote);
+    uint64_t units = 0;
+    if (!settled_units(&view, terms, quantities, &units)) return too_much();
+    const uint64_t held = held_units(c->engine, hold);
+    const bool stands = c->command->status != JOB_SUCCEEDED && terms->on_failure == FAILURE_FULL;
+    if (stands && units > held) units = held; /* a part was granted: that much stands */
+
+    struct report *report = &c->fact->report;
+    report->kind = COMMAND_COMMIT;
+    report->id = hold->id;
+    report->status = c->command->status;
+    report->hold = HOLD_COMMITTED;
+    report->outcome = OUTCOME_ALLOW;
+    report->price = terms->quote.name;
+    report->unit = terms->unit == UNIT_COST ? UNIT_COST : terms->meters[terms->unit];
+    report->units_requested = units < held ? units : held;
+
+    struct cut cuts[LINES_MAX];
+    struct ask ask = ask_of_terms(terms);
+    const uint64_t kept = units < held ? units : held;
+    if (!draw_cut(&view, hold, ask.price, kept, cuts, &ask.from)) return too_much();
+    report_cuts(c->engine, hold, cuts, report);
+    struct effect ended = ended_effect(c, false);
+    draw_end_hold(&view, hold, cuts, &ended, HOLD_COMMITTED);
+
+    const struct plan_feature *current = current_terms(&view, terms->feature);
+    pace_beyond(&view, &ask, current, quantities, hold->quantities);
+    if (units <= held) {
+        view_remainder_store(&view);
+        return ruling_fact();
+    }
+    const uint64_t excess = units - held;
+    if (!draw_unrefusable(&view, current, &ask, &excess)) return too_much();
+    return ruling_fact();
+}
+
+/* The effect in the authorizing fact that says how the hold was asked for. */
+static const struct effect *authorized_hold(const struct fact *fact)
+{
+    for (uint32_t i = 0; i < fact->effect_count; i++)
+        if (fact->effects[i].kind == EFFECT_HOLD && fact->effects[i].hold.is_new)
+            return &fact->effects[i];
+    return NULL;
+}
+
+static struct hold_terms terms_of_effect(const struct effect *effect)
+{
+    struct hold_terms terms = {
+        .feature = effect->hold.feature,
+        .unit = effect->hold.unit,
+        .requests_meter = effect->hold.requests_meter,
+        .consent = effect->hold.consent,
+        .on_failure = effect->hold.on_failure,
+        .ttl_ms = effect->hold.ttl_ms,
+        .retention_ms = effect->hold.retention_ms,
+        .meter_count = effect->hold.meter_count,
+        .quote = effect->hold.quote,
+        .level_count = effect->hold.level_count,
+    };
+    memcpy(terms.meters, effect->hold.meters, sizeof terms.meters);
+    memcpy(terms.levels, effect->hold.levels, sizeof terms.levels);
+    return terms;
+}
+
+/* Usage is never lost: a commit after expiry goes through the sources now (H2, H6). */
+static struct ruling commit_late(const struct decision_context *c, const struct ended *ended)
+{
+    if (c->command->evidence.length == 0)
+        return (struct ruling){.kind = RULING_RECALL, .position = c->command->target};
+    const struct effect *effect = fact_decode(c->command->evidence, c->engine->recalled)
+                                      ? authorized_hold(c->engine->recalled)
+                                      : NULL;
+    if (effect == NULL) return unknown_decision();
+    const struct hold_terms terms = terms_of_effect(effect);
+    struct view view =
+        view_open(c->engine, c->policy, owner_id(c, ended->customer), c->stamp.now_ms, c->fact);
+    view_levels(&view, &terms);
+    struct ask ask = ask_of_terms(&terms);
+    const struct problem problem =
+        measure_quantities(c->engine, c->command, terms.meters, terms.meter_count,
+                           terms.requests_meter, ended->requests, ask.quantities);
+    if (problem.code != PROBLEM_NONE)
+        return (struct ruling){.kind = RULING_PROBLEM, .problem = problem};
+    price_outcome(c->command, terms.on_failure, effect->hold.quantities, ask.quantities);
+
+    struct report *report = &c->fact->report;
+    report->kind = COMMAND_COMMIT;
+    report->id = c->command->target;
+    report->status = c->command->status;
+    report->hold = HOLD_COMMITTED;
+    report->late = true;
+    const struct plan_feature *current = current_terms(&view, terms.feature);
+    ask.units = ask.unit == UNIT_COST ? 1 : ask.quantities[ask.unit];
+    draw_pace(&view, current, &ask, ask.units);
+    if (!draw_unrefusable(&view, current, &ask, NULL)) return too_much();
+    struct effect *memory = view_effect(&view, EFFECT_ENDED);
+    *memory = ended_effect(c, true);
+    memory->ended.state = HOLD_COMMITTED;
+    memory->ended.requests = ended->requests;
+    memory->ended.until_ms = c->stamp.now_ms + terms.retention_ms;
+    return ruling_fact();
+}
+
+struct ruling decide_commit(const struct decision_context *c)
+{
+    const uint32_t number = hold_find(c->engine, c->command->target);
+    if (number != 0) return commit_open(c, hold_at(c->engine, number));
+    const struct ended *ended = remembered(c);
+    if (ended == NULL) return unknown_decision();
+    if (ended->state == HOLD_EXPIRED) return commit_late(c, ended);
+    if (ended->state == HOLD_COMMITTED &&
+        ended->body_hash == command_body_hash(c->engine->hash_key, c->command))
+        return (struct ruling){.kind = RULING_REPLAY, .position = ended->position};
+    return ended_conflict(ended->state);
+}
+
+struct ruling decide_release(const struct decision_context *c)
+{
+    struct report *report = &c->fact->report;
+    report->kind = COMMAND_RELEASE;
+    report->id = c->command->target;
+    const uint32_t number = hold_find(c->engine, c->command->target);
+    if (number == 0) {
+        const struct ended *ended = remembered(c);
+        if (ended == NULL) return unknown_decision();
+        if (ended->state == HOLD_COMMITTED) return ended_conflict(ended->state);
+        report->hold = ended->state;
+        return (struct ruling){.kind = RULING_ANSWER};
+    }
+    const struct hold *hold = hold_at(c->engine, number);
+    struct view view =
+        view_open(c->engine, c->policy, owner_id(c, hold->customer), c->stamp.now_ms, c->fact);
+    struct cut cuts[LINES_MAX];
+    memset(cuts, 0, hold->line_count * sizeof cuts[0]);
+    struct effect ended = {.kind = EFFECT_ENDED};
+    memset(&ended.ended, 0, sizeof ended.ended);
+    ended.ended.id = hold->id;
+    draw_end_hold(&view, hold, cuts, &ended, HOLD_RELEASED);
+    report->hold = HOLD_RELEASED;
+    return ruling_fact();
+}
+
+/* The addition as an ask: at the quoted price, behind what the hold already has. */
+static struct problem measure_addition(const struct decision_context *c, const struct hold *hold,
+                                       uint64_t added[METERS_MAX], struct ask *ask)
+{
+    const struct hold_terms *terms = &hold->terms;
+    *ask = ask_of_terms(terms);
+    const uint16_t place = terms->feature <= c->policy->symbol_count
+                               ? c->policy->feature_of_symbol[terms->feature]
+                               : 0;
+    if (place != 0) ask->divisible = c->policy->features[place - 1].divisible;
+    const struct problem problem = measure_quantities(
+        c->engine, c->command, terms->meters, terms->meter_count, terms->requests_meter, 0, added);
+    if (problem.code != PROBLEM_NONE) return problem;
+    uint64_t total[METERS_MAX];
+    uint128 units = 0;
+    bool fits = true;
+    for (uint32_t i = 0; i < METERS_MAX; i++) {
+        total[i] = hold->quantities[i] + added[i];
+        fits = fits && total[i] <= QUANTITY_MAX;
+    }
+    if (fits && terms->unit == UNIT_COST)
+        units = number_divide_up(price_cost(&terms->quote, total) -
+                                     price_cost(&terms->quote, hold->quantities),
+                                 terms->quote.q);
+    else
+        units = added[terms->unit];
+    if (!fits || units > QUANTITY_MAX)
+        return (struct problem){.code = PROBLEM_OUT_OF_RANGE,
+                                .field = "quantities",
+                                .expected = "an amount whose cost can be counted"};
+    ask->units = (uint64_t)units;
+    memcpy(ask->quantities, added, sizeof ask->quantities);
+    for (uint32_t n = hold->lines_first; n != 0; n = hold_line_at(c->engine, n)->next) {
+        const struct line *line = &hold_line_at(c->engine, n)->line;
+        if (line->kind == SOURCE_GRANTS || line->kind == SOURCE_OVERAGE) ask->from += line->units;
+    }
+    return (struct problem){0};
+}
+
+struct ruling decide_extend(const struct decision_context *c)
+{
+    const uint32_t number = hold_find(c->engine, c->command->target);
+    if (number == 0) {
+        const struct ended *ended = remembered(c);
+        return ended == NULL ? unknown_decision() : ended_conflict(ended->state);
+    }
+    const struct hold *hold = hold_at(c->engine, number);
+    uint64_t added[METERS_MAX];
+    struct ask ask;
+    const struct problem problem = measure_addition(c, hold, added, &ask);
+    if (problem.code != PROBLEM_NONE)
+        return (struct ruling){.kind = RULING_PROBLEM, .problem = problem};
+    struct view view =
+        view_open(c->engine, c->policy, owner_id(c, hold->customer), c->stamp.now_ms, c->fact);
+    view_levels(&view, &hold->terms);
+    const struct plan_feature *terms = current_terms(&view, ask.feature);
+
+    struct report *report = &c->fact->report;
+    report->kind = COMMAND_EXTEND;
+    report->id = hold->id;
+    report->hold = HOLD_HELD;
+    report->expires_at_ms = hold->expires_ms;
+    struct evaluation evaluation;
+    ladder_evaluate(&view, terms, &ask, &evaluation);
+    if (evaluation.reason != REASON_OK) {
+        ladder_explain(&view, terms, &ask, &evaluation);
+        if (reason_has_retry(evaluation.reason))
+            report->retry_after_ms =
+                retry_search(c, &ask, view.levels, view.level_count, &evaluation);
+        report_evaluation(report, &evaluation, &ask);
+        return ruling_fact();
+    }
+    const int64_t ttl_ms = c->command->has_ttl ? c->command->ttl_ms : hold->terms.ttl_ms;
+    const int64_t until_ms = c->stamp.now_ms + ttl_ms;
+    draw_pace(&view, terms, &ask, ask.units);
+    struct effect *effect = view_effect(&view, EFFECT_HOLD);
+    effect->hold.id = hold->id;
+    effect->hold.is_new = false;
+    effect->hold.expires_ms = until_ms > hold->expires_ms ? until_ms : hold->expires_ms;
+    effect->hold.meter_count = hold->terms.meter_count;
+    for (uint32_t i = 0; i < METERS_MAX; i++)
+        effect->hold.quantities[i] = hold->quantities[i] + added[i];
+    report->expires_at_ms = effect->hold.expires_ms;
+    const uint32_t last_draw =
+        hold->lines_last == 0 ? 0 : hold_line_at(c->engine, hold->lines_last)->draw;
+    if (!draw_split(&view, terms, &ask, &evaluation, hold->id, last_draw)) return too_much();
+    if (hold->line_count + report->line_count > LINES_MAX)
+        return ruling_problem(PROBLEM_OUT_OF_RANGE, NULL, BYTES_NONE,
+                              "a hold that was extended fewer times: commit it and authorize anew");
+    ladder_explain(&view, terms, &ask, &evaluation);
+    report_evaluation(report, &evaluation, &ask);
+    return ruling_fact();
+}

@@ -1,0 +1,557 @@
+/*
+ * ladder.c: the decision as a flat ladder of questions (SEMANTICS G1-G6, S1-S7). Reads only.
+ */
+#include "engine/ladder.h"
+
+uint64_t ask_quantity(const struct ask *ask, uint32_t meter_symbol)
+{
+    for (uint32_t i = 0; i < ask->meter_count; i++)
+        if (ask->meters[i] == meter_symbol) return ask->quantities[i];
+    return 0;
+}
+
+static void sooner(int64_t *at_ms, int64_t other_ms)
+{
+    if (other_ms < *at_ms) *at_ms = other_ms;
+}
+
+/* Gates. */
+
+struct slot_name gate_slot(const struct view *view, uint32_t feature, const struct gate_rule *gate)
+{
+    return (struct slot_name){view_scope(view, gate->scope), slot_id_limit(feature, gate->name, 0)};
+}
+
+struct rate_shape gate_shape(const struct view *view, const struct ask *ask,
+                             const struct gate_rule *gate)
+{
+    const uint64_t limit = view_limit(view, ask->feature, gate->name, 0, gate->limit);
+    const bool burst_follows = gate->burst == gate->limit;
+    return (struct rate_shape){
+        .limit = limit == 0 ? 1 : limit,
+        .burst = burst_follows && limit != 0 ? limit : gate->burst,
+        .per_ms = gate->per_ms,
+    };
+}
+
+static uint32_t gate_meter(const struct view *view, const struct ask *ask,
+                           const struct gate_rule *gate)
+{
+    const uint16_t place = view->policy->feature_of_symbol[ask->feature];
+    return place == 0 ? SYMBOL_NONE : view->policy->features[place - 1].meters[gate->meter];
+}
+
+static void refuse_by_gate(struct evaluation *out, const struct gate_rule *gate, enum reason reason,
+                           enum who who, enum remedy remedy)
+{
+    out->reason = reason;
+    out->limit = gate->name;
+    out->scope = gate->scope;
+    out->who = who;
+    out->remedy = remedy;
+}
+
+static bool rate_passes(const struct view *view, const struct ask *ask,
+                        const struct gate_rule *gate, struct evaluation *out)
+{
+    const uint64_t tokens = ask_quantity(ask, gate_meter(view, ask, gate));
+    const struct rate_slot bucket =
+        view_rate(view, gate_slot(view, ask->feature, gate), gate_shape(view, ask, gate));
+    const int64_t wait_ms = tokens == 0 ? 0 : rate_wait_ms(&bucket, tokens);
+    if (wait_ms == 0) return true;
+    refuse_by_gate(out, gate, REASON_RATE_LIMITED, WHO_CALLER,
+                   wait_ms == INSTANT_NEVER ? REMEDY_SPLIT_REQUEST : REMEDY_WAIT);
+    if (wait_ms != INSTANT_NEVER) {
+        out->changes_at_ms = view->now_ms + wait_ms;
+        out->resets_at_ms = out->changes_at_ms;
+    }
+    return false;
+}
+
+static bool concurrency_passes(const struct view *view, const struct ask *ask,
+                               const struct gate_rule *gate, struct evaluation *out)
+{
+    if (!ask->takes_slot) return true;
+    const int64_t in_flight = view_in_flight(view, gate_slot(view, ask->feature, gate));
+    const uint64_t limit = view_limit(view, ask->feature, gate->name, 0, gate->limit);
+    if (in_flight < 0 || (uint64_t)in_flight < limit) return true;
+    refuse_by_gate(out, gate, REASON_CONCURRENCY_LIMITED, WHO_CALLER, REMEDY_FINISH_HOLDS);
+    return false;
+}
+
+/* A budget never refuses here: it is measured with the sources (G5). */
+static void budget_measure(const struct view *view, const struct ask *ask,
+                           const struct gate_rule *gate, struct evaluation *out)
+{
+    if (out->budget_count == LINE_BUDGETS_MAX) return; /* src/policy allows no more */
+    struct budget *budget = &out->budgets[out->budget_count++];
+    budget->counter = counter_read(view, gate_slot(view, ask->feature, gate), gate->period);
+    budget->name = gate->name;
+    budget->scope = gate->scope;
+    budget->left =
+        counter_left(&budget->counter, view_limit(view, ask->feature, gate->name, 0, gate->limit));
+}
+
+static bool gate_passes(const struct view *view, const struct ask *ask,
+                        const struct gate_rule *gate, struct evaluation *out)
+{
+    switch (gate->kind) {
+    case GATE_RATE:
+        return ask->is_unrefusable || rate_passes(view, ask, gate, out);
+    case GATE_CONCURRENCY:
+        return concurrency_passes(view, ask, gate, out);
+    case GATE_BUDGET:
+        budget_measure(view, ask, gate, out);
+        return true;
+    }
+    ENSURE(false);
+}
+
+/* Sources. */
+
+struct counter source_counter(const struct view *view, const struct ask *ask,
+                              const struct source_rule *source, uint32_t place)
+{
+    const struct slot_name slot = {view_scope(view, source->scope),
+                                   slot_id_limit(ask->feature, source->name, place)};
+    return counter_read(view, slot, source->windows[place].period);
+}
+
+uint64_t source_limit(const struct view *view, const struct ask *ask,
+                      const struct source_rule *source, uint32_t place)
+{
+    return view_limit(view, ask->feature, source->name, place, source->windows[place].limit);
+}
+
+/* The least of what an allowance's windows have left (S2). */
+static uint64_t allowance_offer(const struct view *view, const struct ask *ask,
+                                const struct source_rule *source)
+{
+    uint64_t least = QUANTITY_MAX;
+    for (uint32_t place = 0; place < source->window_count; place++) {
+        const struct counter counter = source_counter(view, ask, source, place);
+        const uint64_t left = counter_left(&counter, source_limit(view, ask, source, place));
+        if (left < least) least = left;
+    }
+    return least;
+}
+
+static int64_t grants_available(const struct view *view, const struct ask *ask,
+                                enum category category, bool *any_out)
+{
+    int64_t sum = 0;
+    *any_out = false;
+    if (view->customer == 0) return 0;
+    for (uint32_t n = customer_at(view->engine, view->customer)->grants; n != 0;
+         n = grant_at(view->engine, n)->next) {
+        if (!grant_is_usable(grant_at(view->engine, n), category, ask->feature, view->now_ms))
+            continue;
+        *any_out = true;
+        sum += view_lot(view, n).remaining;
+    }
+    return sum;
+}
+
+/* What the waterfall is tried with: as asked, or with one thing changed (S7). */
+struct trial_terms {
+    bool ignore_budgets;
+    bool divisible;
+    bool consented;
+};
+
+struct waterfall {
+    const struct view *view;
+    const struct plan_feature *plan_feature;
+    const struct ask *ask;
+    struct trial_terms terms;
+    uint64_t budget_left; /* nano-credits that budgets leave to grants and overage together */
+};
+
+static uint64_t credit_offer(const struct waterfall *w, const struct source_rule *source,
+                             uint64_t from)
+{
+    uint64_t nano = 0;
+    if (source->kind == SOURCE_OVERAGE) {
+        const struct counter counter = source_counter(w->view, w->ask, source, 0);
+        nano = counter_left(&counter, source_limit(w->view, w->ask, source, 0));
+    } else {
+        bool any = false;
+        nano = (uint64_t)grants_available(w->view, w->ask, source->category, &any);
+        if (!any) return 0;
+    }
+    if (nano > w->budget_left) nano = w->budget_left;
+    return price_affordable(w->ask->price, from, QUANTITY_MAX, (int64_t)nano);
+}
+
+static bool source_needs_consent(const struct source_rule *source)
+{
+    return source->kind == SOURCE_OVERAGE ||
+           (source->kind == SOURCE_GRANTS && source->category == CATEGORY_PAID);
+}
+
+static uint64_t source_offer(const struct waterfall *w, const struct source_rule *source,
+                             uint64_t from)
+{
+    switch (source->kind) {
+    case SOURCE_ALLOWANCE:
+        return allowance_offer(w->view, w->ask, source);
+    case SOURCE_GRANTS:
+    case SOURCE_OVERAGE:
+        return credit_offer(w, source, from);
+    case SOURCE_UNLIMITED:
+        return QUANTITY_MAX;
+    }
+    ENSURE(false);
+}
+
+static uint64_t budgets_left(const struct evaluation *evaluation)
+{
+    uint64_t left = (uint64_t)BALANCE_NANO_MAX;
+    for (uint32_t i = 0; i < evaluation->budget_count; i++)
+        if (evaluation->budgets[i].left < left) left = evaluation->budgets[i].left;
+    return left;
+}
+
+/* Top to bottom: each offers, the request takes what it needs, the rest falls on (S1). */
+static void split_over_sources(const struct view *view, const struct plan_feature *plan_feature,
+                               const struct ask *ask, const struct evaluation *evaluation,
+                               struct trial_terms terms, struct split *out)
+{
+    struct waterfall w = {view, plan_feature, ask, terms,
+                          terms.ignore_budgets ? (uint64_t)BALANCE_NANO_MAX
+                                               : budgets_left(evaluation)};
+    uint64_t need = ask->units;
+    uint64_t from = ask->from;
+    *out = (struct split){0};
+    for (uint32_t i = 0; i < plan_feature->source_count; i++) {
+        const struct source_rule *source = &plan_feature->sources[i];
+        if (source_needs_consent(source) && !terms.consented) {
+            out->skipped[i] = true;
+            out->lacked_consent = true;
+            continue;
+        }
+        const uint64_t offer = source_offer(&w, source, from);
+        out->offered[i] = offer;
+        if (!terms.divisible && offer < need) {
+            out->skipped[i] = need != 0;
+            continue;
+        }
+        const uint64_t drawn = offer < need ? offer : need;
+        out->drawn[i] = drawn;
+        need -= drawn;
+        if (drawn != 0 && (source->kind == SOURCE_GRANTS || source->kind == SOURCE_OVERAGE)) {
+            const uint128 nano =
+                number_divide_up(price_of_draw(ask->price, from, drawn), ask->price.q);
+            w.budget_left -= (uint64_t)nano;
+            from += drawn;
+        }
+    }
+    out->total = ask->units - need;
+    out->passes =
+        need == 0 || (terms.divisible && ask->min_units != 0 && out->total >= ask->min_units);
+}
+
+static bool is_consented(const struct view *view, const struct ask *ask)
+{
+    const enum credit_mode mode =
+        view->customer == 0 ? CREDIT_AUTO
+                            : (enum credit_mode)customer_at(view->engine, view->customer)->mode;
+    if (mode == CREDIT_OFF || ask->consent == CONSENT_REFUSED) return false;
+    return mode == CREDIT_AUTO || ask->consent == CONSENT_GIVEN;
+}
+
+static bool is_mode_off(const struct view *view, const struct ask *ask)
+{
+    return ask->consent == CONSENT_REFUSED ||
+           (view->customer != 0 && customer_at(view->engine, view->customer)->mode == CREDIT_OFF);
+}
+
+static const struct source_rule *source_where(const struct plan_feature *plan_feature,
+                                              enum source_kind kind, enum category category)
+{
+    for (uint32_t i = 0; i < plan_feature->source_count; i++) {
+        const struct source_rule *source = &plan_feature->sources[i];
+        if (source->kind == kind && (kind != SOURCE_GRANTS || source->category == category))
+            return source;
+    }
+    return NULL;
+}
+
+/* When the waterfall's windows change by time alone, and which allowance window binds: of those
+ * with the least left, the one that frees last. */
+static void waterfall_times(const struct view *view, const struct plan_feature *plan_feature,
+                            const struct ask *ask, struct evaluation *out)
+{
+    uint64_t least = UINT64_MAX;
+    int64_t frees_last_ms = 0;
+    for (uint32_t i = 0; i < out->budget_count; i++)
+        sooner(&out->changes_at_ms, out->budgets[i].counter.changes_at);
+    for (uint32_t i = 0; i < plan_feature->source_count; i++) {
+        const struct source_rule *source = &plan_feature->sources[i];
+        for (uint32_t place = 0; place < source->window_count; place++) {
+            const struct counter counter = source_counter(view, ask, source, place);
+            sooner(&out->changes_at_ms, counter.changes_at);
+            if (source->kind != SOURCE_ALLOWANCE) continue;
+            const uint64_t left = counter_left(&counter, source_limit(view, ask, source, place));
+            const int64_t at_ms = counter_resets_at(view, &counter);
+            if (left > least || (left == least && at_ms <= frees_last_ms)) continue;
+            least = left;
+            frees_last_ms = at_ms;
+            out->limit = source->name;
+            out->scope = source->scope;
+            out->resets_at_ms = at_ms;
+        }
+    }
+}
+
+static void refuse_by_source(struct evaluation *out, enum reason reason, enum who who,
+                             enum remedy remedy, const struct source_rule *source)
+{
+    out->reason = reason;
+    out->who = who;
+    out->remedy = remedy;
+    if (source == NULL) return;
+    out->limit = source->name;
+    out->scope = source->scope;
+}
+
+static bool budget_refuses(struct evaluation *out)
+{
+    const struct budget *tightest = NULL;
+    for (uint32_t i = 0; i < out->budget_count; i++)
+        if (tightest == NULL || out->budgets[i].left < tightest->left) tightest = &out->budgets[i];
+    if (tightest == NULL) return false;
+    out->reason = REASON_BUDGET_REACHED;
+    out->limit = tightest->name;
+    out->scope = tightest->scope;
+    out->who = WHO_CUSTOMER;
+    out->remedy = REMEDY_RAISE_BUDGET;
+    out->resets_at_ms =
+        tightest->counter.open && !tightest->counter.sliding ? tightest->counter.end_ms : 0;
+    return true;
+}
+
+/* Why the sources deny, first that holds (S7). */
+static void refuse_by_sources(const struct view *view, const struct plan_feature *plan_feature,
+                              const struct ask *ask, struct evaluation *out)
+{
+    const struct trial_terms as_asked = {.divisible = ask->divisible,
+                                         .consented = is_consented(view, ask)};
+    const struct source_rule *paid = source_where(plan_feature, SOURCE_GRANTS, CATEGORY_PAID);
+    const struct source_rule *overage = source_where(plan_feature, SOURCE_OVERAGE, 0);
+    struct split other;
+    struct trial_terms terms = as_asked;
+
+    waterfall_times(view, plan_feature, ask, out);
+
+    terms.ignore_budgets = true;
+    split_over_sources(view, plan_feature, ask, out, terms, &other);
+    if (other.passes && budget_refuses(out)) return;
+
+    terms = as_asked;
+    terms.divisible = true;
+    split_over_sources(view, plan_feature, ask, out, terms, &other);
+    if (other.passes) {
+        refuse_by_source(out, REASON_INDIVISIBLE, WHO_CALLER, REMEDY_SPLIT_REQUEST, NULL);
+        return;
+    }
+    terms = as_asked;
+    terms.consented = true;
+    if (!is_mode_off(view, ask)) {
+        split_over_sources(view, plan_feature, ask, out, terms, &other);
+        if (other.passes) {
+            refuse_by_source(out, REASON_CREDITS_NEED_CONSENT, WHO_CALLER, REMEDY_USE_CREDITS,
+                             paid != NULL ? paid : overage);
+            return;
+        }
+    }
+    if (is_mode_off(view, ask) || (paid == NULL && overage == NULL)) {
+        refuse_by_source(out, REASON_ALLOWANCE_EXHAUSTED,
+                         paid == NULL && overage == NULL ? WHO_OPERATOR : WHO_CUSTOMER, REMEDY_WAIT,
+                         NULL);
+        return;
+    }
+    if (overage != NULL) {
+        refuse_by_source(out, REASON_OVERAGE_CAP_REACHED, WHO_CUSTOMER, REMEDY_RAISE_CAP, overage);
+        const struct counter counter = source_counter(view, ask, overage, 0);
+        out->resets_at_ms = counter_resets_at(view, &counter);
+        return;
+    }
+    refuse_by_source(out, REASON_INSUFFICIENT_CREDITS, WHO_CUSTOMER, REMEDY_ADD_CREDITS, paid);
+}
+
+/* A part given because consent is missing says so (S6). */
+static void remark_on_part(const struct view *view, const struct plan_feature *plan_feature,
+                           const struct ask *ask, struct evaluation *out)
+{
+    if (out->units == ask->units || !out->split.lacked_consent || is_mode_off(view, ask)) return;
+    const struct trial_terms terms = {.divisible = ask->divisible, .consented = true};
+    struct split other;
+    split_over_sources(view, plan_feature, ask, out, terms, &other);
+    if (other.total > out->units) out->remedy = REMEDY_USE_CREDITS;
+}
+
+static bool is_suspended(const struct view *view, struct evaluation *out)
+{
+    if (view->customer == 0) return false;
+    bool suspended = customer_at(view->engine, view->customer)->suspended;
+    struct scope_rule scope = {.kind = SCOPE_CUSTOMER};
+    for (uint32_t level = 0; level < view->level_count && !suspended; level++) {
+        const uint32_t number = scope_find(view->engine, view->customer, view->levels[level]);
+        if (number == 0) continue;
+        suspended = ((const struct scope *)slab_at(&view->engine->scopes, number))->suspended != 0;
+        scope = (struct scope_rule){SCOPE_LEVEL, level + 1};
+        if (level + 1 == view->level_count) scope.kind = SCOPE_SUBJECT;
+    }
+    if (!suspended) return false;
+    out->reason = REASON_SUSPENDED;
+    out->scope = scope;
+    out->who = WHO_OPERATOR;
+    out->remedy = REMEDY_CONTACT;
+    return true;
+}
+
+static void evaluation_clear(struct evaluation *out)
+{
+    out->reason = REASON_OK;
+    out->units = 0;
+    out->limit = SYMBOL_NONE;
+    out->scope = (struct scope_rule){0};
+    out->who = WHO_NOBODY;
+    out->remedy = REMEDY_NONE;
+    out->resets_at_ms = 0;
+    out->changes_at_ms = INSTANT_NEVER;
+    out->gates_asked = 0;
+    out->budget_count = 0;
+    out->split = (struct split){0};
+}
+
+void ladder_evaluate(const struct view *view, const struct plan_feature *plan_feature,
+                     const struct ask *ask, struct evaluation *out)
+{
+    evaluation_clear(out);
+    if (plan_feature == NULL) {
+        out->reason = REASON_NOT_ENTITLED;
+        out->who = WHO_CUSTOMER;
+        out->remedy = REMEDY_UPGRADE_PLAN;
+        return;
+    }
+    if (is_suspended(view, out)) return;
+    for (uint32_t i = 0; i < plan_feature->gate_count; i++) {
+        out->gates_asked = i + 1;
+        if (!gate_passes(view, ask, &plan_feature->gates[i], out)) return;
+    }
+    const struct trial_terms terms = {.divisible = ask->divisible,
+                                      .consented = is_consented(view, ask)};
+    split_over_sources(view, plan_feature, ask, out, terms, &out->split);
+    if (!out->split.passes) {
+        refuse_by_sources(view, plan_feature, ask, out);
+        return;
+    }
+    out->units = out->split.total;
+    remark_on_part(view, plan_feature, ask, out);
+}
+
+void ladder_evaluate_unrefusable(const struct view *view, const struct plan_feature *plan_feature,
+                                 const struct ask *ask, struct evaluation *out)
+{
+    evaluation_clear(out);
+    if (plan_feature == NULL) return;
+    for (uint32_t i = 0; i < plan_feature->gate_count; i++)
+        if (plan_feature->gates[i].kind == GATE_BUDGET)
+            budget_measure(view, ask, &plan_feature->gates[i], out);
+    const struct trial_terms terms = {
+        .ignore_budgets = true, .divisible = true, .consented = is_consented(view, ask)};
+    split_over_sources(view, plan_feature, ask, out, terms, &out->split);
+    out->units = out->split.total;
+}
+
+/* Explaining. */
+
+static void explain_gate(const struct view *view, const struct ask *ask,
+                         const struct gate_rule *gate, bool refused, struct note *note)
+{
+    const struct slot_name slot = gate_slot(view, ask->feature, gate);
+    *note = (struct note){.name = gate->name, .refused = refused};
+    switch (gate->kind) {
+    case GATE_RATE: {
+        const struct rate_shape shape = gate_shape(view, ask, gate);
+        const struct rate_slot bucket = view_rate(view, slot, shape);
+        note->kind = NOTE_RATE;
+        note->limit = shape.limit;
+        note->amount = bucket.level > 0 ? (uint64_t)bucket.level : 0;
+        note->has_window = true;
+        note->left = note->amount;
+        note->period = (struct period){PERIOD_DURATION, START_SLIDING, shape.per_ms};
+        const int64_t full_ms = rate_wait_ms(&bucket, bucket.burst);
+        note->resets_at_ms = view->now_ms + full_ms;
+        return;
+    }
+    case GATE_CONCURRENCY: {
+        const int64_t in_flight = view_in_flight(view, slot);
+        note->kind = NOTE_CONCURRENCY;
+        note->limit = view_limit(view, ask->feature, gate->name, 0, gate->limit);
+        note->amount = (uint64_t)in_flight < note->limit ? note->limit - (uint64_t)in_flight : 0;
+        return;
+    }
+    case GATE_BUDGET: {
+        const struct counter counter = counter_read(view, slot, gate->period);
+        note->kind = NOTE_BUDGET;
+        note->limit = view_limit(view, ask->feature, gate->name, 0, gate->limit);
+        note->amount = counter_left(&counter, note->limit);
+        note->has_window = true;
+        note->left = note->amount;
+        note->period = gate->period;
+        note->resets_at_ms = counter_resets_at(view, &counter);
+        return;
+    }
+    }
+    ENSURE(false);
+}
+
+static void explain_source(const struct view *view, const struct ask *ask,
+                           const struct source_rule *source, struct note *note)
+{
+    uint64_t least = UINT64_MAX;
+    for (uint32_t place = 0; place < source->window_count; place++) {
+        const struct counter counter = source_counter(view, ask, source, place);
+        const uint64_t limit = source_limit(view, ask, source, place);
+        const uint64_t left = counter_left(&counter, limit);
+        if (left >= least) continue;
+        least = left;
+        note->has_window = true;
+        note->limit = limit;
+        note->left = left;
+        note->period = source->windows[place].period;
+        note->resets_at_ms = counter_resets_at(view, &counter);
+    }
+}
+
+void ladder_explain(const struct view *view, const struct plan_feature *plan_feature,
+                    const struct ask *ask, const struct evaluation *evaluation)
+{
+    struct report *report = &view->fact->report;
+    if (plan_feature == NULL) return;
+    const bool by_budget = evaluation->reason == REASON_BUDGET_REACHED;
+    const bool by_gate = evaluation->reason == REASON_RATE_LIMITED ||
+                         evaluation->reason == REASON_CONCURRENCY_LIMITED;
+    for (uint32_t i = 0; i < evaluation->gates_asked; i++) {
+        const struct gate_rule *gate = &plan_feature->gates[i];
+        const bool refused = by_gate ? i + 1 == evaluation->gates_asked
+                                     : by_budget && gate->name == evaluation->limit;
+        explain_gate(view, ask, gate, refused, &report->notes[report->note_count++]);
+    }
+    if (by_gate || evaluation->reason == REASON_SUSPENDED) return;
+    for (uint32_t i = 0; i < plan_feature->source_count; i++) {
+        const struct source_rule *source = &plan_feature->sources[i];
+        struct note *note = &report->notes[report->note_count++];
+        *note = (struct note){
+            .kind = NOTE_SOURCE,
+            .name = source->name,
+            .skipped = evaluation->split.skipped[i],
+            .amount = evaluation->split.offered[i],
+            .drawn = evaluation->reason == REASON_OK ? evaluation->split.drawn[i] : 0,
+        };
+        explain_source(view, ask, source, note);
+    }
+}

@@ -1,0 +1,126 @@
+#include "engine/price.h"
+
+static const struct attribute *attribute_named(const struct command *command, struct bytes name)
+{
+    for (uint32_t i = 0; i < command->attribute_count; i++)
+        if (bytes_equal(command->attributes[i].name, name)) return &command->attributes[i];
+    return NULL;
+}
+
+static bool rule_matches(const struct price_rule *rule, const struct command *command,
+                         int64_t now_ms)
+{
+    if (now_ms < rule->from_ms) return false;
+    for (uint32_t i = 0; i < rule->match_count; i++) {
+        const struct attribute *given = attribute_named(command, rule->match[i].attribute);
+        if (given == NULL || !bytes_equal(given->value, rule->match[i].value)) return false;
+    }
+    return true;
+}
+
+/* The product of the picked multipliers; 1 = one_num / one_num for an absent attribute. */
+static struct problem rule_multiply(const struct price_rule *rule, const struct command *command,
+                                    uint64_t *product_out)
+{
+    uint64_t product = 1;
+    for (uint32_t i = 0; i < rule->multiplier_count; i++) {
+        const struct price_multiplier *multiplier = &rule->multipliers[i];
+        const struct attribute *given = attribute_named(command, multiplier->attribute);
+        if (given == NULL) {
+            product *= multiplier->one_num;
+            continue;
+        }
+        uint32_t pick = 0;
+        while (pick < multiplier->value_count &&
+               !bytes_equal(multiplier->value[pick], given->value))
+            pick++;
+        if (pick == multiplier->value_count)
+            return (struct problem){.code = PROBLEM_UNLISTED_VALUE,
+                                    .field = "attributes",
+                                    .value = given->name,
+                                    .expected = "a value that the price rule lists"};
+        product *= multiplier->num[pick];
+    }
+    *product_out = product;
+    return (struct problem){0};
+}
+
+struct problem price_quote(const struct policy_feature *feature, const struct command *command,
+                           int64_t now_ms, struct quote *quote_out)
+{
+    if (feature->rule_count == 0) {
+        *quote_out = (struct quote){.q = 1};
+        return (struct problem){0};
+    }
+    const struct price_rule *rule = feature->rules;
+    const struct price_rule *end = rule + feature->rule_count;
+    while (rule < end && !rule_matches(rule, command, now_ms))
+        rule++;
+    if (rule == end)
+        return (struct problem){.code = PROBLEM_NO_PRICE,
+                                .field = "attributes",
+                                .expected = "attributes that a price rule in force matches"};
+    uint64_t product = 0;
+    const struct problem problem = rule_multiply(rule, command, &product);
+    if (problem.code != PROBLEM_NONE) return problem;
+    struct quote quote = {.version = rule->version,
+                          .name = rule->name,
+                          .q = rule->q,
+                          .minimum_nano = rule->minimum_nano};
+    for (uint32_t meter = 0; meter < feature->meter_count; meter++)
+        quote.num[meter] = rule->base_num[meter] * product;
+    *quote_out = quote;
+    return (struct problem){0};
+}
+
+uint128 price_cost(const struct quote *quote, const uint64_t quantities[METERS_MAX])
+{
+    uint128 cost = 0;
+    bool any = false;
+    for (uint32_t meter = 0; meter < METERS_MAX; meter++) {
+        cost += (uint128)quantities[meter] * quote->num[meter];
+        any = any || quantities[meter] != 0;
+    }
+    const uint128 minimum = (uint128)(uint64_t)quote->minimum_nano * quote->q;
+    return any && cost < minimum ? minimum : cost;
+}
+
+struct unit_price price_of_unit(const struct quote *quote, uint32_t unit)
+{
+    if (unit == UNIT_COST) return (struct unit_price){.num = 1, .q = 1};
+    return (struct unit_price){quote->num[unit], quote->q, quote->minimum_nano};
+}
+
+uint128 price_through(struct unit_price price, uint64_t units)
+{
+    if (units == 0) return 0;
+    const uint128 cost = (uint128)units * price.num;
+    const uint128 minimum = (uint128)(uint64_t)price.minimum_nano * price.q;
+    return cost < minimum ? minimum : cost;
+}
+
+uint128 price_of_draw(struct unit_price price, uint64_t from, uint64_t units)
+{
+    return price_through(price, from + units) - price_through(price, from);
+}
+
+uint64_t price_affordable(struct unit_price price, uint64_t from, uint64_t units_max, int64_t nano)
+{
+    if (nano < 0) return 0;
+    const uint128 bound = (uint128)(uint64_t)nano * price.q + price_through(price, from);
+    const uint128 minimum = (uint128)(uint64_t)price.minimum_nano * price.q;
+    if (minimum > bound) return 0;
+    if (price.num == 0) return units_max;
+    const uint128 units = bound / price.num - from;
+    return units > units_max ? units_max : (uint64_t)units;
+}
+
+bool price_settle(uint128 x, uint64_t q, uint64_t *rem, int64_t *charge_out)
+{
+    const uint128 sum = x + *rem;
+    const uint128 charge = sum / q;
+    if (charge > (uint128)BALANCE_NANO_MAX) return false;
+    *rem = (uint64_t)(sum % q);
+    *charge_out = (int64_t)charge;
+    return true;
+}

@@ -1,0 +1,37 @@
+/*
+ * price.h (private): exact prices (SEMANTICS U1-U7; research/ledger.md section 6 for the carried
+ * remainder). Everything is an integer over the rule's one denominator q.
+ */
+#pragma once
+
+#include "engine/state.h"
+
+/* What one unit of the waterfall costs: num / q nano-credits, at least minimum_nano in all. For
+ * `unit: cost` units are nano-credits themselves: 1 / 1. */
+struct unit_price {
+    uint64_t num;
+    uint64_t q;
+    int64_t minimum_nano;
+};
+
+/* The rule in force for these attributes. A feature without prices quotes 0. */
+struct problem price_quote(const struct policy_feature *feature, const struct command *command,
+                           int64_t now_ms, struct quote *quote_out);
+
+/* quantities x numerators, the minimum included when anything was used: over q. At most 2^125. */
+uint128 price_cost(const struct quote *quote, const uint64_t quantities[METERS_MAX]);
+
+struct unit_price price_of_unit(const struct quote *quote, uint32_t unit);
+
+/* f of U3: the exact cost, over q, of the first `units` credit-funded units. */
+uint128 price_through(struct unit_price price, uint64_t units);
+
+/* f(from + units) - f(from), over q, and what a hold must reserve for it, rounded up. */
+uint128 price_of_draw(struct unit_price price, uint64_t from, uint64_t units);
+
+/* The most units, from `from` on and at most `units_max`, whose reserve is within nano. */
+uint64_t price_affordable(struct unit_price price, uint64_t from, uint64_t units_max, int64_t nano);
+
+/* One settled line: charges floor((x + rem) / q) and carries the rest. False, nothing changed, when
+ * the charge leaves the range of balances. */
+bool price_settle(uint128 x, uint64_t q, uint64_t *rem, int64_t *charge_out);

@@ -1,0 +1,64 @@
+#include "engine/rate.h"
+
+static struct rate_slot rate_refill(struct rate_slot slot, int64_t to_ms)
+{
+    ENSURE(to_ms >= slot.at_ms);
+    const uint128 parts = (uint128)slot.limit * (uint64_t)(to_ms - slot.at_ms) + slot.part;
+    const uint128 tokens = parts / (uint64_t)slot.per_ms;
+    const int128 level = (int128)slot.level + (int128)tokens;
+    slot.at_ms = to_ms;
+    slot.part = (uint64_t)(parts % (uint64_t)slot.per_ms);
+    if (level >= (int128)slot.burst) {
+        slot.level = (int64_t)slot.burst;
+        slot.part = 0;
+    } else {
+        slot.level = (int64_t)level;
+    }
+    return slot;
+}
+
+/* The tokens stay, clipped to the new burst (SEMANTICS W3). */
+static struct rate_slot rate_reshape(struct rate_slot slot, struct rate_shape shape)
+{
+    slot.part = (uint64_t)((uint128)slot.part * (uint64_t)shape.per_ms / (uint64_t)slot.per_ms);
+    slot.limit = shape.limit;
+    slot.burst = shape.burst;
+    slot.per_ms = shape.per_ms;
+    if (slot.level >= (int64_t)slot.burst) {
+        slot.level = (int64_t)slot.burst;
+        slot.part = 0;
+    }
+    return slot;
+}
+
+struct rate_slot rate_at(const struct rate_slot *slot, struct rate_shape shape, int64_t changed_ms,
+                         int64_t now_ms)
+{
+    if (slot == NULL)
+        return (struct rate_slot){
+            .level = (int64_t)shape.burst,
+            .limit = shape.limit,
+            .burst = shape.burst,
+            .per_ms = shape.per_ms,
+            .at_ms = now_ms,
+        };
+    struct rate_slot now = *slot;
+    const bool same =
+        slot->limit == shape.limit && slot->burst == shape.burst && slot->per_ms == shape.per_ms;
+    if (!same) {
+        if (changed_ms > now.at_ms)
+            now = rate_refill(now, changed_ms < now_ms ? changed_ms : now_ms);
+        now = rate_reshape(now, shape);
+    }
+    return rate_refill(now, now_ms);
+}
+
+int64_t rate_wait_ms(const struct rate_slot *slot, uint64_t tokens)
+{
+    if (tokens > slot->burst) return INSTANT_NEVER;
+    if (slot->level >= (int64_t)tokens) return 0;
+    const uint128 missing =
+        (uint128)((int128)tokens - slot->level) * (uint64_t)slot->per_ms - slot->part;
+    const uint128 wait_ms = number_divide_up(missing, slot->limit);
+    return wait_ms > (uint128)INSTANT_MS_MAX ? INSTANT_NEVER : (int64_t)wait_ms;
+}

@@ -1,0 +1,324 @@
+/*
+ * read.c: reading the deciding state. Reads see what is due as done: they settle it in a trial and
+ * take it back (SEMANTICS T2).
+ */
+#include "engine/decide.h"
+
+#include <string.h>
+
+bool engine_customer(struct engine *engine, struct bytes customer, struct customer_view *view_out)
+{
+    const uint32_t number = customer_find(engine, customer_id(engine, customer));
+    if (number == 0) return false;
+    const struct customer *found = customer_at(engine, number);
+    *view_out = (struct customer_view){
+        .plan = found->plan,
+        .credit_mode = (enum credit_mode)found->mode,
+        .suspended = found->suspended,
+        .has_anchor = found->has_anchor,
+        .anchor_ms = found->anchor_ms,
+        .created_ms = found->created_ms,
+        .open_holds = found->open_holds,
+        .override_count = found->overrides,
+    };
+    return true;
+}
+
+static bool grant_is_shown(const struct grant *grant)
+{
+    if (grant->state == GRANT_PENDING) return true;
+    return grant->remaining != 0 || grant->held != 0;
+}
+
+static void balance_grants(const struct engine *engine, const struct customer *customer,
+                           enum category category, struct balance_view *view)
+{
+    for (uint32_t n = customer->grants; n != 0; n = grant_at(engine, n)->next) {
+        const struct grant *grant = grant_at(engine, n);
+        if (grant->category != category || !grant_is_shown(grant)) continue;
+        if (view->grant_count == GRANT_VIEWS_MAX) return;
+        struct grant_view *shown = &view->grants[view->grant_count++];
+        *shown = (struct grant_view){
+            .id = grant->id,
+            .category = category,
+            .state = (enum grant_state)grant->state,
+            .priority = grant->priority,
+            .amount = grant->amount,
+            .remaining = grant->remaining,
+            .held = grant->held,
+            .effective_ms = grant->effective_ms,
+            .expires_ms = grant->expires_ms,
+            .feature_count = grant->feature_count,
+        };
+        memcpy(shown->features, grant->features, sizeof shown->features);
+    }
+}
+
+bool engine_balance(struct engine *engine, const struct policy *policy, struct bytes customer,
+                    int64_t now_ms, struct balance_view *view_out)
+{
+    const struct hash128 id = customer_id(engine, customer);
+    const uint32_t number = customer_find(engine, id);
+    if (number == 0) return false;
+    trial_begin(engine);
+    due_settle_trial(engine, policy, id, now_ms);
+    const struct customer *found = customer_at(engine, number);
+    view_out->available = found->available;
+    view_out->held = found->held;
+    view_out->debt = found->debt;
+    view_out->grant_count = 0;
+    balance_grants(engine, found, CATEGORY_PROMOTIONAL, view_out);
+    balance_grants(engine, found, CATEGORY_ENTITLEMENT, view_out);
+    balance_grants(engine, found, CATEGORY_PAID, view_out);
+    trial_end(engine);
+    return true;
+}
+
+/* Status. */
+
+static struct status_row *status_row(struct status_view *view, enum note_kind kind, uint32_t name,
+                                     struct scope_rule scope)
+{
+    struct status_row *row = &view->rows[view->row_count++];
+    *row = (struct status_row){.kind = kind, .name = name, .scope = scope};
+    return row;
+}
+
+static void status_counter(const struct view *view, const struct counter *counter, uint64_t limit,
+                           struct status_row *row)
+{
+    row->has_window = true;
+    row->period = counter->period;
+    row->limit = limit;
+    row->used = counter->used;
+    row->remaining = counter_left(counter, limit);
+    row->resets_at_ms = counter_resets_at(view, counter);
+}
+
+static void status_gate(const struct view *view, const struct ask *ask,
+                        const struct gate_rule *gate, struct status_view *out)
+{
+    const struct slot_name slot = gate_slot(view, ask->feature, gate);
+    switch (gate->kind) {
+    case GATE_RATE: {
+        const struct rate_shape shape = gate_shape(view, ask, gate);
+        const struct rate_slot bucket = view_rate(view, slot, shape);
+        struct status_row *row = status_row(out, NOTE_RATE, gate->name, gate->scope);
+        row->has_window = true;
+        row->period = (struct period){PERIOD_DURATION, START_SLIDING, shape.per_ms};
+        row->limit = shape.burst;
+        row->remaining = bucket.level > 0 ? (uint64_t)bucket.level : 0;
+        row->used = (int64_t)shape.burst - bucket.level;
+        const int64_t full_ms = rate_wait_ms(&bucket, shape.burst);
+        row->resets_at_ms = full_ms == 0 ? 0 : view->now_ms + full_ms;
+        return;
+    }
+    case GATE_CONCURRENCY: {
+        struct status_row *row = status_row(out, NOTE_CONCURRENCY, gate->name, gate->scope);
+        row->limit = view_limit(view, ask->feature, gate->name, 0, gate->limit);
+        row->used = view_in_flight(view, slot);
+        row->remaining = (uint64_t)row->used < row->limit ? row->limit - (uint64_t)row->used : 0;
+        return;
+    }
+    case GATE_BUDGET: {
+        const struct counter counter = counter_read(view, slot, gate->period);
+        struct status_row *row = status_row(out, NOTE_BUDGET, gate->name, gate->scope);
+        status_counter(view, &counter, view_limit(view, ask->feature, gate->name, 0, gate->limit),
+                       row);
+        row->is_credits = true;
+        return;
+    }
+    }
+    ENSURE(false);
+}
+
+static void status_source(const struct view *view, const struct ask *ask,
+                          const struct source_rule *source, const struct evaluation *evaluation,
+                          uint32_t place_in_waterfall, struct status_view *out)
+{
+    for (uint32_t place = 0; place < source->window_count; place++) {
+        const struct counter counter = source_counter(view, ask, source, place);
+        struct status_row *row = status_row(out, NOTE_SOURCE, source->name, source->scope);
+        row->source = source->kind;
+        row->place = place;
+        status_counter(view, &counter, source_limit(view, ask, source, place), row);
+        row->is_credits = source->kind == SOURCE_OVERAGE || ask->unit == UNIT_COST;
+    }
+    if (source->window_count != 0) return;
+    struct status_row *row =
+        status_row(out, NOTE_SOURCE, source->name, (struct scope_rule){.kind = SCOPE_CUSTOMER});
+    row->source = source->kind;
+    row->unlimited = source->kind == SOURCE_UNLIMITED;
+    row->remaining = evaluation->split.offered[place_in_waterfall];
+    row->is_credits = ask->unit == UNIT_COST;
+}
+
+/* The next request, as small as one can be: one unit, one request. */
+static struct ask smallest_ask(const struct policy_feature *feature, const struct quote *quote)
+{
+    struct ask ask = {
+        .feature = feature->name,
+        .unit = feature->unit,
+        .meter_count = feature->meter_count,
+        .quote = *quote,
+        .units = 1,
+        .divisible = feature->divisible,
+        .takes_slot = true,
+    };
+    memcpy(ask.meters, feature->meters, sizeof ask.meters);
+    if (feature->requests_meter < METERS_MAX) ask.quantities[feature->requests_meter] = 1;
+    if (feature->unit != UNIT_COST) ask.quantities[feature->unit] = 1;
+    ask.price = price_of_unit(quote, feature->unit);
+    return ask;
+}
+
+static void status_fill(const struct decision_context *c, const struct policy_feature *feature,
+                        struct bytes subject, struct status_view *out)
+{
+    struct view view = view_open(c->engine, c->policy, c->fact->customer, c->stamp.now_ms, c->fact);
+    view_subject(&view, subject);
+    struct quote quote = {.q = 1};
+    /* Without attributes; where no rule matches that, credits are shown as if a unit were free. */
+    (void)price_quote(feature, c->command, c->stamp.now_ms, &quote);
+    const struct ask ask = smallest_ask(feature, &quote);
+    const struct plan_feature *terms = current_terms(&view, feature->name);
+    struct evaluation evaluation;
+    ladder_evaluate(&view, terms, &ask, &evaluation);
+    out->allowed = evaluation.reason == REASON_OK;
+    out->reason = evaluation.reason;
+    for (uint32_t i = 0; terms != NULL && i < terms->gate_count; i++)
+        status_gate(&view, &ask, &terms->gates[i], out);
+    for (uint32_t i = 0; terms != NULL && i < terms->source_count; i++)
+        status_source(&view, &ask, &terms->sources[i], &evaluation, i, out);
+    if (reason_has_retry(evaluation.reason))
+        out->retry_after_ms = retry_search(c, &ask, view.levels, view.level_count, &evaluation);
+}
+
+enum problem_code engine_status(struct engine *engine, const struct policy *policy,
+                                struct bytes customer, struct bytes subject, struct bytes feature,
+                                int64_t now_ms, struct status_view *view_out)
+{
+    const struct symbols symbols = engine_symbols(engine);
+    const struct hash128 id = customer_id(engine, customer);
+    if (customer_find(engine, id) == 0 && policy->default_plan == SYMBOL_NONE)
+        return PROBLEM_UNKNOWN_CUSTOMER;
+    const struct policy_feature *found = policy_feature_named(policy, &symbols, feature);
+    if (found == NULL) return PROBLEM_UNKNOWN_FEATURE;
+    view_out->feature = found->name;
+    view_out->unit = found->unit == UNIT_COST ? UNIT_COST : found->meters[found->unit];
+    view_out->retry_after_ms = -1;
+    view_out->row_count = 0;
+    static const struct command nothing;
+    struct decision_context c = {engine, policy, &nothing, {.now_ms = now_ms}, engine->recalled};
+    trial_begin(engine);
+    due_settle_trial(engine, policy, id, now_ms);
+    fact_clear(c.fact, c.stamp);
+    c.fact->customer = id;
+    status_fill(&c, found, subject, view_out);
+    trial_end(engine);
+    return PROBLEM_NONE;
+}
+
+/* The state's hash: a sum over blocks of what each says, so that order does not matter. */
+
+static uint64_t mix(uint64_t hash, int64_t value)
+{
+    return hash_mix(hash, (uint64_t)value);
+}
+
+static uint64_t hash_slots(const struct engine *engine, uint64_t seed, uint32_t first)
+{
+    uint64_t sum = 0;
+    for (uint32_t n = first; n != 0; n = slot_at(engine, n)->next) {
+        const struct slot *slot = slot_at(engine, n);
+        uint64_t hash = mix(hash_mix(seed, slot->id), slot->kind);
+        switch ((enum slot_kind)slot->kind) {
+        case SLOT_WINDOW:
+            hash =
+                mix(mix(mix(hash, slot->window.used), slot->window.start_ms), slot->window.end_ms);
+            break;
+        case SLOT_SLIDING: {
+            const struct ring *ring = slab_at(&engine->rings, slot->sliding.ring);
+            hash = mix(mix(hash, slot->sliding.per_ms), ring->newest);
+            for (uint32_t i = 0; i < RING_SLOTS; i++)
+                hash = mix(hash, ring->counts[i]);
+            break;
+        }
+        case SLOT_RATE:
+            hash = mix(mix(hash_mix(hash, slot->rate.part), slot->rate.level), slot->rate.at_ms);
+            break;
+        case SLOT_CONCURRENCY:
+            hash = mix(hash, slot->in_flight);
+            break;
+        case SLOT_OVERRIDE:
+            hash = hash_mix(hash, slot->override);
+            break;
+        case SLOT_RENEWAL:
+            hash = hash_mix(mix(hash, slot->renewal.next_ms), slot->renewal.grant);
+            break;
+        }
+        sum += hash;
+    }
+    return sum;
+}
+
+static uint64_t hash_holds(const struct engine *engine, uint32_t root)
+{
+    if (root == 0) return 0;
+    const struct hold *hold = hold_at(engine, root);
+    uint64_t hash = mix(hash_mix(hold->id, 11), hold->expires_ms);
+    for (uint32_t n = hold->lines_first; n != 0; n = hold_line_at(engine, n)->next) {
+        const struct line *line = &hold_line_at(engine, n)->line;
+        hash = mix(hash_mix(hash_mix(hash, line->units), line->grant_id), line->charged);
+    }
+    for (uint32_t i = 0; i < METERS_MAX; i++)
+        hash = hash_mix(hash, hold->quantities[i]);
+    return hash + hash_holds(engine, hold->left) + hash_holds(engine, hold->right);
+}
+
+static uint64_t hash_customer(const struct engine *engine, const struct customer *customer)
+{
+    uint64_t hash = hash_mix(customer->id.word[0], customer->id.word[1]);
+    const int64_t fields[] = {customer->created_ms, customer->anchor_ms,  customer->available,
+                              customer->held,       customer->debt,       customer->next_due_ms,
+                              customer->plan,       customer->open_holds, customer->overrides,
+                              customer->mode,       customer->suspended,  customer->has_anchor,
+                              customer->grants_live};
+    for (unsigned i = 0; i < COUNT_OF(fields); i++)
+        hash = mix(hash, fields[i]);
+    uint64_t sum = hash + hash_slots(engine, hash_mix(customer->id.word[0], 3), customer->slots);
+    for (uint32_t n = customer->scopes; n != 0;) {
+        const struct scope *scope = slab_at(&engine->scopes, n);
+        const uint64_t seed = hash_mix(customer->id.word[0], scope->hash);
+        sum += mix(seed, scope->suspended) + hash_slots(engine, seed, scope->slots);
+        n = scope->next;
+    }
+    for (uint32_t n = customer->grants; n != 0; n = grant_at(engine, n)->next) {
+        const struct grant *grant = grant_at(engine, n);
+        sum += mix(mix(mix(hash_mix(grant->id, 5), grant->remaining), grant->held), grant->state);
+    }
+    for (uint32_t n = customer->remainders; n != 0;) {
+        const struct remainder *remainder = slab_at(&engine->remainders, n);
+        sum += hash_mix(hash_mix(customer->id.word[0], remainder->version), remainder->rem);
+        n = remainder->next;
+    }
+    return sum + hash_holds(engine, customer->holds);
+}
+
+uint64_t engine_state_hash(const struct engine *engine, int64_t now_ms)
+{
+    uint64_t sum = hash_mix(engine->policy.version, engine->policy.content_hash);
+    for (uint32_t n = 1; n <= engine->customers.used; n++)
+        sum += hash_customer(engine, customer_at(engine, n));
+    for (uint32_t n = 1; n <= engine->keys.used; n++) {
+        const struct key *key = slab_at(&engine->keys, n);
+        if (key->until_ms <= now_ms) continue; /* swept, or over */
+        sum += hash_mix(hash_mix(key->hash.word[0], key->body_hash), key->position);
+    }
+    for (uint32_t n = 1; n <= engine->ended.used; n++) {
+        const struct ended *ended = slab_at(&engine->ended, n);
+        if (ended->until_ms <= now_ms) continue;
+        sum += mix(hash_mix(hash_mix(ended->id, ended->position), ended->state), ended->refunded);
+    }
+    return sum;
+}

@@ -1,0 +1,278 @@
+/*
+ * state.h (private): the engine's memory, as blocks.
+ *
+ * A customer block heads everything of one customer: its counters (slots), its grants in burn
+ * order, its open holds in a treap by expiry, its subject scopes. Blocks live in slabs and name
+ * each other by number; nothing here holds a pointer to another block, and nothing that can be seen
+ * depends on the numbers.
+ *
+ * Every change passes through state_touch first. While a trial runs (trial_begin) touched bytes are
+ * kept and trial_end puts them back: that is how time is tried out without changing anything.
+ */
+#pragma once
+
+#include "engine/engine.h"
+
+#define RING_SLOTS 66u /* per / (per / 60) + 1, for any per >= 1 s, rounded up to be safe */
+
+enum slot_kind {
+    SLOT_WINDOW = 1,
+    SLOT_SLIDING,
+    SLOT_RATE,
+    SLOT_CONCURRENCY,
+    SLOT_OVERRIDE,
+    SLOT_RENEWAL
+};
+
+struct window_slot {
+    int64_t used;
+    int64_t start_ms;
+    int64_t end_ms;
+};
+struct sliding_slot {
+    uint32_t ring; /* number of the ring block */
+    int64_t per_ms;
+};
+struct rate_slot {
+    int64_t level;
+    uint64_t part;
+    uint64_t limit;
+    uint64_t burst;
+    int64_t per_ms;
+    int64_t at_ms;
+};
+struct renewal_slot {
+    int64_t next_ms;
+    uint64_t grant;
+};
+
+struct slot {
+    uint32_t next; /* of the same scope */
+    uint32_t kind;
+    uint64_t id;
+    union {
+        struct window_slot window;
+        struct sliding_slot sliding;
+        struct rate_slot rate;
+        int64_t in_flight;
+        uint64_t override;
+        struct renewal_slot renewal;
+    };
+};
+
+struct ring {
+    int64_t newest; /* number of the newest slot: its start / resolution */
+    int64_t counts[RING_SLOTS];
+};
+
+struct remainder {
+    uint32_t next;
+    uint64_t version;
+    uint64_t rem;
+    uint64_t q;
+};
+
+struct customer {
+    struct hash128 id;
+    int64_t created_ms;
+    int64_t anchor_ms;
+    int64_t available; /* sum of live grants' remaining, plus debt */
+    int64_t held;
+    int64_t debt;
+    int64_t next_due_ms;
+    uint32_t heap_place; /* 0: not in the heap */
+    uint32_t plan;
+    uint32_t slots;
+    uint32_t scopes;
+    uint32_t grants;
+    uint32_t holds; /* root of the treap */
+    uint32_t remainders;
+    uint32_t open_holds;
+    uint32_t overrides;
+    uint16_t grants_live; /* not yet spent, expired or voided */
+    uint8_t mode;
+    uint8_t suspended : 1;
+    uint8_t has_anchor : 1;
+};
+
+struct scope {
+    uint64_t hash;
+    uint32_t customer;
+    uint32_t next;
+    uint32_t slots;
+    uint32_t suspended;
+};
+
+struct grant {
+    uint64_t id;
+    uint32_t customer;
+    uint32_t next;
+    uint8_t category;
+    uint8_t state;
+    uint16_t feature_count;
+    int32_t priority;
+    int64_t amount;
+    int64_t remaining;
+    int64_t held;
+    int64_t effective_ms;
+    int64_t expires_ms;
+    uint32_t recurring;
+    uint32_t features[GRANT_FEATURES_MAX];
+};
+
+struct hold_line {
+    uint32_t next;
+    uint32_t draw;
+    struct line line;
+    uint32_t window_count;
+    uint32_t budget_count;
+    struct window_ref windows[LINE_WINDOWS_MAX];
+    struct window_ref budgets[LINE_BUDGETS_MAX];
+};
+
+/* What a hold knows of how it was asked for; a late commit takes it from the journaled fact. */
+struct hold_terms {
+    uint32_t feature;
+    uint32_t unit;
+    uint32_t requests_meter;
+    enum consent consent;
+    enum failure_cost on_failure;
+    int64_t ttl_ms;
+    int64_t retention_ms;
+    uint32_t meter_count;
+    uint32_t meters[METERS_MAX];
+    struct quote quote;
+    uint32_t level_count;
+    uint64_t levels[LEVELS_MAX];
+};
+
+struct hold {
+    uint64_t id;
+    int64_t expires_ms;
+    uint32_t customer;
+    uint32_t left, right; /* treap by (expires_ms, id) */
+    uint32_t lines_first, lines_last, line_count;
+    uint32_t keys; /* chain of the idempotency keys that wait for its end */
+    uint32_t concurrency_count;
+    struct slot_name concurrency[GATES_MAX];
+    uint64_t quantities[METERS_MAX];
+    struct hold_terms terms;
+};
+
+struct ended {
+    uint64_t id;
+    uint64_t position;
+    uint64_t body_hash;
+    uint64_t requests;
+    int64_t refunded;
+    int64_t until_ms;
+    uint32_t customer;
+    uint8_t state;
+    uint8_t late;
+};
+
+struct key {
+    struct hash128 hash;
+    uint64_t body_hash;
+    uint64_t position;
+    uint64_t hold;
+    int64_t until_ms;
+    uint32_t next_of_hold;
+};
+
+struct trial {
+    uint8_t *block;
+    uint64_t size;
+    uint64_t used;
+    uint32_t last; /* offset + 1 of the newest record */
+    bool is_running;
+};
+
+struct engine {
+    struct hash_key hash_key;
+    struct engine_ceilings ceilings;
+    struct engine_policy_info policy;
+    struct trial trial;
+
+    struct slab customers, scopes, slots, rings, grants, holds, lines, keys, ended, remainders;
+    struct index customer_index, scope_index, grant_index, hold_index, key_index, ended_index;
+    uint32_t *heap; /* [1..heap_count]: customers by (next_due_ms, id), a binary heap */
+    uint32_t heap_count;
+    uint32_t sweep_key, sweep_ended;
+
+    uint32_t symbol_count;
+    struct bytes *symbol_names; /* [0..SYMBOLS_MAX] */
+    uint8_t *symbol_text;
+    uint32_t symbol_text_used;
+
+    struct fact *scratch;  /* due facts of a trial */
+    struct fact *recalled; /* decoded evidence */
+    struct command *scratch_command;
+};
+
+/* Blocks by number. */
+static inline struct customer *customer_at(const struct engine *engine, uint32_t number)
+{
+    return slab_at(&engine->customers, number);
+}
+static inline struct slot *slot_at(const struct engine *engine, uint32_t number)
+{
+    return slab_at(&engine->slots, number);
+}
+static inline struct grant *grant_at(const struct engine *engine, uint32_t number)
+{
+    return slab_at(&engine->grants, number);
+}
+static inline struct hold *hold_at(const struct engine *engine, uint32_t number)
+{
+    return slab_at(&engine->holds, number);
+}
+static inline struct hold_line *hold_line_at(const struct engine *engine, uint32_t number)
+{
+    return slab_at(&engine->lines, number);
+}
+
+/* Identities. */
+struct hash128 customer_id(const struct engine *engine, struct bytes name);
+uint64_t scope_hash(const struct engine *engine, struct bytes path); /* never 0 */
+uint32_t subject_levels(const struct engine *engine, struct bytes subject,
+                        uint64_t levels_out[LEVELS_MAX]); /* empty path: one level, "" */
+struct hash128 key_id(const struct engine *engine, struct hash128 customer, struct bytes key);
+uint64_t slot_id_limit(uint32_t feature, uint32_t name, uint32_t place);
+uint64_t slot_id_override(uint32_t feature, uint32_t name, uint32_t place);
+uint64_t slot_id_renewal(uint32_t name);
+
+/* Lookups; 0 when absent. */
+uint32_t customer_find(const struct engine *engine, struct hash128 id);
+uint32_t scope_find(const struct engine *engine, uint32_t customer, uint64_t hash);
+uint32_t slot_find(const struct engine *engine, uint32_t customer, struct slot_name name);
+uint32_t grant_find(const struct engine *engine, uint64_t id);
+uint32_t hold_find(const struct engine *engine, uint64_t id);
+uint32_t ended_find(const struct engine *engine, uint64_t id);
+uint32_t key_find(const struct engine *engine, struct hash128 hash);
+uint32_t symbol_find(const struct engine *engine, struct bytes name);
+uint32_t remainder_find(const struct engine *engine, uint32_t customer, uint64_t version);
+
+int64_t ring_used(const struct ring *ring, int64_t per_ms, int64_t now_ms);
+/* When the oldest count frees; INSTANT_NEVER when none is left. */
+int64_t ring_frees_at(const struct ring *ring, int64_t per_ms, int64_t now_ms);
+int64_t ring_resolution(int64_t per_ms);
+bool ring_is_live(int64_t slot_start_ms, int64_t per_ms, int64_t now_ms);
+int64_t ring_count(const struct ring *ring, int64_t per_ms, int64_t slot_start_ms);
+
+/* Changes; each remembers what a trial must put back. */
+void state_touch(struct engine *engine, void *at, uint32_t bytes);
+uint32_t state_take(struct engine *engine, struct slab *slab);
+void state_give(struct engine *engine, struct slab *slab, uint32_t number);
+void state_index_insert(struct engine *engine, struct index *index, uint64_t hash, uint32_t number);
+void state_index_remove(struct engine *engine, struct index *index, uint64_t hash, uint32_t number);
+void trial_begin(struct engine *engine);
+void trial_end(struct engine *engine);
+
+/* The treap of a customer's open holds, earliest expiry first. */
+void holds_insert(struct engine *engine, uint32_t customer, uint32_t hold);
+void holds_remove(struct engine *engine, uint32_t customer, uint32_t hold);
+uint32_t holds_first(const struct engine *engine, uint32_t customer);
+
+/* Recomputes when the customer is next due, and its place among all. */
+void due_refresh(struct engine *engine, uint32_t customer);

@@ -1,0 +1,422 @@
+#include "engine/view.h"
+
+#include <string.h>
+
+struct view view_open(struct engine *engine, const struct policy *policy, struct hash128 id,
+                      int64_t now_ms, struct fact *fact)
+{
+    struct view view = {
+        .engine = engine,
+        .policy = policy,
+        .fact = fact,
+        .now_ms = now_ms,
+        .id = id,
+        .customer = customer_find(engine, id),
+        .anchor_ms = now_ms,
+    };
+    fact->has_customer = true;
+    fact->customer = id;
+    uint32_t plan = policy->default_plan;
+    if (view.customer != 0) {
+        const struct customer *customer = customer_at(engine, view.customer);
+        plan = customer->plan;
+        view.anchor_ms = customer->has_anchor ? customer->anchor_ms : customer->created_ms;
+        view.available = customer->available;
+        view.held = customer->held;
+        view.debt = customer->debt;
+    }
+    view.plan = plan == 0 ? NULL : policy_plan_of(policy, plan);
+    return view;
+}
+
+void view_subject(struct view *view, struct bytes subject)
+{
+    view->level_count = subject_levels(view->engine, subject, view->levels);
+}
+
+void view_levels(struct view *view, const struct hold_terms *terms)
+{
+    view->level_count = terms->level_count;
+    memcpy(view->levels, terms->levels, sizeof view->levels);
+}
+
+struct effect *view_effect(struct view *view, enum effect_kind kind)
+{
+    ENSURE(view->fact->effect_count < EFFECTS_MAX);
+    struct effect *effect = &view->fact->effects[view->fact->effect_count++];
+    effect->kind = kind;
+    return effect;
+}
+
+void view_found_customer(struct view *view)
+{
+    view_effect(view, EFFECT_CUSTOMER)->customer.created_ms = view->now_ms;
+    if (view->plan == NULL) return;
+    struct effect *effect = view_effect(view, EFFECT_SETTING);
+    effect->setting.which = SETTING_PLAN;
+    effect->setting.scope = 0;
+    effect->setting.before = 0;
+    effect->setting.after = view->plan->name;
+}
+
+uint64_t view_scope(const struct view *view, struct scope_rule rule)
+{
+    switch (rule.kind) {
+    case SCOPE_CUSTOMER:
+        return 0;
+    case SCOPE_SUBJECT:
+        return view->levels[view->level_count - 1];
+    case SCOPE_LEVEL:
+        return view->levels[(rule.level < view->level_count ? rule.level : view->level_count) - 1];
+    }
+    ENSURE(false);
+}
+
+uint64_t view_limit(const struct view *view, uint32_t feature, uint32_t name, uint32_t place,
+                    uint64_t limit)
+{
+    if (view->customer == 0 || customer_at(view->engine, view->customer)->overrides == 0)
+        return limit;
+    const uint32_t features[] = {feature, SYMBOL_NONE};
+    for (unsigned i = 0; i < COUNT_OF(features); i++) {
+        const struct slot_name slot = {0, slot_id_override(features[i], name, place)};
+        const uint32_t number = slot_find(view->engine, view->customer, slot);
+        if (number != 0) return slot_at(view->engine, number)->override;
+    }
+    return limit;
+}
+
+/* The newest effect of a kind on a slot in the draft; NULL. All counters begin with their slot. */
+static const struct effect *drafted(const struct view *view, enum effect_kind kind,
+                                    struct slot_name slot)
+{
+    for (uint32_t i = view->fact->effect_count; i-- > 0;) {
+        const struct effect *effect = &view->fact->effects[i];
+        if (effect->kind == kind && effect->window.slot.id == slot.id &&
+            effect->window.slot.scope == slot.scope)
+            return effect;
+    }
+    return NULL;
+}
+
+/* A fixed window's instance as drafted or stored; false: there is none. */
+static bool window_running(const struct view *view, struct slot_name slot,
+                           struct window_slot *window_out)
+{
+    const struct effect *effect = drafted(view, EFFECT_WINDOW, slot);
+    if (effect != NULL) {
+        *window_out = (struct window_slot){effect->window.after, effect->window.start_ms,
+                                           effect->window.end_ms};
+        return true;
+    }
+    const uint32_t number = slot_find(view->engine, view->customer, slot);
+    if (number == 0 || slot_at(view->engine, number)->kind != SLOT_WINDOW) return false;
+    *window_out = slot_at(view->engine, number)->window;
+    return true;
+}
+
+static const struct slot *sliding_slot_of(const struct view *view, struct slot_name slot)
+{
+    const uint32_t number = slot_find(view->engine, view->customer, slot);
+    if (number == 0 || slot_at(view->engine, number)->kind != SLOT_SLIDING) return NULL;
+    return slot_at(view->engine, number);
+}
+
+static const struct ring *ring_of(const struct view *view, const struct slot *slot)
+{
+    return slab_at(&view->engine->rings, slot->sliding.ring);
+}
+
+/* What the draft added to the stored ring in all. */
+static int64_t sliding_drafted(const struct view *view, struct slot_name slot)
+{
+    int64_t sum = 0;
+    for (uint32_t i = 0; i < view->fact->effect_count; i++) {
+        const struct effect *effect = &view->fact->effects[i];
+        if (effect->kind == EFFECT_SLIDING && effect->sliding.slot.id == slot.id &&
+            effect->sliding.slot.scope == slot.scope)
+            sum += effect->sliding.delta;
+    }
+    return sum;
+}
+
+static void sliding_read(const struct view *view, struct counter *counter)
+{
+    const int64_t per_ms = counter->period.duration_ms;
+    const struct slot *slot = sliding_slot_of(view, counter->slot);
+    counter->sliding = true;
+    counter->open = true;
+    counter->starts_anew = slot == NULL || slot->sliding.per_ms != per_ms;
+    if (!counter->starts_anew) {
+        counter->used = ring_used(ring_of(view, slot), per_ms, view->now_ms);
+        counter->changes_at = ring_frees_at(ring_of(view, slot), per_ms, view->now_ms);
+    }
+    counter->used += sliding_drafted(view, counter->slot);
+    if (drafted(view, EFFECT_SLIDING, counter->slot) != NULL) counter->starts_anew = false;
+}
+
+struct counter counter_read(const struct view *view, struct slot_name slot, struct period period)
+{
+    struct counter counter = {.slot = slot, .period = period, .changes_at = INSTANT_NEVER};
+    struct window_slot window;
+    const bool exists = window_running(view, slot, &window);
+    if (exists && view->now_ms < window.end_ms) {
+        counter.open = true;
+        counter.used = window.used;
+        counter.start_ms = window.start_ms;
+        counter.end_ms = window.end_ms;
+        counter.changes_at = window.end_ms;
+        return counter;
+    }
+    if (period.start == START_SLIDING) {
+        sliding_read(view, &counter);
+        return counter;
+    }
+    if (exists) counter.start_ms = window.end_ms; /* the next instance starts no earlier */
+    return counter;
+}
+
+uint64_t counter_left(const struct counter *counter, uint64_t limit)
+{
+    if (counter->used <= 0) return limit;
+    return (uint64_t)counter->used >= limit ? 0 : limit - (uint64_t)counter->used;
+}
+
+int64_t counter_resets_at(const struct view *view, const struct counter *counter)
+{
+    if (counter->sliding) {
+        if (counter->used <= 0) return 0;
+        if (counter->changes_at != INSTANT_NEVER) return counter->changes_at;
+        /* Only this decision counts in it. */
+        const int64_t resolution_ms = ring_resolution(counter->period.duration_ms);
+        return view->now_ms / resolution_ms * resolution_ms + resolution_ms - 1 +
+               counter->period.duration_ms;
+    }
+    if (counter->open) return counter->end_ms;
+    if (counter->period.kind == PERIOD_DURATION) return 0;
+    return window_opens(counter->period, view->now_ms, view->anchor_ms).end_ms;
+}
+
+static struct window_ref sliding_add(struct view *view, struct slot_name slot, int64_t per_ms,
+                                     int64_t start_ms, int64_t delta, bool starts_anew)
+{
+    int64_t before = 0;
+    const struct slot *stored = sliding_slot_of(view, slot);
+    if (!starts_anew && stored != NULL && stored->sliding.per_ms == per_ms)
+        before = ring_count(ring_of(view, stored), per_ms, start_ms);
+    for (uint32_t i = 0; i < view->fact->effect_count; i++) {
+        const struct effect *effect = &view->fact->effects[i];
+        if (effect->kind == EFFECT_SLIDING && effect->sliding.slot.id == slot.id &&
+            effect->sliding.slot.scope == slot.scope && effect->sliding.start_ms == start_ms)
+            before = effect->sliding.after;
+    }
+    struct effect *effect = view_effect(view, EFFECT_SLIDING);
+    effect->sliding.slot = slot;
+    effect->sliding.per_ms = per_ms;
+    effect->sliding.start_ms = start_ms;
+    effect->sliding.delta = delta;
+    effect->sliding.after = before + delta;
+    effect->sliding.cleared = starts_anew;
+    return (struct window_ref){.slot = slot, .start_ms = start_ms, .sliding = true};
+}
+
+struct window_ref counter_add(struct view *view, struct counter *counter, int64_t delta)
+{
+    counter->used += delta;
+    if (counter->sliding) {
+        const int64_t per_ms = counter->period.duration_ms;
+        const int64_t resolution_ms = ring_resolution(per_ms);
+        const int64_t start_ms = view->now_ms / resolution_ms * resolution_ms;
+        const bool anew = counter->starts_anew;
+        counter->starts_anew = false;
+        return sliding_add(view, counter->slot, per_ms, start_ms, delta, anew);
+    }
+    if (!counter->open) {
+        const struct window_span span =
+            window_opens(counter->period, view->now_ms, view->anchor_ms);
+        if (span.start_ms > counter->start_ms) counter->start_ms = span.start_ms;
+        counter->end_ms = span.end_ms;
+        counter->open = true;
+        counter->changes_at = span.end_ms;
+    }
+    struct effect *effect = view_effect(view, EFFECT_WINDOW);
+    effect->window.slot = counter->slot;
+    effect->window.start_ms = counter->start_ms;
+    effect->window.end_ms = counter->end_ms;
+    effect->window.delta = delta;
+    effect->window.after = counter->used;
+    return (struct window_ref){.slot = counter->slot, .start_ms = counter->start_ms};
+}
+
+void counter_return(struct view *view, struct window_ref ref, int64_t amount)
+{
+    if (amount == 0) return;
+    if (ref.sliding) {
+        const struct slot *slot = sliding_slot_of(view, ref.slot);
+        if (slot == NULL) return;
+        const int64_t per_ms = slot->sliding.per_ms;
+        if (ref.start_ms % ring_resolution(per_ms) != 0) return; /* of a ring of another shape */
+        if (!ring_is_live(ref.start_ms, per_ms, view->now_ms)) return;
+        if (ring_count(ring_of(view, slot), per_ms, ref.start_ms) < amount) return;
+        (void)sliding_add(view, ref.slot, per_ms, ref.start_ms, -amount, false);
+        return;
+    }
+    struct window_slot window;
+    if (!window_running(view, ref.slot, &window)) return;
+    if (window.start_ms != ref.start_ms || view->now_ms >= window.end_ms) return;
+    if (window.used < amount) amount = window.used; /* a goodwill reset came between */
+    if (amount <= 0) return;
+    struct effect *effect = view_effect(view, EFFECT_WINDOW);
+    effect->window.slot = ref.slot;
+    effect->window.start_ms = window.start_ms;
+    effect->window.end_ms = window.end_ms;
+    effect->window.delta = -amount;
+    effect->window.after = window.used - amount;
+}
+
+struct rate_slot view_rate(const struct view *view, struct slot_name slot, struct rate_shape shape)
+{
+    const int64_t changed_ms = view->engine->policy.installed_ms;
+    const struct effect *effect = drafted(view, EFFECT_RATE, slot);
+    if (effect != NULL) {
+        const struct rate_slot running = {effect->rate.level_after, effect->rate.part_after,
+                                          effect->rate.limit,       effect->rate.burst,
+                                          effect->rate.per_ms,      effect->rate.at_ms};
+        return rate_at(&running, shape, changed_ms, view->now_ms);
+    }
+    const uint32_t number = slot_find(view->engine, view->customer, slot);
+    const bool stored = number != 0 && slot_at(view->engine, number)->kind == SLOT_RATE;
+    return rate_at(stored ? &slot_at(view->engine, number)->rate : NULL, shape, changed_ms,
+                   view->now_ms);
+}
+
+/* Levels below this stay there: far below zero is far enough. */
+#define RATE_LEVEL_MIN (-(INT64_C(1) << 62))
+
+void view_rate_take(struct view *view, struct slot_name slot, struct rate_shape shape,
+                    uint64_t tokens)
+{
+    if (tokens == 0) return;
+    const struct rate_slot now = view_rate(view, slot, shape);
+    const int128 level = (int128)now.level - (int128)tokens;
+    struct effect *effect = view_effect(view, EFFECT_RATE);
+    effect->rate.slot = slot;
+    effect->rate.level_after = level < RATE_LEVEL_MIN ? RATE_LEVEL_MIN : (int64_t)level;
+    effect->rate.part_after = now.part;
+    effect->rate.limit = shape.limit;
+    effect->rate.burst = shape.burst;
+    effect->rate.per_ms = shape.per_ms;
+    effect->rate.at_ms = now.at_ms;
+}
+
+int64_t view_in_flight(const struct view *view, struct slot_name slot)
+{
+    const struct effect *effect = drafted(view, EFFECT_CONCURRENCY, slot);
+    if (effect != NULL) return effect->concurrency.after;
+    const uint32_t number = slot_find(view->engine, view->customer, slot);
+    if (number == 0 || slot_at(view->engine, number)->kind != SLOT_CONCURRENCY) return 0;
+    return slot_at(view->engine, number)->in_flight;
+}
+
+void view_in_flight_add(struct view *view, struct slot_name slot, int64_t delta)
+{
+    const int64_t before = view_in_flight(view, slot);
+    if (before + delta < 0) return; /* the counter became another limit's meanwhile */
+    struct effect *effect = view_effect(view, EFFECT_CONCURRENCY);
+    effect->concurrency.slot = slot;
+    effect->concurrency.delta = delta;
+    effect->concurrency.after = before + delta;
+}
+
+static bool lot_drafted(const struct view *view, uint64_t grant_id, struct lot *lot_out)
+{
+    for (uint32_t i = view->fact->effect_count; i-- > 0;) {
+        const struct effect *effect = &view->fact->effects[i];
+        if (effect->kind != EFFECT_LOT || effect->lot.id != grant_id) continue;
+        *lot_out = (struct lot){effect->lot.remaining_after, effect->lot.held_after};
+        return true;
+    }
+    return false;
+}
+
+struct lot view_lot(const struct view *view, uint32_t number)
+{
+    const struct grant *grant = grant_at(view->engine, number);
+    struct lot lot = {grant->remaining, grant->held};
+    (void)lot_drafted(view, grant->id, &lot);
+    return lot;
+}
+
+void view_lot_move(struct view *view, uint64_t grant_id, enum lot_cause cause,
+                   int64_t remaining_delta, int64_t held_delta)
+{
+    if (remaining_delta == 0 && held_delta == 0) return;
+    struct lot lot = {0};
+    if (!lot_drafted(view, grant_id, &lot)) {
+        const uint32_t number = grant_find(view->engine, grant_id);
+        if (number != 0) lot = view_lot(view, number);
+    }
+    view->available += remaining_delta;
+    view->held += held_delta;
+    struct effect *effect = view_effect(view, EFFECT_LOT);
+    effect->lot.id = grant_id;
+    effect->lot.cause = cause;
+    effect->lot.remaining_delta = remaining_delta;
+    effect->lot.remaining_after = lot.remaining + remaining_delta;
+    effect->lot.held_delta = held_delta;
+    effect->lot.held_after = lot.held + held_delta;
+    effect->lot.available_after = view->available;
+    effect->lot.customer_held_after = view->held;
+}
+
+void view_debt_move(struct view *view, int64_t delta)
+{
+    if (delta == 0) return;
+    view->debt += delta;
+    view->available += delta;
+    struct effect *effect = view_effect(view, EFFECT_DEBT);
+    effect->debt.delta = delta;
+    effect->debt.after = view->debt;
+    effect->debt.available_after = view->available;
+}
+
+int64_t view_lot_lapse(struct view *view, uint64_t grant_id, int64_t amount)
+{
+    const uint32_t number = grant_find(view->engine, grant_id);
+    const bool is_voided = number != 0 && grant_at(view->engine, number)->state == GRANT_VOIDED;
+    const bool is_live = number != 0 && grant_at(view->engine, number)->state == GRANT_LIVE;
+    if (is_live || amount == 0) return 0;
+    view_lot_move(view, grant_id, is_voided ? LOT_VOID : LOT_EXPIRE, -amount, 0);
+    return amount;
+}
+
+void view_remainder_load(struct view *view, const struct quote *quote)
+{
+    const uint32_t number = remainder_find(view->engine, view->customer, quote->version);
+    const struct remainder *stored = slab_at(&view->engine->remainders, number);
+    view->rem_version = quote->version;
+    view->rem_q = quote->q;
+    view->rem_before = number == 0 ? 0 : stored->rem;
+    view->rem = view->rem_before;
+}
+
+void view_remainder_store(struct view *view)
+{
+    if (view->rem_version == 0 || view->rem == view->rem_before) return;
+    struct effect *effect = view_effect(view, EFFECT_REMAINDER);
+    effect->remainder.version = view->rem_version;
+    effect->remainder.q = view->rem_q;
+    effect->remainder.before = view->rem_before;
+    effect->remainder.after = view->rem;
+}
+
+bool grant_is_usable(const struct grant *grant, enum category category, uint32_t feature,
+                     int64_t now_ms)
+{
+    if (grant->category != category || grant->state != GRANT_LIVE) return false;
+    if (now_ms < grant->effective_ms || now_ms >= grant->expires_ms) return false;
+    if (grant->feature_count == 0) return true;
+    for (uint32_t i = 0; i < grant->feature_count; i++)
+        if (grant->features[i] == feature) return true;
+    return false;
+}

@@ -1,0 +1,89 @@
+/*
+ * view.h (private): what one command sees and changes.
+ *
+ * A view reads the state as it will be once the effects drafted so far are applied: the last effect
+ * on a counter or a lot in the draft, else the block. Everything that a decision changes is drafted
+ * here, as effects with their delta and after; the state itself stays as it is.
+ */
+#pragma once
+
+#include "engine/price.h"
+#include "engine/rate.h"
+#include "engine/state.h"
+#include "engine/window.h"
+
+struct view {
+    struct engine *engine;
+    const struct policy *policy;
+    struct fact *fact;
+    int64_t now_ms;    /* the stamp, or a due fact's own time */
+    uint32_t customer; /* number; 0: a stranger */
+    struct hash128 id;
+    const struct plan *plan; /* NULL: none, or none of this policy */
+    int64_t anchor_ms;
+    int64_t available, held, debt; /* running */
+    uint32_t level_count;
+    uint64_t levels[LEVELS_MAX];
+    /* The remainder of the one price rule version that a command settles by. */
+    uint64_t rem_version, rem_q, rem_before, rem;
+};
+
+/* Starts a draft: clears the fact, looks the customer up. `id` of a stranger is kept for naming. */
+struct view view_open(struct engine *engine, const struct policy *policy, struct hash128 id,
+                      int64_t now_ms, struct fact *fact);
+void view_subject(struct view *view, struct bytes subject);
+void view_levels(struct view *view, const struct hold_terms *terms);
+/* Drafts the coming to be of a stranger, on the default plan. */
+void view_found_customer(struct view *view);
+
+struct effect *view_effect(struct view *view, enum effect_kind kind);
+uint64_t view_scope(const struct view *view, struct scope_rule rule);
+/* The plan's limit, or the customer's own. */
+uint64_t view_limit(const struct view *view, uint32_t feature, uint32_t name, uint32_t place,
+                    uint64_t limit);
+
+/* A counter of a window: allowance, budget or overage. */
+struct counter {
+    struct slot_name slot;
+    struct period period;
+    bool sliding; /* what is counted now counts in a ring */
+    bool open;
+    bool starts_anew; /* the ring, or the slot's kind, is of another shape */
+    int64_t used;
+    int64_t start_ms;
+    int64_t end_ms;     /* of a fixed window, while open */
+    int64_t changes_at; /* when time alone changes `used`; INSTANT_NEVER */
+};
+struct counter counter_read(const struct view *view, struct slot_name slot, struct period period);
+uint64_t counter_left(const struct counter *counter, uint64_t limit);
+/* For people: when the window that counts now is over; 0: none is open. */
+int64_t counter_resets_at(const struct view *view, const struct counter *counter);
+/* Counts, opening the window when it is closed; says where it was counted. */
+struct window_ref counter_add(struct view *view, struct counter *counter, int64_t delta);
+/* Gives back to the very instance; nothing when that is over (W4). */
+void counter_return(struct view *view, struct window_ref ref, int64_t amount);
+
+struct rate_slot view_rate(const struct view *view, struct slot_name slot, struct rate_shape shape);
+void view_rate_take(struct view *view, struct slot_name slot, struct rate_shape shape,
+                    uint64_t tokens);
+int64_t view_in_flight(const struct view *view, struct slot_name slot);
+void view_in_flight_add(struct view *view, struct slot_name slot, int64_t delta);
+
+/* A grant's remaining and held, running. */
+struct lot {
+    int64_t remaining;
+    int64_t held;
+};
+struct lot view_lot(const struct view *view, uint32_t grant);
+void view_lot_move(struct view *view, uint64_t grant_id, enum lot_cause cause,
+                   int64_t remaining_delta, int64_t held_delta);
+void view_debt_move(struct view *view, int64_t delta);
+/* What comes back to a grant that is over goes at once, by its own row (H7). Says how much went. */
+int64_t view_lot_lapse(struct view *view, uint64_t grant_id, int64_t amount);
+
+void view_remainder_load(struct view *view, const struct quote *quote);
+void view_remainder_store(struct view *view);
+
+/* True when the grant can pay now for a feature. */
+bool grant_is_usable(const struct grant *grant, enum category category, uint32_t feature,
+                     int64_t now_ms);

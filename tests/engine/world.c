@@ -1,0 +1,707 @@
+#include "world.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "policy/policy_compile.h"
+
+#define POLICIES_MAX 8
+
+struct label {
+    char name[16];
+    uint64_t id;
+};
+
+struct entry_copy {
+    uint8_t *bytes; /* of the fact */
+    size_t length;
+    int64_t at_ms;
+};
+
+struct world {
+    void *block;
+    void *twin_block;
+    struct engine *engine;
+    struct engine *twin; /* only ever sees decoded facts */
+    const struct policy *policy;
+    const char *const *policies;
+    unsigned policy_count;
+    void *arenas[POLICIES_MAX * 8];
+    unsigned arena_count;
+    int64_t now_ms;
+    uint64_t next;
+    struct entry_copy *entries;
+    struct label labels[WORLD_LABELS_MAX];
+    unsigned label_count;
+    struct fact *fact;
+    struct fact *decoded;
+    struct command due_command;
+    struct command command;
+    bool purity;
+    char text[4096];
+    char scratch[4096];
+};
+
+void assertion_failed(const char *expression, const char *file, int line)
+{
+    fprintf(stderr, "%s:%d: assertion failed: %s\n", file, line, expression);
+    abort();
+}
+
+static const struct engine_ceilings small = {
+    .customers = 4096, .scopes = 8192, .slots = 65536, .rings = 4096,
+    .grants = 16384,   .holds = 16384, .lines = 65536, .keys = 65536};
+
+/* Page-aligned zeroes that are committed on first touch. */
+static void *zeroes(size_t bytes)
+{
+    void *block =
+        mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    ENSURE(block != MAP_FAILED);
+    return block;
+}
+
+/* Positions: 4,000 entries to a batch, so that ids cross batches. */
+static uint64_t position_of(uint64_t number)
+{
+    return position_make(2 + number / 4000, (uint32_t)(number % 4000));
+}
+
+static uint64_t number_of(uint64_t position)
+{
+    return (position_sequence(position) - 2) * 4000 + position_index(position);
+}
+
+static void record(struct world *world, const struct command *command, struct fact *fact)
+{
+    static uint8_t block[FACT_BYTES_MAX], again[FACT_BYTES_MAX];
+    struct buffer buffer = buffer_over(block, sizeof block);
+    fact_encode(fact, &buffer);
+    ENSURE(!buffer.overflowed);
+    ENSURE(fact_decode(buffer_bytes(&buffer), world->decoded));
+    world->decoded->at_ms = fact->at_ms;
+    world->decoded->position = fact->position;
+    struct buffer second = buffer_over(again, sizeof again);
+    fact_encode(world->decoded, &second);
+    ENSURE(bytes_equal(buffer_bytes(&buffer), buffer_bytes(&second)));
+
+    struct entry_copy *entry = &world->entries[world->next];
+    *entry = (struct entry_copy){malloc(buffer.used), buffer.used, fact->at_ms};
+    ENSURE(entry->bytes != NULL && world->next + 1 < WORLD_ENTRIES_MAX);
+    memcpy(entry->bytes, block, buffer.used);
+
+    static uint8_t body[COMMAND_BYTES_MAX + FACT_BYTES_MAX], body_again[COMMAND_BYTES_MAX];
+    static struct command decoded;
+    struct buffer command_buffer = buffer_over(body, sizeof body);
+    command_encode(command, &command_buffer);
+    ENSURE(!command_buffer.overflowed);
+    ENSURE(command_decode(buffer_bytes(&command_buffer), &decoded));
+    struct buffer command_again = buffer_over(body_again, sizeof body_again);
+    command_encode(&decoded, &command_again);
+    ENSURE(bytes_equal(buffer_bytes(&command_buffer), buffer_bytes(&command_again)));
+
+    engine_apply(world->engine, fact);
+    engine_apply(world->twin, world->decoded);
+    world->next++;
+}
+
+static struct stamp stamp_of(const struct world *world)
+{
+    return (struct stamp){.now_ms = world->now_ms, .position = position_of(world->next)};
+}
+
+static void do_due_of(struct world *world, const struct command *command)
+{
+    while (engine_due_for(world->engine, world->policy, command, stamp_of(world),
+                          &world->due_command, world->fact))
+        record(world, &world->due_command, world->fact);
+}
+
+static void do_due_of_all(struct world *world)
+{
+    while (engine_due(world->engine, world->policy, stamp_of(world), &world->due_command,
+                      world->fact))
+        record(world, &world->due_command, world->fact);
+}
+
+static uint64_t state_hash(const struct world *world)
+{
+    return world->purity ? engine_state_hash(world->engine, world->now_ms) : 0;
+}
+
+static struct ruling decide(struct world *world, struct command *command)
+{
+    const uint64_t before = state_hash(world);
+    struct ruling ruling =
+        engine_decide(world->engine, world->policy, command, stamp_of(world), world->fact);
+    if (ruling.kind == RULING_RECALL) {
+        const uint64_t number = number_of(ruling.position);
+        if (position_sequence(ruling.position) < 2 || number >= world->next) {
+            ruling.kind = RULING_PROBLEM;
+            ruling.problem = (struct problem){.code = PROBLEM_UNKNOWN_DECISION};
+            return ruling;
+        }
+        command->evidence =
+            (struct bytes){world->entries[number].bytes, world->entries[number].length};
+        do_due_of(world, command);
+        ruling = engine_decide(world->engine, world->policy, command, stamp_of(world), world->fact);
+        ENSURE(ruling.kind != RULING_RECALL);
+    }
+    ENSURE(state_hash(world) == before);
+    return ruling;
+}
+
+static void install_policy(struct world *world, unsigned number)
+{
+    ENSURE(number < world->policy_count && world->arena_count < COUNT_OF(world->arenas));
+    void *block = zeroes(POLICY_ARENA_BYTES);
+    world->arenas[world->arena_count++] = block;
+    struct arena arena = arena_over(block, POLICY_ARENA_BYTES);
+    struct policy_complaints complaints;
+    const struct symbols symbols = engine_symbols(world->engine);
+    const struct bytes yaml = bytes_of_text(world->policies[number]);
+    const struct policy *compiled = policy_compile(&arena, yaml, &symbols, &complaints);
+    if (compiled == NULL) {
+        for (uint32_t i = 0; i < complaints.count; i++)
+            fprintf(stderr, "policy %u:%u:%u: %s\n", number, complaints.at[i].line,
+                    complaints.at[i].column, complaints.at[i].text);
+        abort();
+    }
+    static struct command command;
+    command = (struct command){.kind = COMMAND_POLICY, .yaml = yaml, .compiled = compiled};
+    const struct ruling ruling =
+        engine_decide(world->engine, compiled, &command, stamp_of(world), world->fact);
+    ENSURE(ruling.kind == RULING_FACT);
+    record(world, &command, world->fact);
+    world->policy = compiled;
+}
+
+struct world *world_open(const char *const *policies, unsigned count)
+{
+    struct world *world = zeroes(sizeof *world);
+    const struct hash_key key = {{1, 2}};
+    world->block = zeroes(engine_bytes(small));
+    world->twin_block = zeroes(engine_bytes(small));
+    world->engine = engine_over(world->block, small, key);
+    world->twin = engine_over(world->twin_block, small, key);
+    world->fact = zeroes(sizeof *world->fact);
+    world->decoded = zeroes(sizeof *world->decoded);
+    world->entries = zeroes(WORLD_ENTRIES_MAX * sizeof *world->entries);
+    world->policies = policies;
+    world->policy_count = count;
+    world->now_ms = WORLD_START_MS;
+    world->purity = true;
+    install_policy(world, 0);
+    return world;
+}
+
+void world_close(struct world *world)
+{
+    ENSURE(engine_state_hash(world->engine, world->now_ms) ==
+           engine_state_hash(world->twin, world->now_ms));
+    for (uint64_t i = 0; i < world->next; i++)
+        free(world->entries[i].bytes);
+    for (unsigned i = 0; i < world->arena_count; i++)
+        munmap(world->arenas[i], POLICY_ARENA_BYTES);
+    munmap(world->entries, WORLD_ENTRIES_MAX * sizeof *world->entries);
+    munmap(world->fact, sizeof *world->fact);
+    munmap(world->decoded, sizeof *world->decoded);
+    munmap(world->block, engine_bytes(small));
+    munmap(world->twin_block, engine_bytes(small));
+    munmap(world, sizeof *world);
+}
+
+struct engine *world_engine(struct world *world)
+{
+    return world->engine;
+}
+const struct policy *world_policy(const struct world *world)
+{
+    return world->policy;
+}
+int64_t world_now(const struct world *world)
+{
+    return world->now_ms;
+}
+const struct fact *world_fact(const struct world *world)
+{
+    return world->fact;
+}
+void world_check_purity(struct world *world, bool on)
+{
+    world->purity = on;
+}
+
+/* Labels. */
+
+static void set_label(struct world *world, const char *name, uint64_t id)
+{
+    ENSURE(world->label_count < WORLD_LABELS_MAX);
+    struct label *label = &world->labels[world->label_count++];
+    snprintf(label->name, sizeof label->name, "%s", name);
+    label->id = id;
+}
+
+static uint64_t label_id(const struct world *world, const char *name)
+{
+    for (unsigned i = world->label_count; i-- > 0;)
+        if (strcmp(world->labels[i].name, name) == 0) return world->labels[i].id;
+    return position_make(1u << 30, 1); /* an id that nothing has */
+}
+
+static const char *label_name(const struct world *world, uint64_t id)
+{
+    for (unsigned i = world->label_count; i-- > 0;)
+        if (world->labels[i].id == id) return world->labels[i].name;
+    return "?";
+}
+
+/* Parsing. */
+
+static int64_t duration(const char *text)
+{
+    int64_t sum = 0;
+    while (*text != '\0') {
+        char *end;
+        const int64_t number = strtoll(text, &end, 10);
+        ENSURE(end != text);
+        static const struct {
+            const char *unit;
+            int64_t ms;
+        } units[] = {{"ms", 1},       {"d", DAY_MS},    {"h", HOUR_MS},
+                     {"m", MINUTE_MS}, {"s", SECOND_MS}};
+        unsigned u = 0;
+        while (u < COUNT_OF(units) && strncmp(end, units[u].unit, strlen(units[u].unit)) != 0)
+            u++;
+        ENSURE(u < COUNT_OF(units));
+        sum += number * units[u].ms;
+        text = end + strlen(units[u].unit);
+    }
+    return sum;
+}
+
+static int64_t credits(const char *text)
+{
+    int64_t nano = 0;
+    ENSURE(credits_parse(bytes_of_text(text), &nano));
+    return nano;
+}
+
+static bool option(const char *word, const char *name, const char **value_out)
+{
+    const size_t length = strlen(name);
+    if (strncmp(word, name, length) != 0 || word[length] != '=') return false;
+    *value_out = word + length + 1;
+    return true;
+}
+
+static void parse_override(struct command *command, const char *word, bool is_credits)
+{
+    const char *dot = strchr(word, '.');
+    const char *equals = strchr(word, '=');
+    struct override *override = &command->overrides[command->override_count++];
+    override->name = (struct bytes){(const uint8_t *)dot + 1, (size_t)(equals - dot - 1)};
+    override->is_credits = is_credits;
+    override->removed = strcmp(equals + 1, "none") == 0;
+    if (override->removed) return;
+    override->value = is_credits ? (uint64_t)credits(equals + 1) : strtoull(equals + 1, NULL, 10);
+}
+
+static void parse_option(struct world *world, struct command *command, const char *word)
+{
+    const char *value;
+    if (option(word, "subject", &value)) {
+        command->subject = bytes_of_text(value);
+    } else if (option(word, "key", &value)) {
+        command->key = bytes_of_text(value);
+    } else if (option(word, "ttl", &value)) {
+        command->has_ttl = true;
+        command->ttl_ms = duration(value);
+    } else if (option(word, "min", &value)) {
+        command->has_min_units = true;
+        command->min_units = strtoull(value, NULL, 10);
+    } else if (option(word, "credits", &value)) {
+        command->consent = strcmp(value, "yes") == 0 ? CONSENT_GIVEN : CONSENT_REFUSED;
+    } else if (option(word, "status", &value)) {
+        command->status = strcmp(value, "failed") == 0 ? JOB_FAILED : JOB_MODERATED;
+    } else if (option(word, "plan", &value)) {
+        command->plan = bytes_of_text(value);
+    } else if (option(word, "mode", &value)) {
+        command->credit_mode = strcmp(value, "ask") == 0   ? CREDIT_ASK
+                               : strcmp(value, "off") == 0 ? CREDIT_OFF
+                                                           : CREDIT_AUTO;
+    } else if (option(word, "suspended", &value)) {
+        command->suspended = strcmp(value, "yes") == 0 ? BOOL_TRUE : BOOL_FALSE;
+    } else if (option(word, "suspend", &value) || option(word, "resume", &value)) {
+        command->suspensions[command->suspension_count++] =
+            (struct suspension){bytes_of_text(value), word[0] == 's'};
+    } else if (option(word, "anchor", &value)) {
+        command->has_anchor = true;
+        ENSURE(calendar_parse(bytes_of_text(value), &command->anchor_ms));
+    } else if (option(word, "priority", &value)) {
+        command->grant_priority = (int32_t)strtol(value, NULL, 10);
+    } else if (option(word, "from", &value)) {
+        command->has_effective = true;
+        command->effective_ms = world->now_ms + duration(value + 1);
+    } else if (option(word, "until", &value)) {
+        command->has_expires = true;
+        command->expires_ms = world->now_ms + duration(value + 1);
+    } else if (option(word, "features", &value)) {
+        command->grant_features[command->grant_feature_count++] = bytes_of_text(value);
+    } else if (strncmp(word, "limit.", 6) == 0) {
+        parse_override(command, word, false);
+    } else if (strncmp(word, "budget.", 7) == 0) {
+        parse_override(command, word, true);
+    } else if (word[0] == '.') {
+        const char *equals = strchr(word, '=');
+        command->attributes[command->attribute_count++] =
+            (struct attribute){{(const uint8_t *)word + 1, (size_t)(equals - word - 1)},
+                               bytes_of_text(equals + 1)};
+    } else {
+        const char *equals = strchr(word, '=');
+        ENSURE(equals != NULL);
+        command->quantities[command->quantity_count++] =
+            (struct quantity){{(const uint8_t *)word, (size_t)(equals - word)},
+                              strtoull(equals + 1, NULL, 10)};
+    }
+}
+
+static const struct {
+    const char *verb;
+    enum command_kind kind;
+} verbs[] = {
+    {"authorize", COMMAND_AUTHORIZE}, {"consume", COMMAND_CONSUME}, {"check", COMMAND_CHECK},
+    {"usage", COMMAND_USAGE},         {"commit", COMMAND_COMMIT},   {"release", COMMAND_RELEASE},
+    {"extend", COMMAND_EXTEND},       {"customer", COMMAND_CUSTOMER}, {"grant", COMMAND_GRANT},
+    {"void", COMMAND_VOID},           {"reset", COMMAND_RESET},     {"refund", COMMAND_REFUND},
+};
+
+#define WORDS_MAX 32
+
+static unsigned parse_positional(struct world *world, struct command *command, char **words)
+{
+    switch (command->kind) {
+    case COMMAND_AUTHORIZE:
+    case COMMAND_CONSUME:
+    case COMMAND_CHECK:
+    case COMMAND_USAGE:
+        command->customer = bytes_of_text(words[1]);
+        command->feature = bytes_of_text(words[2]);
+        return 3;
+    case COMMAND_COMMIT:
+    case COMMAND_RELEASE:
+    case COMMAND_EXTEND:
+    case COMMAND_VOID:
+        command->target = label_id(world, words[1]);
+        return 2;
+    case COMMAND_CUSTOMER:
+        command->customer = bytes_of_text(words[1]);
+        return 2;
+    case COMMAND_GRANT:
+        command->customer = bytes_of_text(words[1]);
+        command->category = words[2][1] == 'r'   ? CATEGORY_PROMOTIONAL
+                            : words[2][0] == 'e' ? CATEGORY_ENTITLEMENT
+                                                 : CATEGORY_PAID;
+        command->nano = credits(words[3]);
+        return 4;
+    case COMMAND_RESET:
+        command->customer = bytes_of_text(words[1]);
+        command->limit = bytes_of_text(words[2]);
+        return 3;
+    case COMMAND_REFUND:
+        command->target = label_id(world, words[1]);
+        command->all = strcmp(words[2], "all") == 0;
+        if (!command->all) command->nano = credits(words[2]);
+        return 3;
+    case COMMAND_POLICY:
+    case COMMAND_DUE:
+        break;
+    }
+    ENSURE(false);
+}
+
+/* Rendering. */
+
+static void say(struct world *world, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void say(struct world *world, const char *format, ...)
+{
+    const size_t used = strlen(world->text);
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(world->text + used, sizeof world->text - used, format, arguments);
+    va_end(arguments);
+}
+
+static void say_symbol(struct world *world, uint32_t symbol)
+{
+    const struct bytes name = engine_symbols(world->engine).name[symbol];
+    say(world, "%.*s", (int)name.length, (const char *)name.at);
+}
+
+static void say_credits(struct world *world, int64_t nano)
+{
+    char text[CREDITS_TEXT_SIZE];
+    credits_format(nano, text);
+    say(world, "%s", text);
+}
+
+static void say_time(struct world *world, int64_t at_ms)
+{
+    int64_t ms = at_ms - WORLD_START_MS;
+    static const struct {
+        const char *unit;
+        int64_t ms;
+    } units[] = {
+        {"d", DAY_MS}, {"h", HOUR_MS}, {"m", MINUTE_MS}, {"s", SECOND_MS}, {"ms", 1}};
+    say(world, "+");
+    if (ms == 0) say(world, "0");
+    for (unsigned i = 0; i < COUNT_OF(units); i++) {
+        if (ms / units[i].ms != 0) say(world, "%" PRId64 "%s", ms / units[i].ms, units[i].unit);
+        ms %= units[i].ms;
+    }
+}
+
+static void say_lines(struct world *world, const struct report *report)
+{
+    for (uint32_t i = 0; i < report->line_count; i++) {
+        const struct line *line = &report->lines[i];
+        say(world, " | ");
+        say_symbol(world, line->source);
+        if (line->grant_id != 0) say(world, "[%s]", label_name(world, line->grant_id));
+        say(world, " %" PRIu64, line->units);
+        if (line->charged == 0) continue;
+        say(world, "=");
+        say_credits(world, line->charged);
+    }
+}
+
+static void say_refusal(struct world *world, const struct report *report)
+{
+    say(world, " %s", reason_code(report->reason));
+    if (report->limit != SYMBOL_NONE) {
+        say(world, "(");
+        say_symbol(world, report->limit);
+        say(world, ")");
+    }
+    if (report->retry_after_ms >= 0) {
+        say(world, " retry ");
+        say_time(world, WORLD_START_MS + report->retry_after_ms);
+    }
+}
+
+static void say_decision(struct world *world, const struct report *report)
+{
+    static const char *const outcomes[] = {"none", "allow", "partial", "deny"};
+    say(world, "%s %" PRIu64 "/%" PRIu64, outcomes[report->outcome], report->units_allowed,
+        report->units_requested);
+    if (report->charged != 0) {
+        say(world, " =");
+        say_credits(world, report->charged);
+    }
+    if (report->reason != REASON_OK) say_refusal(world, report);
+    if (report->reason == REASON_OK && report->remedy == REMEDY_USE_CREDITS)
+        say(world, " remedy use_credits");
+    say_lines(world, report);
+    if (report->late) say(world, " late");
+    if (report->has_overshoot) {
+        say(world, " over %" PRIu64 "=", report->overshoot.units);
+        say_credits(world, report->overshoot.charged);
+        say(world, "-");
+        say_credits(world, report->overshoot.refunded);
+    }
+}
+
+static void say_report(struct world *world, const struct report *report)
+{
+    static const char *const states[] = {"none", "held", "committed", "released", "expired"};
+    switch (report->kind) {
+    case COMMAND_RELEASE:
+        say(world, "%s", states[report->hold]);
+        return;
+    case COMMAND_CUSTOMER:
+        say(world, "ok");
+        return;
+    case COMMAND_GRANT:
+        say(world, "granted ");
+        say_credits(world, report->nano);
+        return;
+    case COMMAND_VOID:
+        say(world, "voided ");
+        say_credits(world, report->nano);
+        return;
+    case COMMAND_RESET:
+        say(world, "reset %" PRIu64, report->count);
+        return;
+    case COMMAND_REFUND:
+        say(world, "refunded ");
+        say_credits(world, report->nano);
+        if (report->expired != 0) {
+            say(world, " expired ");
+            say_credits(world, report->expired);
+        }
+        say(world, " of ");
+        say_credits(world, report->total);
+        say_lines(world, report);
+        return;
+    case COMMAND_EXTEND:
+        say_decision(world, report);
+        say(world, " until ");
+        say_time(world, report->expires_at_ms);
+        return;
+    case COMMAND_AUTHORIZE:
+    case COMMAND_CONSUME:
+    case COMMAND_CHECK:
+    case COMMAND_USAGE:
+    case COMMAND_COMMIT:
+        say_decision(world, report);
+        return;
+    case COMMAND_POLICY:
+    case COMMAND_DUE:
+        return;
+    }
+}
+
+static const char *problem_name(enum problem_code code)
+{
+    static const char *const names[] = {
+#define X(name, code_text, status, title) [name] = code_text,
+        PROBLEM_TABLE(X)
+#undef X
+    };
+    return names[code];
+}
+
+static void do_balance(struct world *world, const char *customer)
+{
+    static struct balance_view view;
+    if (!engine_balance(world->engine, world->policy, bytes_of_text(customer), world->now_ms,
+                        &view)) {
+        say(world, "! unknown_customer");
+        return;
+    }
+    say(world, "available ");
+    say_credits(world, view.available);
+    say(world, " held ");
+    say_credits(world, view.held);
+    if (view.debt != 0) {
+        say(world, " debt ");
+        say_credits(world, view.debt);
+    }
+    int64_t sum = view.debt;
+    for (uint32_t i = 0; i < view.grant_count; i++) {
+        if (view.grants[i].state != GRANT_PENDING) sum += view.grants[i].remaining;
+        say(world, " | %s ", label_name(world, view.grants[i].id));
+        say_credits(world, view.grants[i].remaining);
+    }
+    ENSURE(sum == view.available);
+}
+
+static void do_status(struct world *world, char **words, unsigned count)
+{
+    static struct status_view view;
+    const char *subject = "";
+    if (count > 3) ENSURE(option(words[3], "subject", &subject));
+    const enum problem_code code =
+        engine_status(world->engine, world->policy, bytes_of_text(words[1]), bytes_of_text(subject),
+                      bytes_of_text(words[2]), world->now_ms, &view);
+    if (code != PROBLEM_NONE) {
+        say(world, "! %s", problem_name(code));
+        return;
+    }
+    say(world, "%s", view.allowed ? "allowed" : reason_code(view.reason));
+    for (uint32_t i = 0; i < view.row_count; i++) {
+        say(world, " | ");
+        say_symbol(world, view.rows[i].name);
+        if (view.rows[i].unlimited)
+            say(world, " unlimited");
+        else
+            say(world, " %" PRId64 " of %" PRIu64 " left %" PRIu64, view.rows[i].used,
+                view.rows[i].limit, view.rows[i].remaining);
+    }
+}
+
+static void do_command(struct world *world, char **words, unsigned count, const char *label)
+{
+    struct command *command = &world->command;
+    memset(command, 0, sizeof *command);
+    for (unsigned i = 0; i < COUNT_OF(verbs); i++)
+        if (strcmp(words[0], verbs[i].verb) == 0) command->kind = verbs[i].kind;
+    ENSURE(command->kind != 0);
+    for (unsigned i = parse_positional(world, command, words); i < count; i++)
+        parse_option(world, command, words[i]);
+
+    do_due_of(world, command);
+    const struct ruling ruling = decide(world, command);
+    switch (ruling.kind) {
+    case RULING_FACT:
+        if (label != NULL) set_label(world, label, world->fact->report.id);
+        say_report(world, &world->fact->report);
+        record(world, command, world->fact);
+        do_due_of(world, command);
+        return;
+    case RULING_ANSWER:
+        say_report(world, &world->fact->report);
+        return;
+    case RULING_REPLAY: {
+        const struct entry_copy *entry = &world->entries[number_of(ruling.position)];
+        ENSURE(fact_decode((struct bytes){entry->bytes, entry->length}, world->decoded));
+        say(world, "again ");
+        say_report(world, &world->decoded->report);
+        return;
+    }
+    case RULING_PROBLEM:
+        say(world, "! %s", problem_name(ruling.problem.code));
+        if (ruling.problem.field != NULL) say(world, " %s", ruling.problem.field);
+        if (ruling.problem.value.length != 0)
+            say(world, ":%.*s", (int)ruling.problem.value.length,
+                (const char *)ruling.problem.value.at);
+        return;
+    case RULING_RECALL:
+        break;
+    }
+    ENSURE(false);
+}
+
+const char *world_do(struct world *world, const char *line)
+{
+    ENSURE(strlen(line) < sizeof world->scratch);
+    strcpy(world->scratch, line);
+    world->text[0] = '\0';
+    char *words[WORDS_MAX];
+    unsigned count = 0;
+    for (char *word = strtok(world->scratch, " "); word != NULL; word = strtok(NULL, " ")) {
+        ENSURE(count < WORDS_MAX);
+        words[count++] = word;
+    }
+    ENSURE(count >= 2);
+    char **first = words;
+    const char *label = NULL;
+    const size_t length = strlen(words[0]);
+    if (words[0][length - 1] == ':') {
+        words[0][length - 1] = '\0';
+        label = words[0];
+        first++;
+        count--;
+    }
+    if (strcmp(first[0], "at") == 0) {
+        const int64_t to_ms = WORLD_START_MS + duration(first[1] + 1);
+        ENSURE(to_ms >= world->now_ms);
+        world->now_ms = to_ms;
+        do_due_of_all(world);
+        say(world, "ok");
+    } else if (strcmp(first[0], "policy") == 0) {
+        install_policy(world, (unsigned)strtoul(first[1], NULL, 10));
+        say(world, "ok");
+    } else if (strcmp(first[0], "balance") == 0) {
+        do_balance(world, first[1]);
+    } else if (strcmp(first[0], "status") == 0) {
+        do_status(world, first, count);
+    } else {
+        do_command(world, first, count, label);
+    }
+    return world->text;
+}

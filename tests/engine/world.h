@@ -1,0 +1,48 @@
+/*
+ * world.h: an engine in a test's hands. Commands are lines of text, answers are lines of text, so
+ * that a story reads as a table. Behind every line the world checks what must always hold:
+ *
+ *   - deciding changes nothing: the state's hash before and after is one
+ *   - a fact survives its codec, byte for byte, and so does the command
+ *   - applying the decoded facts to a second engine gives the same state
+ *   - no balance, counter or hold is ever impossible
+ *
+ * Commands:
+ *   at +5h                        moves time; what falls due on the way happens
+ *   authorize|consume|check|usage CUSTOMER FEATURE [METER=N ...] [OPTION ...]
+ *     options: subject=PATH key=K ttl=DUR min=N credits=yes|no model=X (any attribute: .NAME=V)
+ *              status=failed|moderated
+ *   commit|release|extend LABEL [METER=N ...] [status=...] [ttl=DUR] [key=K]
+ *   customer NAME [plan=P] [mode=auto|ask|off] [suspended=yes|no] [anchor=RFC3339]
+ *            [suspend=PATH] [resume=PATH] [limit.NAME=N] [budget.NAME=CREDITS]
+ *   grant CUSTOMER CATEGORY CREDITS [priority=N] [from=+DUR] [until=+DUR] [features=a,b] [key=K]
+ *   void LABEL    reset CUSTOMER LIMIT [subject=PATH]    refund LABEL CREDITS|all [key=K]
+ *   policy N                      installs the world's n-th policy
+ *   balance CUSTOMER              status CUSTOMER FEATURE [subject=PATH]
+ * A leading "A: " labels the decision or grant that the line makes.
+ */
+#pragma once
+
+#include "engine/engine.h"
+
+#define WORLD_LABELS_MAX 512
+#define WORLD_ENTRIES_MAX (1u << 20)
+
+struct world;
+
+/* 2026-05-01T12:00:00Z */
+#define WORLD_START_MS INT64_C(1777636800000)
+
+struct world *world_open(const char *const *policies, unsigned count);
+void world_close(struct world *world); /* checks that a replay gives the same state */
+
+/* Does one line, answers in the world's own memory until the next one. */
+const char *world_do(struct world *world, const char *line);
+
+struct engine *world_engine(struct world *world);
+const struct policy *world_policy(const struct world *world);
+int64_t world_now(const struct world *world);
+/* The fact of the last line that made one. */
+const struct fact *world_fact(const struct world *world);
+/* Off: skips the whole-state hashes around each line, for long random runs. */
+void world_check_purity(struct world *world, bool on);

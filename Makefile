@@ -1,0 +1,69 @@
+# The front door. Everything real is in meson.build and tests/run_all.sh.
+BUILD ?= build
+SOURCES = $(shell find $(wildcard src sim bench fuzz examples clients) -name '*.[ch]')
+
+# What the program is built from and runs with, on Debian 12 ...
+PACKAGES_BUILD = build-essential meson ninja-build pkg-config libsqlite3-dev libyaml-dev \
+	libyajl-dev libssl-dev libh2o-evloop-dev curl
+# ... and what its tests and checks need besides.
+PACKAGES_TEST = $(PACKAGES_BUILD) libcmocka-dev clang-14 clang-tidy-14 \
+	clang-format-14 libclang-rt-14-dev cppcheck codespell shellcheck python3 python3-pytest \
+	sqlite3 util-linux
+
+.PHONY: help deps deps-build build test demo bench format clean
+
+help:
+	@echo
+	@echo '  Weir: a real-time access engine for metered products'
+	@echo
+	@echo '    make build    the program: $(BUILD)/weir'
+	@echo '    make demo     a server with a small policy, and a walk through it'
+	@echo '    make test     everything that proves it (tests/run_all.sh NAME... runs some of it)'
+	@echo '    make bench    the performance promises, as ratios'
+	@echo
+	@echo '    make deps     installs what build and tests need (Debian 12; root or sudo)'
+	@echo '    make format   puts every C file into the house format'
+	@echo '    make clean    removes what was built'
+	@echo
+
+# $(call install,PACKAGES): only what is missing; nothing at all, not even the network, if nothing is.
+define install
+@missing=; for package in $(1); do \
+	status=$$(dpkg-query -W -f='$${db:Status-Status}' "$$package" 2>/dev/null || true); \
+	[ "$$status" = installed ] || missing="$$missing $$package"; \
+done; \
+[ -n "$$missing" ] || exit 0; \
+command -v apt-get >/dev/null || { echo "no apt-get here; please install:$$missing"; exit 1; }; \
+echo "installing:$$missing"; \
+sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+$$sudo env DEBIAN_FRONTEND=noninteractive apt-get update -q && \
+$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $$missing
+endef
+
+deps:
+	$(call install,$(PACKAGES_TEST))
+
+deps-build:
+	$(call install,$(PACKAGES_BUILD))
+
+$(BUILD)/build.ninja:
+	meson setup $(BUILD)
+
+build: deps-build $(BUILD)/build.ninja
+	@ninja -C $(BUILD) weir
+
+test: deps
+	@tests/run_all.sh
+
+demo: build
+	@examples/demo.sh
+
+bench: deps $(BUILD)/build.ninja
+	@ninja -C $(BUILD)
+	@bench/run.sh
+
+format:
+	clang-format-14 -i $(SOURCES)
+
+clean:
+	rm -rf build build-asan build-tsan

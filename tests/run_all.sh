@@ -1,0 +1,207 @@
+#!/usr/bin/env bash
+# Everything that proves Weir, step by step. A failing step does not keep the others from running,
+# a missing tool is a failure, and the last line says it all: N passed, N failed, N skipped.
+#
+# usage: tests/run_all.sh [STEP...]      all steps when none is named
+#        BUILD_ROOT=directory            where build, build-asan and build-tsan go (default: here)
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+build_root=$(realpath -m "${BUILD_ROOT:-.}")
+build=$build_root/build
+logs=$build_root/build/run_all
+mkdir -p "$logs"
+
+all_steps=(build unit asan tsan purity floors format cppcheck tidy spelling shell blackbox)
+steps=("${@:-${all_steps[@]}}")
+
+passed=0
+failed=0
+skipped=0
+table=()
+
+if [ -t 1 ]; then
+    bold=$'\e[1m' red=$'\e[31m' green=$'\e[32m' plain=$'\e[0m'
+else
+    bold='' red='' green='' plain=''
+fi
+
+missing() {
+    echo "$1 is missing: make deps"
+    return 1
+}
+
+need() {
+    command -v "$1" >/dev/null || missing "$1"
+}
+
+c_files() {
+    local folders=()
+    for folder in src sim bench fuzz examples clients; do
+        [ -d "$folder" ] && folders+=("$folder")
+    done
+    find "${folders[@]}" -name '*.[ch]' "$@" | sort
+}
+
+# --- steps: each prints what it does; those with cases of their own write them into $counts -------
+
+setup() { # directory, compiler, options...
+    local directory=$1 compiler=$2
+    shift 2
+    need meson && need ninja && need "$compiler" || return 1
+    if [ ! -f "$directory/build.ninja" ]; then
+        CC=$compiler meson setup "$directory" "$@" || return 1
+    elif ! grep -q libcmocka "$directory/build.ninja"; then
+        # It was configured where only the program had to be built.
+        meson setup --reconfigure "$directory" || return 1
+    fi
+    ninja -C "$directory"
+}
+
+run_meson_tests() { # directory, options of meson test...
+    local directory=$1 status=0
+    shift
+    rm -f "$directory/meson-logs/testlog.json"
+    meson test -C "$directory" --no-rebuild --print-errorlogs "$@" || status=$?
+    if [ ! -f "$directory/meson-logs/testlog.json" ]; then
+        echo 'no test ran'
+        return 1
+    fi
+    "$python" tests/counts.py meson "$directory/meson-logs/testlog.json" >"$counts"
+    [ "$(cut -d' ' -f1 "$counts")" -gt 0 ] || { echo 'no case passed' && return 1; }
+    return "$status"
+}
+
+step_build() {
+    setup "$build" gcc
+}
+
+step_unit() {
+    setup "$build" gcc && run_meson_tests "$build"
+}
+
+step_asan() {
+    setup "$build_root/build-asan" clang-14 -Db_lundef=false -Db_sanitize=address,undefined \
+        -Dc_args=-fno-sanitize-recover=all &&
+        UBSAN_OPTIONS=print_stacktrace=1 \
+            run_meson_tests "$build_root/build-asan" --timeout-multiplier 4
+}
+
+step_tsan() {
+    local wrapper=()
+    # clang 14's ThreadSanitizer does not know the wider address randomization of newer kernels.
+    if [ "$(cat /proc/sys/vm/mmap_rnd_bits 2>/dev/null || echo 28)" -gt 28 ]; then
+        wrapper=(--wrapper 'setarch -R')
+    fi
+    setup "$build_root/build-tsan" clang-14 -Db_lundef=false -Db_sanitize=thread &&
+        TSAN_OPTIONS=halt_on_error=1 run_meson_tests "$build_root/build-tsan" --suite threads \
+            --timeout-multiplier 4 "${wrapper[@]}"
+}
+
+step_purity() {
+    need nm && "$python" tests/purity.py "$build"
+}
+
+step_floors() {
+    "$python" tests/floors.py
+}
+
+step_format() {
+    need clang-format-14 && c_files | xargs clang-format-14 --dry-run -Werror
+}
+
+# Suppressed: what cppcheck 2.10 believes of switches over enums that are exhaustive (both compilers
+# check those), its own parser's complaints about compound literals, and system headers.
+step_cppcheck() {
+    need cppcheck && cppcheck --version && c_files -name '*.c' -not -name '*_test.c' >"$logs/files" &&
+        cppcheck --quiet -j "$(nproc)" --std=c11 --enable=warning,performance,portability \
+            --inline-suppr --error-exitcode=1 -I src \
+            --suppress=missingReturn --suppress=internalAstError --suppress=missingIncludeSystem \
+            --file-list="$logs/files"
+}
+
+step_tidy() {
+    need run-clang-tidy-14 && need clang-tidy-14 &&
+        setup "$build_root/build-asan" clang-14 -Db_lundef=false \
+            -Db_sanitize=address,undefined -Dc_args=-fno-sanitize-recover=all &&
+        run-clang-tidy-14 -quiet -j "$(nproc)" -p "$build_root/build-asan" \
+            '/src/(?!.*_test\.c$)[^/]*/[^/]*\.c$'
+}
+
+step_spelling() {
+    local places=()
+    for place in README.md docs api src tests sim bench fuzz examples console clients; do
+        [ -e "$place" ] && places+=("$place")
+    done
+    need codespell && codespell --quiet-level 2 "${places[@]}" && echo 'no misspelling found'
+}
+
+step_shell() {
+    local scripts=(.ci/run)
+    mapfile -t -O 1 scripts < <(find tests bench sim examples -name '*.sh' 2>/dev/null | sort)
+    need shellcheck && shellcheck "${scripts[@]}" && echo "${#scripts[@]} scripts"
+}
+
+step_blackbox() {
+    local status=0 report=$logs/blackbox.xml
+    [ -x "$build/weir" ] || { echo "$build/weir is missing" && return 1; }
+    [ -d tests/blackbox ] || { echo 'tests/blackbox is missing' && return 1; }
+    "$python" -c 'import pytest' || missing python3-pytest || return 1
+    rm -f "$report"
+    WEIR_BIN=$build/weir "$python" -m pytest tests/blackbox -q -p no:cacheprovider \
+        --junitxml "$report" || status=$?
+    [ -f "$report" ] && "$python" tests/counts.py junit "$report" >"$counts"
+    return "$status"
+}
+
+# --- the run ---------------------------------------------------------------------------------------
+
+python=python3
+if ! python3 -c 'import pytest' 2>/dev/null && /usr/bin/python3 -c 'import pytest' 2>/dev/null; then
+    python=/usr/bin/python3
+fi
+
+run_step() { # name
+    local name=$1 status=0 log=$logs/$1.log started=$SECONDS
+    local -a case_counts
+    counts=$logs/$name.counts
+    rm -f "$counts"
+    printf '\n%s== %s %s%s\n' "$bold" "$name" "${line:0:$((70 - ${#name}))}" "$plain"
+    # A subshell without errexit: each step says by its own status what failed.
+    (set +e && "step_$name") >"$log" 2>&1 || status=$?
+    if [ "$status" -eq 0 ]; then tail -n 12 "$log"; else tail -n 80 "$log"; fi
+
+    if [ -s "$counts" ]; then
+        read -ra case_counts <"$counts"
+        # A runner that failed though every case passed still failed.
+        if [ "$status" -ne 0 ] && [ "${case_counts[1]}" -eq 0 ]; then case_counts[1]=1; fi
+    elif [ "$status" -eq 0 ]; then
+        case_counts=(1 0 0)
+    else
+        case_counts=(0 1 0)
+    fi
+    passed=$((passed + case_counts[0]))
+    failed=$((failed + case_counts[1]))
+    skipped=$((skipped + case_counts[2]))
+    local verdict="${green}ok${plain}    "
+    if [ "${case_counts[1]}" -gt 0 ]; then verdict="${red}FAILED${plain}"; fi
+    table+=("$(printf '  %-10s %s %7d %7d %8d %6ds' "$name" "$verdict" "${case_counts[@]}" \
+        $((SECONDS - started)))")
+}
+
+line=----------------------------------------------------------------------
+for step in "${steps[@]}"; do
+    if ! declare -F "step_$step" >/dev/null; then
+        echo "no such step: $step (there are: ${all_steps[*]})"
+        exit 2
+    fi
+done
+for step in "${steps[@]}"; do
+    run_step "$step"
+done
+
+printf '\n%s  step                passed  failed  skipped    time%s\n' "$bold" "$plain"
+printf '%s\n' "${table[@]}"
+printf '\n  logs: %s\n\n' "$logs"
+echo "$passed passed, $failed failed, $skipped skipped"
+[ "$failed" -eq 0 ]

@@ -113,8 +113,7 @@ struct ruling decide_customer(const struct decision_context *c)
 {
     const struct command *command = c->command;
     const struct symbols symbols = engine_symbols(c->engine);
-    struct view view = view_open(c->engine, c->policy, customer_id(c->engine, command->customer),
-                                 c->stamp.now_ms, c->fact);
+    struct view view = view_open(c->engine, c->policy, c->owner, c->stamp.now_ms, c->fact);
     const struct plan *plan = view.plan;
     if (command->plan.length != 0) {
         plan = policy_plan_named(c->policy, &symbols, command->plan);
@@ -162,8 +161,7 @@ void grant_enter(struct view *view, uint64_t id, enum category category, int64_t
 struct ruling decide_grant(const struct decision_context *c)
 {
     const struct command *command = c->command;
-    struct view view = view_open(c->engine, c->policy, customer_id(c->engine, command->customer),
-                                 c->stamp.now_ms, c->fact);
+    struct view view = view_open(c->engine, c->policy, c->owner, c->stamp.now_ms, c->fact);
     if (view.customer == 0 && c->policy->default_plan == SYMBOL_NONE)
         return ruling_problem(PROBLEM_UNKNOWN_CUSTOMER, "customer", command->customer,
                               "a customer that was created before");
@@ -223,8 +221,9 @@ struct ruling decide_void(const struct decision_context *c)
     report->category = (enum category)grant->category;
     if (grant->state == GRANT_VOIDED || grant->state == GRANT_EXPIRED)
         return (struct ruling){.kind = RULING_ANSWER};
-    struct view view = view_open(c->engine, c->policy, customer_at(c->engine, grant->customer)->id,
-                                 c->stamp.now_ms, c->fact);
+    struct view view =
+        view_open(c->engine, c->policy, owner_of_customer(c->engine, grant->customer),
+                  c->stamp.now_ms, c->fact);
     report->nano = grant->state == GRANT_PENDING ? grant->amount : grant->remaining;
     struct effect *state = view_effect(&view, EFFECT_GRANT_STATE);
     state->grant_state.id = grant->id;
@@ -246,11 +245,11 @@ static uint64_t reset_ring(struct view *view, struct slot_name slot, const struc
 {
     const struct ring *ring = slab_at(&view->engine->rings, at->sliding.ring);
     const int64_t per_ms = at->sliding.per_ms;
-    if (ring_used(ring, per_ms, view->now_ms) == 0) return 0;
+    if (sliding_used(ring, per_ms, view->now_ms) == 0) return 0;
     struct effect *effect = view_effect(view, EFFECT_SLIDING);
     effect->sliding.slot = slot;
     effect->sliding.per_ms = per_ms;
-    effect->sliding.start_ms = ring->newest * ring_resolution(per_ms);
+    effect->sliding.start_ms = ring->newest * sliding_resolution(per_ms);
     effect->sliding.delta = 0;
     effect->sliding.after = 0;
     effect->sliding.cleared = true;
@@ -298,8 +297,7 @@ static bool limit_is_window(const struct policy *policy, uint32_t name)
 struct ruling decide_reset(const struct decision_context *c)
 {
     const struct command *command = c->command;
-    struct view view = view_open(c->engine, c->policy, customer_id(c->engine, command->customer),
-                                 c->stamp.now_ms, c->fact);
+    struct view view = view_open(c->engine, c->policy, c->owner, c->stamp.now_ms, c->fact);
     if (view.customer == 0)
         return ruling_problem(PROBLEM_UNKNOWN_CUSTOMER, "customer", command->customer,
                               "a customer that was created before");
@@ -321,9 +319,8 @@ struct ruling decide_reset(const struct decision_context *c)
     const struct customer *customer = customer_at(c->engine, view.customer);
     uint64_t count = reset_slots(&view, 0, customer->slots, name, feature);
     for (uint32_t level = 0; level < view.level_count; level++) {
-        const uint32_t number = scope_find(c->engine, view.customer, view.levels[level]);
-        if (number == 0) continue;
-        const struct scope *scope = slab_at(&c->engine->scopes, number);
+        if (view.scopes[level] == 0) continue;
+        const struct scope *scope = scope_at(c->engine, view.scopes[level]);
         count += reset_slots(&view, scope->hash, scope->slots, name, feature);
     }
     c->fact->report.kind = COMMAND_RESET;
@@ -393,8 +390,8 @@ struct ruling decide_refund(const struct decision_context *c)
     if (evidence.kind != RULING_FACT) return evidence;
     const struct fact *recalled = c->engine->recalled;
     const struct report *settled = &recalled->report;
-    struct view view =
-        view_open(c->engine, c->policy, recalled->customer, c->stamp.now_ms, c->fact);
+    struct view view = view_open(c->engine, c->policy, owner_of_id(c->engine, recalled->customer),
+                                 c->stamp.now_ms, c->fact);
     const int64_t before = ended == NULL ? 0 : ended->refunded;
     const int64_t left = settled->charged - before;
     if (!c->command->all && c->command->nano > left)

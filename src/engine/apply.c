@@ -12,6 +12,8 @@ struct application {
     const struct fact *fact;
     uint32_t customer; /* number; 0 until EFFECT_CUSTOMER for a new one */
     bool due_moved;
+    uint64_t scope_hash; /* the scope found last: effects of one fact share few */
+    uint32_t scope;
 };
 
 static struct customer *application_customer(struct application *a)
@@ -39,7 +41,7 @@ static void apply_customer(struct application *a, const struct effect *effect)
 static struct scope *scope_claim(struct application *a, uint64_t hash)
 {
     struct engine *engine = a->engine;
-    uint32_t number = scope_find(engine, a->customer, hash);
+    uint32_t number = a->scope_hash == hash ? a->scope : scope_find(engine, a->customer, hash);
     if (number == 0) {
         struct customer *customer = application_customer(a);
         number = state_take(engine, &engine->scopes);
@@ -51,7 +53,9 @@ static struct scope *scope_claim(struct application *a, uint64_t hash)
         state_index_insert(engine, &engine->scope_index, hash_mix(customer->id.word[0], hash),
                            number);
     }
-    struct scope *scope = slab_at(&engine->scopes, number);
+    a->scope_hash = hash;
+    a->scope = number;
+    struct scope *scope = scope_at(engine, number);
     state_touch(engine, scope, sizeof *scope);
     return scope;
 }
@@ -87,7 +91,9 @@ static void apply_setting(struct application *a, const struct effect *effect)
 static struct slot *slot_claim(struct application *a, struct slot_name name, enum slot_kind kind)
 {
     struct engine *engine = a->engine;
-    uint32_t number = slot_find(engine, a->customer, name);
+    const uint32_t first = name.scope == 0 ? customer_at(engine, a->customer)->slots
+                                           : scope_claim(a, name.scope)->slots;
+    uint32_t number = slot_in_chain(engine, first, name.id);
     if (number == 0) {
         number = state_take(engine, &engine->slots);
         struct slot *made = slot_at(engine, number);

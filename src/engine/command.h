@@ -90,6 +90,8 @@ struct command {
     enum command_kind kind;
 
     struct bytes customer;
+    bool has_owner; /* engine_prefetch has hashed the customer's name; not encoded */
+    struct hash128 owner;
     struct bytes subject; /* a path, parts divided by '/'; empty: the one absent subject */
     struct bytes feature;
     struct bytes key; /* idempotency key; empty: none */

@@ -12,6 +12,7 @@ struct decision_context {
     const struct command *command;
     struct stamp stamp;
     struct fact *fact;
+    struct owner owner; /* of commands that name their customer */
 };
 
 /* An empty draft for a stamp; lines, notes and effects beyond their counts keep their old bytes. */
@@ -47,9 +48,8 @@ struct ruling decide_policy(const struct decision_context *c);
 void grant_enter(struct view *view, uint64_t id, enum category category, int64_t nano);
 
 /* Drafts the next due fact of a customer at the stamp, or says that none is due. */
-MUST_USE bool due_draft(struct engine *engine, const struct policy *policy, uint32_t customer,
-                        struct hash128 id, struct stamp stamp, struct command *command_out,
-                        struct fact *fact_out);
+MUST_USE bool due_draft(struct engine *engine, const struct policy *policy, struct owner owner,
+                        struct stamp stamp, struct command *command_out, struct fact *fact_out);
 
 /* Applies, in a trial, everything that the customer has due at now_ms. */
 void due_settle_trial(struct engine *engine, const struct policy *policy, struct hash128 id,

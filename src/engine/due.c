@@ -164,14 +164,13 @@ static void draft_grant_effective(struct view *view, uint64_t id)
     view->fact->report.nano = grant->amount;
 }
 
-bool due_draft(struct engine *engine, const struct policy *policy, uint32_t customer,
-               struct hash128 id, struct stamp stamp, struct command *command_out,
-               struct fact *fact_out)
+bool due_draft(struct engine *engine, const struct policy *policy, struct owner owner,
+               struct stamp stamp, struct command *command_out, struct fact *fact_out)
 {
-    const struct due due = due_first(engine, policy, customer, stamp.now_ms);
+    const struct due due = due_first(engine, policy, owner.customer, stamp.now_ms);
     if (due.at_ms > stamp.now_ms) return false;
     fact_clear(fact_out, stamp);
-    struct view view = view_open(engine, policy, id, due.at_ms, fact_out);
+    struct view view = view_open(engine, policy, owner, due.at_ms, fact_out);
     fact_out->report.kind = COMMAND_DUE;
     switch (due.what) {
     case DUE_HOLD_EXPIRY:
@@ -200,7 +199,7 @@ void due_settle_trial(struct engine *engine, const struct policy *policy, struct
 {
     ENSURE(engine->trial.is_running);
     const struct stamp stamp = {.now_ms = now_ms};
-    while (due_draft(engine, policy, customer_find(engine, id), id, stamp, engine->scratch_command,
+    while (due_draft(engine, policy, owner_of_id(engine, id), stamp, engine->scratch_command,
                      engine->scratch))
         engine_apply(engine, engine->scratch);
 }

@@ -17,28 +17,29 @@ void fact_clear(struct fact *fact, struct stamp stamp)
 }
 
 /* Which customer a command is about: by name, or through the id that it names. */
-static bool command_customer(struct engine *engine, const struct command *command,
-                             struct hash128 *id_out)
+static bool command_owner(struct engine *engine, const struct command *command,
+                          struct owner *owner_out)
 {
     if (command->customer.length != 0) {
-        *id_out = customer_id(engine, command->customer);
+        *owner_out = owner_of_id(
+            engine, command->has_owner ? command->owner : customer_id(engine, command->customer));
         return true;
     }
     if (command->target == 0) return false;
     uint32_t customer = 0;
     const uint32_t hold = hold_find(engine, command->target);
-    const uint32_t ended = ended_find(engine, command->target);
+    const uint32_t ended = hold == 0 ? ended_find(engine, command->target) : 0;
     const uint32_t grant = command->kind == COMMAND_VOID ? grant_find(engine, command->target) : 0;
     if (hold != 0) customer = hold_at(engine, hold)->customer;
     if (ended != 0) customer = ((const struct ended *)slab_at(&engine->ended, ended))->customer;
     if (grant != 0) customer = grant_at(engine, grant)->customer;
     if (customer != 0) {
-        *id_out = customer_at(engine, customer)->id;
+        *owner_out = owner_of_customer(engine, customer);
         return true;
     }
     if (command->evidence.length == 0 || !fact_decode(command->evidence, engine->recalled))
         return false;
-    *id_out = engine->recalled->customer;
+    *owner_out = owner_of_id(engine, engine->recalled->customer);
     return engine->recalled->has_customer;
 }
 
@@ -142,8 +143,8 @@ static struct ruling dispatch(const struct decision_context *c)
 static struct ruling check(struct decision_context *c)
 {
     trial_begin(c->engine);
-    due_settle_trial(c->engine, c->policy, customer_id(c->engine, c->command->customer),
-                     c->stamp.now_ms);
+    due_settle_trial(c->engine, c->policy, c->owner.id, c->stamp.now_ms);
+    c->owner = owner_of_id(c->engine, c->owner.id);
     struct ruling ruling = dispatch(c);
     if (ruling.kind == RULING_FACT) ruling.kind = RULING_ANSWER;
     c->fact->report.hold = HOLD_NONE;
@@ -155,25 +156,23 @@ struct ruling engine_decide(struct engine *engine, const struct policy *policy,
                             const struct command *command, struct stamp stamp,
                             struct fact *fact_out)
 {
-    struct decision_context c = {engine, policy, command, stamp, fact_out};
+    struct decision_context c = {
+        engine, policy, command, stamp, fact_out, {{{0, 0}}, 0}
+    };
     fact_clear(fact_out, stamp);
+    const bool has_owner = command_owner(engine, command, &c.owner);
     if (command->kind == COMMAND_CHECK) return check(&c);
 
-    struct hash128 owner = {
-        {0, 0}
-    };
-    const bool has_owner = command_customer(engine, command, &owner);
     const bool has_key = has_owner && command->key.length != 0 && kind_takes_key(command->kind);
     struct hash128 hash = {
         {0, 0}
     };
     if (has_key) {
-        hash = key_id(engine, owner, command->key);
+        hash = key_id(engine, c.owner.id, command->key);
         const struct ruling ruling = key_rule(engine, command, hash, stamp.now_ms);
         if (ruling.kind != RULING_FACT) return ruling;
     }
-    if (kind_takes_memory(command->kind) &&
-        !has_room(engine, command, has_owner && customer_find(engine, owner) != 0))
+    if (kind_takes_memory(command->kind) && !has_room(engine, command, c.owner.customer != 0))
         return ruling_problem(PROBLEM_CAPACITY, NULL, BYTES_NONE, "a server with more --memory");
     const struct ruling ruling = dispatch(&c);
     if (ruling.kind == RULING_FACT && has_key) key_bind(engine, policy, command, hash, fact_out);
@@ -184,15 +183,15 @@ bool engine_due_for(struct engine *engine, const struct policy *policy,
                     const struct command *command, struct stamp stamp, struct command *command_out,
                     struct fact *fact_out)
 {
-    struct hash128 id;
+    struct owner owner;
     if (command->kind == COMMAND_CHECK || command->kind == COMMAND_POLICY) return false;
-    if (!command_customer(engine, command, &id)) return false;
-    const uint32_t customer = customer_find(engine, id);
-    if (customer == 0 && (command->customer.length == 0 || command->kind == COMMAND_CUSTOMER ||
-                          command->kind == COMMAND_RESET))
+    if (!command_owner(engine, command, &owner)) return false;
+    if (owner.customer == 0 &&
+        (command->customer.length == 0 || command->kind == COMMAND_CUSTOMER ||
+         command->kind == COMMAND_RESET))
         return false;
-    if (!due_draft(engine, policy, customer, id, stamp, command_out, fact_out)) return false;
-    if (customer == 0) command_out->customer = command->customer;
+    if (!due_draft(engine, policy, owner, stamp, command_out, fact_out)) return false;
+    if (owner.customer == 0) command_out->customer = command->customer;
     return true;
 }
 
@@ -200,9 +199,8 @@ bool engine_due(struct engine *engine, const struct policy *policy, struct stamp
                 struct command *command_out, struct fact *fact_out)
 {
     if (engine_due_at(engine) > stamp.now_ms) return false;
-    const uint32_t customer = engine->heap[1];
-    const bool is_due = due_draft(engine, policy, customer, customer_at(engine, customer)->id,
-                                  stamp, command_out, fact_out);
+    const bool is_due = due_draft(engine, policy, owner_of_customer(engine, engine->heap[1]), stamp,
+                                  command_out, fact_out);
     ENSURE(is_due);
     return true;
 }
@@ -231,14 +229,14 @@ static int64_t retry_in_trial(const struct decision_context *c, const struct ask
     int64_t at_ms = c->stamp.now_ms;
     for (unsigned i = 0; i < RETRY_TRIES_MAX; i++) {
         fact_clear(engine->scratch, (struct stamp){.now_ms = at_ms});
-        struct view view = view_open(engine, c->policy, id, at_ms, engine->scratch);
+        struct view view =
+            view_open(engine, c->policy, owner_of_id(engine, id), at_ms, engine->scratch);
         at_ms = next_change(&view, &last);
         if (at_ms > INSTANT_MS_MAX) return -1;
         due_settle_trial(engine, c->policy, id, at_ms);
         fact_clear(engine->scratch, (struct stamp){.now_ms = at_ms});
-        view = view_open(engine, c->policy, id, at_ms, engine->scratch);
-        view.level_count = level_count;
-        memcpy(view.levels, levels, level_count * sizeof levels[0]);
+        view = view_open(engine, c->policy, owner_of_id(engine, id), at_ms, engine->scratch);
+        view_levels(&view, levels, level_count);
         ladder_evaluate(&view, current_terms(&view, ask->feature), ask, &last);
         if (last.reason == REASON_OK) {
             evaluation->resets_at_ms = at_ms;
@@ -262,8 +260,21 @@ int64_t retry_search(const struct decision_context *c, const struct ask *ask,
     return wait_ms;
 }
 
-void engine_prefetch(const struct engine *engine, const struct command *command)
+void engine_prefetch(const struct engine *engine, struct command *command)
 {
     if (command->customer.length == 0) return;
-    index_prefetch(&engine->customer_index, customer_id(engine, command->customer).word[0]);
+    command->owner = customer_id(engine, command->customer);
+    command->has_owner = true;
+    index_prefetch(&engine->customer_index, command->owner.word[0]);
+}
+
+void engine_prefetch_blocks(const struct engine *engine, const struct command *command)
+{
+    if (!command->has_owner) return;
+    const uint32_t customer = customer_find(engine, command->owner);
+    if (customer == 0) return;
+    const struct customer *block = customer_at(engine, customer);
+    __builtin_prefetch(slot_at(engine, block->slots));
+    __builtin_prefetch(grant_at(engine, block->grants));
+    __builtin_prefetch(scope_at(engine, block->scopes));
 }

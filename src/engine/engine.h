@@ -83,8 +83,10 @@ int64_t engine_due_at(const struct engine *engine);
 
 void engine_apply(struct engine *engine, const struct fact *fact);
 
-/* Fetches what the command will need into the caches. */
-void engine_prefetch(const struct engine *engine, const struct command *command);
+/* Says whose the command is and begins to fetch what it will need: the first when it arrives, the
+ * second some commands later, before it is decided. Both are optional. */
+void engine_prefetch(const struct engine *engine, struct command *command);
+void engine_prefetch_blocks(const struct engine *engine, const struct command *command);
 
 /* Forgets keys and ended holds whose time is over, a bounded number per call. Not a fact: what is
  * over is already treated as absent. */

@@ -28,11 +28,6 @@ static const struct ended *remembered(const struct decision_context *c)
     return c->stamp.now_ms < ended->until_ms && ended->state != HOLD_NONE ? ended : NULL;
 }
 
-static struct hash128 owner_id(const struct decision_context *c, uint32_t customer)
-{
-    return customer_at(c->engine, customer)->id;
-}
-
 /* Turns a hold's terms into an ask for what was used beyond it. */
 static struct ask ask_of_terms(const struct hold_terms *terms)
 {
@@ -138,9 +133,9 @@ static struct ruling commit_open(const struct decision_context *c, const struct 
         return (struct ruling){.kind = RULING_PROBLEM, .problem = problem};
     price_outcome(c->command, terms->on_failure, hold->quantities, quantities);
 
-    struct view view =
-        view_open(c->engine, c->policy, owner_id(c, hold->customer), c->stamp.now_ms, c->fact);
-    view_levels(&view, terms);
+    struct view view = view_open(c->engine, c->policy, owner_of_customer(c->engine, hold->customer),
+                                 c->stamp.now_ms, c->fact);
+    view_levels(&view, terms->levels, terms->level_count);
     view_remainder_load(&view, &terms->quote);
     uint64_t units = 0;
     if (!settled_units(&view, terms, quantities, &units)) return too_much();
@@ -216,8 +211,9 @@ static struct ruling commit_late(const struct decision_context *c, const struct 
     if (effect == NULL) return unknown_decision();
     const struct hold_terms terms = terms_of_effect(effect);
     struct view view =
-        view_open(c->engine, c->policy, owner_id(c, ended->customer), c->stamp.now_ms, c->fact);
-    view_levels(&view, &terms);
+        view_open(c->engine, c->policy, owner_of_customer(c->engine, ended->customer),
+                  c->stamp.now_ms, c->fact);
+    view_levels(&view, terms.levels, terms.level_count);
     struct ask ask = ask_of_terms(&terms);
     const struct problem problem =
         measure_quantities(c->engine, c->command, terms.meters, terms.meter_count,
@@ -271,8 +267,8 @@ struct ruling decide_release(const struct decision_context *c)
         return (struct ruling){.kind = RULING_ANSWER};
     }
     const struct hold *hold = hold_at(c->engine, number);
-    struct view view =
-        view_open(c->engine, c->policy, owner_id(c, hold->customer), c->stamp.now_ms, c->fact);
+    struct view view = view_open(c->engine, c->policy, owner_of_customer(c->engine, hold->customer),
+                                 c->stamp.now_ms, c->fact);
     struct cut cuts[LINES_MAX];
     memset(cuts, 0, hold->line_count * sizeof cuts[0]);
     struct effect ended = {.kind = EFFECT_ENDED};
@@ -335,9 +331,9 @@ struct ruling decide_extend(const struct decision_context *c)
     const struct problem problem = measure_addition(c, hold, added, &ask);
     if (problem.code != PROBLEM_NONE)
         return (struct ruling){.kind = RULING_PROBLEM, .problem = problem};
-    struct view view =
-        view_open(c->engine, c->policy, owner_id(c, hold->customer), c->stamp.now_ms, c->fact);
-    view_levels(&view, &hold->terms);
+    struct view view = view_open(c->engine, c->policy, owner_of_customer(c->engine, hold->customer),
+                                 c->stamp.now_ms, c->fact);
+    view_levels(&view, hold->terms.levels, hold->terms.level_count);
     const struct plan_feature *terms = current_terms(&view, ask.feature);
 
     struct report *report = &c->fact->report;

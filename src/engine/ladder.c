@@ -397,9 +397,8 @@ static bool is_suspended(const struct view *view, struct evaluation *out)
     bool suspended = customer_at(view->engine, view->customer)->suspended;
     struct scope_rule scope = {.kind = SCOPE_CUSTOMER};
     for (uint32_t level = 0; level < view->level_count && !suspended; level++) {
-        const uint32_t number = scope_find(view->engine, view->customer, view->levels[level]);
-        if (number == 0) continue;
-        suspended = ((const struct scope *)slab_at(&view->engine->scopes, number))->suspended != 0;
+        if (view->scopes[level] == 0) continue;
+        suspended = scope_at(view->engine, view->scopes[level])->suspended != 0;
         scope = (struct scope_rule){SCOPE_LEVEL, level + 1};
         if (level + 1 == view->level_count) scope.kind = SCOPE_SUBJECT;
     }

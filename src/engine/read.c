@@ -175,7 +175,8 @@ static struct ask smallest_ask(const struct policy_feature *feature, const struc
 static void status_fill(const struct decision_context *c, const struct policy_feature *feature,
                         struct bytes subject, struct status_view *out)
 {
-    struct view view = view_open(c->engine, c->policy, c->fact->customer, c->stamp.now_ms, c->fact);
+    struct view view = view_open(c->engine, c->policy, owner_of_id(c->engine, c->fact->customer),
+                                 c->stamp.now_ms, c->fact);
     view_subject(&view, subject);
     struct quote quote = {.q = 1};
     /* Without attributes; where no rule matches that, credits are shown as if a unit were free. */
@@ -209,7 +210,10 @@ enum problem_code engine_status(struct engine *engine, const struct policy *poli
     view_out->retry_after_ms = -1;
     view_out->row_count = 0;
     static const struct command nothing;
-    struct decision_context c = {engine, policy, &nothing, {.now_ms = now_ms}, engine->recalled};
+    struct decision_context c = {
+        engine, policy, &nothing, {.now_ms = now_ms},
+           engine->recalled, { id,               0}
+    };
     trial_begin(engine);
     due_settle_trial(engine, policy, id, now_ms);
     fact_clear(c.fact, c.stamp);

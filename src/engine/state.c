@@ -225,18 +225,21 @@ uint32_t scope_find(const struct engine *engine, uint32_t customer, uint64_t has
     return 0;
 }
 
+uint32_t slot_in_chain(const struct engine *engine, uint32_t first, uint64_t id)
+{
+    uint32_t n = first;
+    while (n != 0 && slot_at(engine, n)->id != id)
+        n = slot_at(engine, n)->next;
+    return n;
+}
+
 uint32_t slot_find(const struct engine *engine, uint32_t customer, struct slot_name name)
 {
     if (customer == 0) return 0;
-    uint32_t n = customer_at(engine, customer)->slots;
-    if (name.scope != 0) {
-        const uint32_t scope = scope_find(engine, customer, name.scope);
-        if (scope == 0) return 0;
-        n = ((const struct scope *)slab_at(&engine->scopes, scope))->slots;
-    }
-    while (n != 0 && slot_at(engine, n)->id != name.id)
-        n = slot_at(engine, n)->next;
-    return n;
+    if (name.scope == 0)
+        return slot_in_chain(engine, customer_at(engine, customer)->slots, name.id);
+    const uint32_t scope = scope_find(engine, customer, name.scope);
+    return scope == 0 ? 0 : slot_in_chain(engine, scope_at(engine, scope)->slots, name.id);
 }
 
 uint32_t grant_find(const struct engine *engine, uint64_t id)

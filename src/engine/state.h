@@ -215,6 +215,10 @@ static inline struct customer *customer_at(const struct engine *engine, uint32_t
 {
     return slab_at(&engine->customers, number);
 }
+static inline struct scope *scope_at(const struct engine *engine, uint32_t number)
+{
+    return slab_at(&engine->scopes, number);
+}
 static inline struct slot *slot_at(const struct engine *engine, uint32_t number)
 {
     return slab_at(&engine->slots, number);
@@ -246,6 +250,7 @@ uint64_t slot_id_renewal(uint32_t name);
 uint32_t customer_find(const struct engine *engine, struct hash128 id);
 uint32_t scope_find(const struct engine *engine, uint32_t customer, uint64_t hash);
 uint32_t slot_find(const struct engine *engine, uint32_t customer, struct slot_name name);
+uint32_t slot_in_chain(const struct engine *engine, uint32_t first, uint64_t id);
 uint32_t grant_find(const struct engine *engine, uint64_t id);
 uint32_t hold_find(const struct engine *engine, uint64_t id);
 uint32_t ended_find(const struct engine *engine, uint64_t id);
@@ -253,12 +258,12 @@ uint32_t key_find(const struct engine *engine, struct hash128 hash);
 uint32_t symbol_find(const struct engine *engine, struct bytes name);
 uint32_t remainder_find(const struct engine *engine, uint32_t customer, uint64_t version);
 
-int64_t ring_used(const struct ring *ring, int64_t per_ms, int64_t now_ms);
+int64_t sliding_used(const struct ring *ring, int64_t per_ms, int64_t now_ms);
 /* When the oldest count frees; INSTANT_NEVER when none is left. */
-int64_t ring_frees_at(const struct ring *ring, int64_t per_ms, int64_t now_ms);
-int64_t ring_resolution(int64_t per_ms);
-bool ring_is_live(int64_t slot_start_ms, int64_t per_ms, int64_t now_ms);
-int64_t ring_count(const struct ring *ring, int64_t per_ms, int64_t slot_start_ms);
+int64_t sliding_frees_at(const struct ring *ring, int64_t per_ms, int64_t now_ms);
+int64_t sliding_resolution(int64_t per_ms);
+bool sliding_is_live(int64_t slot_start_ms, int64_t per_ms, int64_t now_ms);
+int64_t sliding_count(const struct ring *ring, int64_t per_ms, int64_t slot_start_ms);
 
 /* Changes; each remembers what a trial must put back. */
 void state_touch(struct engine *engine, void *at, uint32_t bytes);

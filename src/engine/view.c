@@ -2,7 +2,17 @@
 
 #include <string.h>
 
-struct view view_open(struct engine *engine, const struct policy *policy, struct hash128 id,
+struct owner owner_of_id(const struct engine *engine, struct hash128 id)
+{
+    return (struct owner){id, customer_find(engine, id)};
+}
+
+struct owner owner_of_customer(const struct engine *engine, uint32_t customer)
+{
+    return (struct owner){customer_at(engine, customer)->id, customer};
+}
+
+struct view view_open(struct engine *engine, const struct policy *policy, struct owner owner,
                       int64_t now_ms, struct fact *fact)
 {
     struct view view = {
@@ -10,12 +20,12 @@ struct view view_open(struct engine *engine, const struct policy *policy, struct
         .policy = policy,
         .fact = fact,
         .now_ms = now_ms,
-        .id = id,
-        .customer = customer_find(engine, id),
+        .id = owner.id,
+        .customer = owner.customer,
         .anchor_ms = now_ms,
     };
     fact->has_customer = true;
-    fact->customer = id;
+    fact->customer = owner.id;
     uint32_t plan = policy->default_plan;
     if (view.customer != 0) {
         const struct customer *customer = customer_at(engine, view.customer);
@@ -29,15 +39,36 @@ struct view view_open(struct engine *engine, const struct policy *policy, struct
     return view;
 }
 
+static void find_scopes(struct view *view)
+{
+    for (uint32_t i = 0; i < view->level_count; i++)
+        view->scopes[i] =
+            view->customer == 0 ? 0 : scope_find(view->engine, view->customer, view->levels[i]);
+}
+
 void view_subject(struct view *view, struct bytes subject)
 {
     view->level_count = subject_levels(view->engine, subject, view->levels);
+    find_scopes(view);
 }
 
-void view_levels(struct view *view, const struct hold_terms *terms)
+void view_levels(struct view *view, const uint64_t *levels, uint32_t level_count)
 {
-    view->level_count = terms->level_count;
-    memcpy(view->levels, terms->levels, sizeof view->levels);
+    view->level_count = level_count;
+    memcpy(view->levels, levels, level_count * sizeof levels[0]);
+    find_scopes(view);
+}
+
+/* A slot's number, through the scopes already found; 0 when absent. */
+static uint32_t view_slot(const struct view *view, struct slot_name slot)
+{
+    for (uint32_t i = 0; slot.scope != 0 && i < view->level_count; i++)
+        if (view->levels[i] == slot.scope)
+            return view->scopes[i] == 0
+                       ? 0
+                       : slot_in_chain(view->engine, scope_at(view->engine, view->scopes[i])->slots,
+                                       slot.id);
+    return slot_find(view->engine, view->customer, slot);
 }
 
 struct effect *view_effect(struct view *view, enum effect_kind kind)
@@ -80,7 +111,7 @@ uint64_t view_limit(const struct view *view, uint32_t feature, uint32_t name, ui
     const uint32_t features[] = {feature, SYMBOL_NONE};
     for (unsigned i = 0; i < COUNT_OF(features); i++) {
         const struct slot_name slot = {0, slot_id_override(features[i], name, place)};
-        const uint32_t number = slot_find(view->engine, view->customer, slot);
+        const uint32_t number = view_slot(view, slot);
         if (number != 0) return slot_at(view->engine, number)->override;
     }
     return limit;
@@ -109,7 +140,7 @@ static bool window_running(const struct view *view, struct slot_name slot,
                                            effect->window.end_ms};
         return true;
     }
-    const uint32_t number = slot_find(view->engine, view->customer, slot);
+    const uint32_t number = view_slot(view, slot);
     if (number == 0 || slot_at(view->engine, number)->kind != SLOT_WINDOW) return false;
     *window_out = slot_at(view->engine, number)->window;
     return true;
@@ -117,7 +148,7 @@ static bool window_running(const struct view *view, struct slot_name slot,
 
 static const struct slot *sliding_slot_of(const struct view *view, struct slot_name slot)
 {
-    const uint32_t number = slot_find(view->engine, view->customer, slot);
+    const uint32_t number = view_slot(view, slot);
     if (number == 0 || slot_at(view->engine, number)->kind != SLOT_SLIDING) return NULL;
     return slot_at(view->engine, number);
 }
@@ -148,8 +179,8 @@ static void sliding_read(const struct view *view, struct counter *counter)
     counter->open = true;
     counter->starts_anew = slot == NULL || slot->sliding.per_ms != per_ms;
     if (!counter->starts_anew) {
-        counter->used = ring_used(ring_of(view, slot), per_ms, view->now_ms);
-        counter->changes_at = ring_frees_at(ring_of(view, slot), per_ms, view->now_ms);
+        counter->used = sliding_used(ring_of(view, slot), per_ms, view->now_ms);
+        counter->changes_at = sliding_frees_at(ring_of(view, slot), per_ms, view->now_ms);
     }
     counter->used += sliding_drafted(view, counter->slot);
     if (drafted(view, EFFECT_SLIDING, counter->slot) != NULL) counter->starts_anew = false;
@@ -188,7 +219,7 @@ int64_t counter_resets_at(const struct view *view, const struct counter *counter
         if (counter->used <= 0) return 0;
         if (counter->changes_at != INSTANT_NEVER) return counter->changes_at;
         /* Only this decision counts in it. */
-        const int64_t resolution_ms = ring_resolution(counter->period.duration_ms);
+        const int64_t resolution_ms = sliding_resolution(counter->period.duration_ms);
         return view->now_ms / resolution_ms * resolution_ms + resolution_ms - 1 +
                counter->period.duration_ms;
     }
@@ -203,7 +234,7 @@ static struct window_ref sliding_add(struct view *view, struct slot_name slot, i
     int64_t before = 0;
     const struct slot *stored = sliding_slot_of(view, slot);
     if (!starts_anew && stored != NULL && stored->sliding.per_ms == per_ms)
-        before = ring_count(ring_of(view, stored), per_ms, start_ms);
+        before = sliding_count(ring_of(view, stored), per_ms, start_ms);
     for (uint32_t i = 0; i < view->fact->effect_count; i++) {
         const struct effect *effect = &view->fact->effects[i];
         if (effect->kind == EFFECT_SLIDING && effect->sliding.slot.id == slot.id &&
@@ -225,7 +256,7 @@ struct window_ref counter_add(struct view *view, struct counter *counter, int64_
     counter->used += delta;
     if (counter->sliding) {
         const int64_t per_ms = counter->period.duration_ms;
-        const int64_t resolution_ms = ring_resolution(per_ms);
+        const int64_t resolution_ms = sliding_resolution(per_ms);
         const int64_t start_ms = view->now_ms / resolution_ms * resolution_ms;
         const bool anew = counter->starts_anew;
         counter->starts_anew = false;
@@ -255,9 +286,9 @@ void counter_return(struct view *view, struct window_ref ref, int64_t amount)
         const struct slot *slot = sliding_slot_of(view, ref.slot);
         if (slot == NULL) return;
         const int64_t per_ms = slot->sliding.per_ms;
-        if (ref.start_ms % ring_resolution(per_ms) != 0) return; /* of a ring of another shape */
-        if (!ring_is_live(ref.start_ms, per_ms, view->now_ms)) return;
-        if (ring_count(ring_of(view, slot), per_ms, ref.start_ms) < amount) return;
+        if (ref.start_ms % sliding_resolution(per_ms) != 0) return; /* of a ring of another shape */
+        if (!sliding_is_live(ref.start_ms, per_ms, view->now_ms)) return;
+        if (sliding_count(ring_of(view, slot), per_ms, ref.start_ms) < amount) return;
         (void)sliding_add(view, ref.slot, per_ms, ref.start_ms, -amount, false);
         return;
     }
@@ -284,7 +315,7 @@ struct rate_slot view_rate(const struct view *view, struct slot_name slot, struc
                                           effect->rate.per_ms,      effect->rate.at_ms};
         return rate_at(&running, shape, changed_ms, view->now_ms);
     }
-    const uint32_t number = slot_find(view->engine, view->customer, slot);
+    const uint32_t number = view_slot(view, slot);
     const bool stored = number != 0 && slot_at(view->engine, number)->kind == SLOT_RATE;
     return rate_at(stored ? &slot_at(view->engine, number)->rate : NULL, shape, changed_ms,
                    view->now_ms);
@@ -313,7 +344,7 @@ int64_t view_in_flight(const struct view *view, struct slot_name slot)
 {
     const struct effect *effect = drafted(view, EFFECT_CONCURRENCY, slot);
     if (effect != NULL) return effect->concurrency.after;
-    const uint32_t number = slot_find(view->engine, view->customer, slot);
+    const uint32_t number = view_slot(view, slot);
     if (number == 0 || slot_at(view->engine, number)->kind != SLOT_CONCURRENCY) return 0;
     return slot_at(view->engine, number)->in_flight;
 }

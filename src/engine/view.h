@@ -24,15 +24,23 @@ struct view {
     int64_t available, held, debt; /* running */
     uint32_t level_count;
     uint64_t levels[LEVELS_MAX];
+    uint32_t scopes[LEVELS_MAX]; /* their blocks; 0: none yet */
     /* The remainder of the one price rule version that a command settles by. */
     uint64_t rem_version, rem_q, rem_before, rem;
 };
 
-/* Starts a draft: clears the fact, looks the customer up. `id` of a stranger is kept for naming. */
-struct view view_open(struct engine *engine, const struct policy *policy, struct hash128 id,
+/* Who a view is of: the identity, and the block's number, 0 for a stranger. */
+struct owner {
+    struct hash128 id;
+    uint32_t customer;
+};
+struct owner owner_of_id(const struct engine *engine, struct hash128 id);
+struct owner owner_of_customer(const struct engine *engine, uint32_t customer);
+
+struct view view_open(struct engine *engine, const struct policy *policy, struct owner owner,
                       int64_t now_ms, struct fact *fact);
 void view_subject(struct view *view, struct bytes subject);
-void view_levels(struct view *view, const struct hold_terms *terms);
+void view_levels(struct view *view, const uint64_t *levels, uint32_t level_count);
 /* Drafts the coming to be of a stranger, on the default plan. */
 void view_found_customer(struct view *view);
 

@@ -59,49 +59,49 @@ int64_t window_next_boundary(struct period period, int64_t now_ms, int64_t ancho
 /* Sliding: 60 or more slots of one resolution; a slot counts until its last possible draw is `per`
  * old, so the error is on the strict side and at most one resolution. */
 
-int64_t ring_resolution(int64_t per_ms)
+int64_t sliding_resolution(int64_t per_ms)
 {
     return per_ms / 60;
 }
 
-static int64_t ring_over_at(int64_t slot, int64_t per_ms)
+static int64_t sliding_over_at(int64_t slot, int64_t per_ms)
 {
-    const int64_t resolution_ms = ring_resolution(per_ms);
+    const int64_t resolution_ms = sliding_resolution(per_ms);
     return (slot + 1) * resolution_ms - 1 + per_ms;
 }
 
-bool ring_is_live(int64_t slot_start_ms, int64_t per_ms, int64_t now_ms)
+bool sliding_is_live(int64_t slot_start_ms, int64_t per_ms, int64_t now_ms)
 {
-    return now_ms < ring_over_at(slot_start_ms / ring_resolution(per_ms), per_ms);
+    return now_ms < sliding_over_at(slot_start_ms / sliding_resolution(per_ms), per_ms);
 }
 
-static int64_t ring_oldest(const struct ring *ring, int64_t per_ms, int64_t now_ms)
+static int64_t sliding_oldest(const struct ring *ring, int64_t per_ms, int64_t now_ms)
 {
     int64_t slot = ring->newest - (int64_t)RING_SLOTS + 1;
     if (slot < 0) slot = 0;
-    while (slot <= ring->newest && now_ms >= ring_over_at(slot, per_ms))
+    while (slot <= ring->newest && now_ms >= sliding_over_at(slot, per_ms))
         slot++;
     return slot;
 }
 
-int64_t ring_used(const struct ring *ring, int64_t per_ms, int64_t now_ms)
+int64_t sliding_used(const struct ring *ring, int64_t per_ms, int64_t now_ms)
 {
     int64_t used = 0;
-    for (int64_t slot = ring_oldest(ring, per_ms, now_ms); slot <= ring->newest; slot++)
+    for (int64_t slot = sliding_oldest(ring, per_ms, now_ms); slot <= ring->newest; slot++)
         used += ring->counts[slot % RING_SLOTS];
     return used;
 }
 
-int64_t ring_frees_at(const struct ring *ring, int64_t per_ms, int64_t now_ms)
+int64_t sliding_frees_at(const struct ring *ring, int64_t per_ms, int64_t now_ms)
 {
-    for (int64_t slot = ring_oldest(ring, per_ms, now_ms); slot <= ring->newest; slot++)
-        if (ring->counts[slot % RING_SLOTS] != 0) return ring_over_at(slot, per_ms);
+    for (int64_t slot = sliding_oldest(ring, per_ms, now_ms); slot <= ring->newest; slot++)
+        if (ring->counts[slot % RING_SLOTS] != 0) return sliding_over_at(slot, per_ms);
     return INSTANT_NEVER;
 }
 
-int64_t ring_count(const struct ring *ring, int64_t per_ms, int64_t slot_start_ms)
+int64_t sliding_count(const struct ring *ring, int64_t per_ms, int64_t slot_start_ms)
 {
-    const int64_t slot = slot_start_ms / ring_resolution(per_ms);
+    const int64_t slot = slot_start_ms / sliding_resolution(per_ms);
     if (slot > ring->newest || slot <= ring->newest - (int64_t)RING_SLOTS) return 0;
     return ring->counts[slot % RING_SLOTS];
 }

@@ -39,15 +39,15 @@ static void tell(const char *const *policies, unsigned policy_count, const struc
 #define TELL(policies, rows) tell(policies, COUNT_OF(policies), rows, COUNT_OF(rows))
 
 /* One credit a message throughout, so that units and credits read alike. */
-#define CHAT_FEATURES                                                                              \
-    "version: 1\n"                                                                                 \
-    "defaults: {plan: free, hold_ttl: 60s, idempotency_retention: 24h}\n"                          \
-    "features:\n"                                                                                  \
-    "  chat: {meters: [requests], unit: requests, divisible: true, prices: chat}\n"                \
-    "  solid: {meters: [requests], unit: requests, divisible: false, prices: chat}\n"              \
-    "  extra: {meters: [requests], unit: requests, prices: chat}\n"                                \
-    "prices:\n"                                                                                    \
-    "  chat:\n"                                                                                    \
+#define CHAT_FEATURES                                                                 \
+    "version: 1\n"                                                                    \
+    "defaults: {plan: free, hold_ttl: 60s, idempotency_retention: 24h}\n"             \
+    "features:\n"                                                                     \
+    "  chat: {meters: [requests], unit: requests, divisible: true, prices: chat}\n"   \
+    "  solid: {meters: [requests], unit: requests, divisible: false, prices: chat}\n" \
+    "  extra: {meters: [requests], unit: requests, prices: chat}\n"                   \
+    "prices:\n"                                                                       \
+    "  chat:\n"                                                                       \
     "    - {name: message, rates: {requests: {credits: \"1\", per: 1}}}\n"
 
 static const char *const precedence_policy[] = {
@@ -92,80 +92,79 @@ static void refusals_come_in_the_order_of_precedence(void **state)
 {
     (void)state;
     static const struct row rows[] = {
-        /* 422 before any gate: unknown names change nothing (U6). */
-        {"U6", "consume a chess requests=1", "! unknown_feature feature:chess"},
-        {"U6", "consume a chat tokens=1", "! unknown_meter quantities:tokens"},
-        {"U7", "consume a chat requests=9007199254740992", "! out_of_range quantities:requests"},
-        {"S6", "consume a chat requests=3 min=4", "! invalid_value min_units"},
-        {"S6", "consume a chat requests=3 min=0", "! invalid_value min_units"},
-        {"B2", "balance a", "! unknown_customer"}, /* refused strangers leave nothing */
-        /* Not in this plan, only in others. */
-        {"G1 not_entitled", "consume a extra requests=1", "deny 0/1 not_entitled"},
-        /* Suspended, before the plan's gates; a subject, or the whole customer. */
-        {"G1 suspended", "customer a suspended=yes", "ok"},
-        {"G1 suspended", "consume a chat requests=30", "deny 0/30 suspended"},
-        {"G1 suspended", "customer a suspended=no suspend=team", "ok"},
-        {"G1 suspended", "consume a chat requests=1 subject=team/alice", "deny 0/1 suspended"},
-        {"G1 suspended", "consume a chat requests=1 subject=other",
-         "allow 1/1 | included 1"},
-        {"G1", "customer a resume=team", "ok"},
-        {"G1", "consume a chat requests=1 subject=team/alice", "allow 1/1 | included 1"},
-        /* Rate before concurrency, budget and sources; it is never cut (G2). */
-        {"G2 rate_limited", "consume a chat requests=21 min=1", "deny 0/21 rate_limited(pace)"},
-        {"G2", "A: authorize a chat requests=5", "allow 5/5 | included 5"},
-        {"G1 rate_limited", "consume a chat requests=16",
-         "deny 0/16 rate_limited(pace)"}, /* never: nothing could pay for it either (S8) */
-        /* Concurrency: a slot per hold, whatever its quantities (G4). */
-        {"G4", "grant a paid 100", "granted 100"},
-        {"G4", "B: authorize a chat requests=0", "allow 0/0"},
-        {"G4 concurrency_limited", "authorize a chat requests=1",
-         "deny 0/1 concurrency_limited(in-flight)"},
-        {"G4 concurrency_limited", "consume a chat requests=1",
-         "deny 0/1 concurrency_limited(in-flight)"},
-        {"G4", "release B", "released"},
-        /* Budget: measured with the sources (G5). */
-        {"G5", "consume a chat requests=7", "allow 7/7 =7 | paid[?] 7=7"},
-        {"S7 budget_reached", "consume a chat requests=1", "deny 0/1 budget_reached(cap)"},
-        /* Indivisible: all together would, no one alone does. */
-        {"S7", "P: grant b paid 2", "granted 2"},
-        {"S7 indivisible", "consume b solid requests=5", "deny 0/5 indivisible(trial)"},
-        {"S1", "consume b solid requests=3", "allow 3/3 | trial 3"},
-        {"S1", "consume b solid requests=2", "allow 2/2 =2 | paid[P] 2=2"},
-        {"S7 insufficient_credits", "consume b solid requests=1",
-         "deny 0/1 insufficient_credits(paid)"},
-        /* Consent. */
-        {"S5", "customer c mode=ask", "ok"},
-        {"S5", "Q: grant c paid 2", "granted 2"},
-        {"S5", "consume c chat requests=5", "allow 5/5 | included 5"},
-        {"S7 credits_need_consent", "consume c chat requests=2",
-         "deny 0/2 credits_need_consent(paid)"},
-        {"S7", "consume c chat requests=3", "deny 0/3 insufficient_credits(paid)"},
-        {"S5", "consume c chat requests=2 credits=yes", "allow 2/2 =2 | paid[Q] 2=2"},
-        /* Mode off: wins over consent; false means off for this request. */
-        {"S5", "customer d mode=off", "ok"},
-        {"S5", "grant d paid 9", "granted 9"},
-        {"S5", "consume d chat requests=5", "allow 5/5 | included 5"},
-        {"S7 allowance_exhausted", "consume d chat requests=1 credits=yes",
-         "deny 0/1 allowance_exhausted(included) retry +5h"},
-        {"S5", "customer d mode=auto", "ok"},
-        {"S7 allowance_exhausted", "consume d chat requests=1 credits=no",
-         "deny 0/1 allowance_exhausted(included) retry +5h"},
-        /* No paid grants, no overage: waiting is all that helps; the window that binds then. */
-        {"S7", "customer e plan=trial", "ok"},
-        {"S8", "consume e chat requests=2", "allow 2/2 | daily 2"},
-        {"S8 allowance_exhausted", "consume e chat requests=1",
-         "deny 0/1 allowance_exhausted(daily) retry +5h"},
-        {"S8 allowance_exhausted", "consume e chat requests=2",
-         "deny 0/2 allowance_exhausted(daily) retry +7d"},
-        {"S8 allowance_exhausted", "consume e chat requests=4",
-         "deny 0/4 allowance_exhausted(daily)"},
-        /* Overage is full. */
-        {"S7", "customer f plan=metered", "ok"},
-        {"S4", "consume f chat requests=3", "allow 3/3 =3 | over 3=3"},
-        {"S7 overage_cap_reached", "consume f chat requests=1",
-         "deny 0/1 overage_cap_reached(over)"},
-        {"S4", "balance f", "available 0 held 0"},
-        {"G1", "consume f extra requests=1000", "allow 1000/1000 | unlimited 1000"},
+  /* 422 before any gate: unknown names change nothing (U6). */
+        {                     "U6",                   "consume a chess requests=1","! unknown_feature feature:chess"                                                                                   },
+        {                     "U6",                      "consume a chat tokens=1",   "! unknown_meter quantities:tokens"},
+        {                     "U7",     "consume a chat requests=9007199254740992",  "! out_of_range quantities:requests"},
+        {                     "S6",              "consume a chat requests=3 min=4",           "! invalid_value min_units"},
+        {                     "S6",              "consume a chat requests=3 min=0",           "! invalid_value min_units"},
+        {                     "B2",                                    "balance a",                  "! unknown_customer"}, /* refused strangers leave nothing */
+  /* Not in this plan, only in others. */
+        {        "G1 not_entitled",                   "consume a extra requests=1",               "deny 0/1 not_entitled"},
+ /* Suspended, before the plan's gates; a subject, or the whole customer. */
+        {           "G1 suspended",                     "customer a suspended=yes",                                  "ok"},
+        {           "G1 suspended",                   "consume a chat requests=30",                 "deny 0/30 suspended"},
+        {           "G1 suspended",         "customer a suspended=no suspend=team",                                  "ok"},
+        {           "G1 suspended", "consume a chat requests=1 subject=team/alice",                  "deny 0/1 suspended"},
+        {           "G1 suspended",      "consume a chat requests=1 subject=other",              "allow 1/1 | included 1"},
+        {                     "G1",                       "customer a resume=team",                                  "ok"},
+        {                     "G1", "consume a chat requests=1 subject=team/alice",              "allow 1/1 | included 1"},
+ /* Rate before concurrency, budget and sources; it is never cut (G2). */
+        {        "G2 rate_limited",             "consume a chat requests=21 min=1",        "deny 0/21 rate_limited(pace)"},
+        {                     "G2",               "A: authorize a chat requests=5",              "allow 5/5 | included 5"},
+        {        "G1 rate_limited",                   "consume a chat requests=16",
+         "deny 0/16 rate_limited(pace)"                                                                                  }, /* never: nothing could pay for it either (S8) */
+  /* Concurrency: a slot per hold, whatever its quantities (G4). */
+        {                     "G4",                             "grant a paid 100",                         "granted 100"},
+        {                     "G4",               "B: authorize a chat requests=0",                           "allow 0/0"},
+        { "G4 concurrency_limited",                  "authorize a chat requests=1",
+         "deny 0/1 concurrency_limited(in-flight)"                                                                       },
+        { "G4 concurrency_limited",                    "consume a chat requests=1",
+         "deny 0/1 concurrency_limited(in-flight)"                                                                       },
+        {                     "G4",                                    "release B",                            "released"},
+ /* Budget: measured with the sources (G5). */
+        {                     "G5",                    "consume a chat requests=7",          "allow 7/7 =7 | paid[?] 7=7"},
+        {      "S7 budget_reached",                    "consume a chat requests=1",        "deny 0/1 budget_reached(cap)"},
+ /* Indivisible: all together would, no one alone does. */
+        {                     "S7",                            "P: grant b paid 2",                           "granted 2"},
+        {         "S7 indivisible",                   "consume b solid requests=5",         "deny 0/5 indivisible(trial)"},
+        {                     "S1",                   "consume b solid requests=3",                 "allow 3/3 | trial 3"},
+        {                     "S1",                   "consume b solid requests=2",          "allow 2/2 =2 | paid[P] 2=2"},
+        {"S7 insufficient_credits",                   "consume b solid requests=1",
+         "deny 0/1 insufficient_credits(paid)"                                                                           },
+ /* Consent. */
+        {                     "S5",                          "customer c mode=ask",                                  "ok"},
+        {                     "S5",                            "Q: grant c paid 2",                           "granted 2"},
+        {                     "S5",                    "consume c chat requests=5",              "allow 5/5 | included 5"},
+        {"S7 credits_need_consent",                    "consume c chat requests=2",
+         "deny 0/2 credits_need_consent(paid)"                                                                           },
+        {                     "S7",                    "consume c chat requests=3", "deny 0/3 insufficient_credits(paid)"},
+        {                     "S5",        "consume c chat requests=2 credits=yes",          "allow 2/2 =2 | paid[Q] 2=2"},
+ /* Mode off: wins over consent; false means off for this request. */
+        {                     "S5",                          "customer d mode=off",                                  "ok"},
+        {                     "S5",                               "grant d paid 9",                           "granted 9"},
+        {                     "S5",                    "consume d chat requests=5",              "allow 5/5 | included 5"},
+        { "S7 allowance_exhausted",        "consume d chat requests=1 credits=yes",
+         "deny 0/1 allowance_exhausted(included) retry +5h"                                                              },
+        {                     "S5",                         "customer d mode=auto",                                  "ok"},
+        { "S7 allowance_exhausted",         "consume d chat requests=1 credits=no",
+         "deny 0/1 allowance_exhausted(included) retry +5h"                                                              },
+ /* No paid grants, no overage: waiting is all that helps; the window that binds then. */
+        {                     "S7",                        "customer e plan=trial",                                  "ok"},
+        {                     "S8",                    "consume e chat requests=2",                 "allow 2/2 | daily 2"},
+        { "S8 allowance_exhausted",                    "consume e chat requests=1",
+         "deny 0/1 allowance_exhausted(daily) retry +5h"                                                                 },
+        { "S8 allowance_exhausted",                    "consume e chat requests=2",
+         "deny 0/2 allowance_exhausted(daily) retry +7d"                                                                 },
+        { "S8 allowance_exhausted",                    "consume e chat requests=4",
+         "deny 0/4 allowance_exhausted(daily)"                                                                           },
+ /* Overage is full. */
+        {                     "S7",                      "customer f plan=metered",                                  "ok"},
+        {                     "S4",                    "consume f chat requests=3",             "allow 3/3 =3 | over 3=3"},
+        { "S7 overage_cap_reached",                    "consume f chat requests=1",
+         "deny 0/1 overage_cap_reached(over)"                                                                            },
+        {                     "S4",                                    "balance f",                  "available 0 held 0"},
+        {                     "G1",                "consume f extra requests=1000",    "allow 1000/1000 | unlimited 1000"},
     };
     TELL(precedence_policy, rows);
 }
@@ -177,7 +176,8 @@ static const char *const pace_policy[] = {
     "    features:\n"
     "      chat:\n"
     "        gates:\n"
-    "          - rate: {name: pace, meter: requests, limit: 3, per: 10s, burst: 4, scope: {level: 1}}\n"
+    "          - rate: {name: pace, meter: requests, limit: 3, per: 10s, burst: 4, scope: {level: "
+    "1}}\n"
     "          - concurrency: {name: slots, limit: 2}\n"
     "        waterfall:\n"
     "          - allowance: {name: included, windows: [{limit: 50, per: day, start: calendar}]}\n",
@@ -187,7 +187,8 @@ static const char *const pace_policy[] = {
     "    features:\n"
     "      chat:\n"
     "        gates:\n"
-    "          - rate: {name: pace, meter: requests, limit: 6, per: 10s, burst: 10, scope: {level: 1}}\n"
+    "          - rate: {name: pace, meter: requests, limit: 6, per: 10s, burst: 10, scope: {level: "
+    "1}}\n"
     "          - concurrency: {name: slots, limit: 1}\n"
     "        waterfall:\n"
     "          - allowance: {name: included, windows: [{limit: 4, per: day, start: calendar}]}\n",
@@ -198,46 +199,47 @@ static void gates_keep_pace_exactly(void **state)
 {
     (void)state;
     static const struct row rows[] = {
-        {"G2", "consume a chat requests=4 subject=t/x", "allow 4/4 | included 4"},
-        /* 3 tokens in 10 s: the first after 3,333.3 ms, rounded up. */
-        {"S8", "consume a chat requests=1 subject=t/y",
-         "deny 0/1 rate_limited(pace) retry +3s334ms"},
-        {"G6", "consume a chat requests=1 subject=u", "allow 1/1 | included 1"},
-        {"G2", "at +3s333ms", "ok"},
-        {"G2", "consume a chat requests=1 subject=t", "deny 0/1 rate_limited(pace) retry +1ms"},
-        {"G2", "at +3s334ms", "ok"},
-        {"G2", "consume a chat requests=1 subject=t/z/k", "allow 1/1 | included 1"},
-        /* Nothing is lost to rounding: 6 tokens by 20 s. */
-        {"G2", "at +6s667ms", "ok"},
-        {"G2", "consume a chat requests=1 subject=t", "allow 1/1 | included 1"},
-        {"G2", "at +10s", "ok"},
-        {"G2", "consume a chat requests=1 subject=t", "allow 1/1 | included 1"},
-        {"G2", "consume a chat requests=5 subject=t", "deny 0/5 rate_limited(pace)"},
-        /* Pace stays counted through release (G3). */
-        {"G3", "A: authorize a chat requests=3 subject=v", "allow 3/3 | included 3"},
-        {"G3", "release A", "released"},
-        {"G3", "consume a chat requests=2 subject=v", "deny 0/2 rate_limited(pace) retry +3s334ms"},
-        /* A denial charges nothing. */
-        {"G3", "consume a chat requests=1 subject=v", "allow 1/1 | included 1"},
-        {"G4", "B: authorize a chat requests=1 subject=w1", "allow 1/1 | included 1"},
-        {"G4", "C: authorize a chat requests=1 subject=w2", "allow 1/1 | included 1"},
-        {"G4", "authorize a chat requests=1 subject=w3", "deny 0/1 concurrency_limited(slots)"},
-        /* Lowering limits ends nothing; tokens stay, clipped to the burst (W3, G4). */
-        {"W3", "consume b chat requests=3 subject=t", "allow 3/3 | included 3"},
-        {"W3", "policy 1", "ok"},
-        /* 1 token now, 2 soon; but only 1 of the day is left, so it is midnight that helps. */
-        {"W3", "consume b chat requests=2 subject=t",
-         "deny 0/2 rate_limited(pace) retry +11h59m50s"},
-        {"W3", "consume b chat requests=1 subject=t", "allow 1/1 | included 1"},
-        {"W3", "consume b chat requests=1 subject=s", "deny 0/1 allowance_exhausted(included) retry +11h59m50s"},
-        {"G4", "commit B", "allow 1/1 | included 1"},
-        {"G4", "authorize a chat requests=1 subject=w3", "deny 0/1 concurrency_limited(slots)"},
-        {"G4", "commit C", "allow 1/1 | included 1"},
-        {"W3", "authorize a chat requests=1 subject=w3",
-         "deny 0/1 allowance_exhausted(included) retry +11h59m50s"},
-        {"W3", "status a chat subject=w3",
+        {"G2",     "consume a chat requests=4 subject=t/x","allow 4/4 | included 4"                                                           },
+ /* 3 tokens in 10 s: the first after 3,333.3 ms, rounded up. */
+        {"S8",     "consume a chat requests=1 subject=t/y",
+         "deny 0/1 rate_limited(pace) retry +3s334ms"                                                   },
+        {"G6",       "consume a chat requests=1 subject=u",                     "allow 1/1 | included 1"},
+        {"G2",                               "at +3s333ms",                                         "ok"},
+        {"G2",       "consume a chat requests=1 subject=t",     "deny 0/1 rate_limited(pace) retry +1ms"},
+        {"G2",                               "at +3s334ms",                                         "ok"},
+        {"G2",   "consume a chat requests=1 subject=t/z/k",                     "allow 1/1 | included 1"},
+ /* Nothing is lost to rounding: 6 tokens by 20 s. */
+        {"G2",                               "at +6s667ms",                                         "ok"},
+        {"G2",       "consume a chat requests=1 subject=t",                     "allow 1/1 | included 1"},
+        {"G2",                                   "at +10s",                                         "ok"},
+        {"G2",       "consume a chat requests=1 subject=t",                     "allow 1/1 | included 1"},
+        {"G2",       "consume a chat requests=5 subject=t",                "deny 0/5 rate_limited(pace)"},
+ /* Pace stays counted through release (G3). */
+        {"G3",  "A: authorize a chat requests=3 subject=v",                     "allow 3/3 | included 3"},
+        {"G3",                                 "release A",                                   "released"},
+        {"G3",       "consume a chat requests=2 subject=v", "deny 0/2 rate_limited(pace) retry +3s334ms"},
+ /* A denial charges nothing. */
+        {"G3",       "consume a chat requests=1 subject=v",                     "allow 1/1 | included 1"},
+        {"G4", "B: authorize a chat requests=1 subject=w1",                     "allow 1/1 | included 1"},
+        {"G4", "C: authorize a chat requests=1 subject=w2",                     "allow 1/1 | included 1"},
+        {"G4",    "authorize a chat requests=1 subject=w3",        "deny 0/1 concurrency_limited(slots)"},
+ /* Lowering limits ends nothing; tokens stay, clipped to the burst (W3, G4). */
+        {"W3",       "consume b chat requests=3 subject=t",                     "allow 3/3 | included 3"},
+        {"W3",                                  "policy 1",                                         "ok"},
+ /* 1 token now, 2 soon; but only 1 of the day is left, so it is midnight that helps. */
+        {"W3",       "consume b chat requests=2 subject=t",
+         "deny 0/2 rate_limited(pace) retry +11h59m50s"                                                 },
+        {"W3",       "consume b chat requests=1 subject=t",                     "allow 1/1 | included 1"},
+        {"W3",       "consume b chat requests=1 subject=s",
+         "deny 0/1 allowance_exhausted(included) retry +11h59m50s"                                      },
+        {"G4",                                  "commit B",                     "allow 1/1 | included 1"},
+        {"G4",    "authorize a chat requests=1 subject=w3",        "deny 0/1 concurrency_limited(slots)"},
+        {"G4",                                  "commit C",                     "allow 1/1 | included 1"},
+        {"W3",    "authorize a chat requests=1 subject=w3",
+         "deny 0/1 allowance_exhausted(included) retry +11h59m50s"                                      },
+        {"W3",                  "status a chat subject=w3",
          "allowance_exhausted | pace 0 of 10 left 10 | slots 0 of 1 left 1 | included 11 of 4 left "
-         "0"},
+         "0"                                                                                            },
     };
     TELL(pace_policy, rows);
 }
@@ -275,81 +277,83 @@ static void holds_end_once_and_exactly(void **state)
 {
     (void)state;
     static const struct row rows[] = {
-        {"S3", "G: grant a promotional 2", "granted 2"},
-        {"S3", "P: grant a paid 10", "granted 10"},
-        {"H1", "A: authorize a chat requests=8 ttl=10s",
-         "allow 8/8 =5 | included 3 | promotional[G] 2=2 | paid[P] 3=3"},
-        {"B2", "balance a", "available 7 held 5 | G 0 | P 7"},
-        /* Less: cut in drawing order; the rest returns, last line first. */
-        {"H1", "commit A requests=4", "allow 4/4 =1 | included 3 | promotional[G] 1=1"},
-        {"H6", "commit A requests=4", "again allow 4/4 =1 | included 3 | promotional[G] 1=1"},
-        {"H6", "commit A requests=5", "! hold_committed"},
-        {"H6", "release A", "! hold_committed"},
-        {"H6", "extend A requests=1", "! hold_committed"},
-        {"B2", "balance a", "available 11 held 0 | G 1 | P 10"},
-        /* Commit without quantities: requests as held (U2). */
-        {"U2", "B: authorize a chat requests=2", "allow 2/2 =2 | promotional[G] 1=1 | paid[P] 1=1"},
-        {"U2", "commit B", "allow 2/2 =2 | promotional[G] 1=1 | paid[P] 1=1"},
-        /* More: through the waterfall; what nothing carries is overshoot, refunded. */
-        {"H2", "C: authorize a chat requests=2", "allow 2/2 =2 | paid[P] 2=2"},
-        {"H2", "commit C requests=4", "allow 4/4 =4 | paid[P] 2=2 | paid[P] 2=2"},
-        {"H2", "D: authorize a chat requests=4", "allow 4/4 =4 | paid[P] 4=4"},
-        {"H3", "commit D requests=9", "allow 5/9 =5 | paid[P] 4=4 | paid[P] 1=1 over 4=4-4"},
-        {"H3", "balance a", "available 0 held 0"},
-        /* Release and expiry. */
-        {"H6", "E: authorize a solid requests=1", "deny 0/1 insufficient_credits(paid)"},
-        {"H6", "Q: grant a paid 5", "granted 5"},
-        {"H6", "F: authorize a solid requests=2 ttl=10s", "allow 2/2 =2 | paid[Q] 2=2"},
-        {"H6", "release F", "released"},
-        {"H6", "release F", "released"},
-        {"H6", "commit F requests=1", "! hold_released"},
-        {"H6", "I: authorize a solid requests=2 ttl=10s", "allow 2/2 =2 | paid[Q] 2=2"},
-        {"H5", "extend I requests=1 ttl=5s", "allow 1/1 =1 | paid[Q] 1=1 until +10s"},
-        {"H5", "extend I ttl=20s", "allow 0/0 until +20s"},
-        {"H5", "extend I requests=9", "deny 0/9 insufficient_credits(paid) until +20s"},
-        {"B2", "balance a", "available 2 held 3 | Q 2"},
-        {"W1", "at +19s999ms", "ok"},
-        {"B2", "balance a", "available 2 held 3 | Q 2"},
-        {"W1", "at +20s", "ok"},
-        {"B2", "balance a", "available 5 held 0 | Q 5"},
-        {"H6", "release I", "expired"},
-        {"H6", "extend I requests=1", "! hold_expired"},
-        /* Late: usage is never lost. */
-        {"H6 late", "commit I requests=4", "allow 4/4 =4 | paid[Q] 4=4 late"},
-        {"H6 late", "commit I requests=4", "again allow 4/4 =4 | paid[Q] 4=4 late"},
-        {"H6 late", "commit I requests=3", "! hold_committed"},
-        {"H6", "commit Z requests=1", "! unknown_decision"},
-        /* Failure costs nothing by default; the hold is returned. */
-        {"H4", "J: authorize a solid requests=1", "allow 1/1 =1 | paid[Q] 1=1"},
-        {"H4", "commit J requests=1 status=failed", "allow 0/0"},
-        {"H4", "consume a solid requests=1 status=moderated", "allow 0/0"},
-        {"H4", "balance a", "available 1 held 0 | Q 1"},
-        /* Debt, repaid by the next paid grant. */
-        {"H3 debt", "customer b plan=debtor", "ok"},
-        {"H3 debt", "R: grant b paid 2", "granted 2"},
-        {"H3 debt", "K: authorize b chat requests=2", "allow 2/2 =2 | paid[R] 2=2"},
-        {"H3 debt", "commit K requests=5", "allow 2/5 =2 | paid[R] 2=2 over 3=3-0"},
-        {"S4", "balance b", "available -3 held 0 debt -3"},
-        {"S4", "grant b promotional 4", "granted 4"},
-        {"S4", "T: grant b paid 10", "granted 10"},
-        {"S4", "balance b", "available 11 held 0 | ? 4 | T 7"},
-        /* Overage above its cap; failure in full. */
-        {"H3 overage", "customer c plan=over", "ok"},
-        {"H3 overage", "L: authorize c chat requests=1", "allow 1/1 =1 | over 1=1"},
-        {"H3 overage", "commit L requests=5", "allow 2/5 =2 | over 1=1 | over 1=1 over 3=3-0"},
-        {"H3 overage", "status c chat", "overage_cap_reached | over 5000000000 of 2000000000 left 0"},
-        {"H4 full", "customer d plan=over", "ok"},
-        {"H4 full", "M: authorize d chat requests=2", "allow 2/2 =2 | over 2=2"},
-        {"H4 full", "commit M requests=0 status=failed", "allow 2/2 =2 | over 2=2"},
-        /* Usage after the fact is never refused. */
-        {"H2 usage", "grant e paid 2", "granted 2"},
-        {"H2 usage", "usage e chat requests=7",
-         "allow 5/7 =2 | included 3 | paid[?] 2=2 over 2=2-2"},
-        {"H2 usage", "usage e extra requests=2", "allow 0/2 over 2=2-2"},
-        /* Budgets count it too; returns restore the window they were drawn in (G5). */
-        {"G5", "status e chat", "insufficient_credits | cap 2000000000 of 50000000000 left "
-                                "48000000000 | included 3 of 3 left 0 | promotional 0 of 0 left 0 "
-                                "| paid 0 of 0 left 0"},
+        {        "S3",                    "G: grant a promotional 2","granted 2"                                                                     },
+        {        "S3",                          "P: grant a paid 10",                                           "granted 10"},
+        {        "H1",      "A: authorize a chat requests=8 ttl=10s",
+         "allow 8/8 =5 | included 3 | promotional[G] 2=2 | paid[P] 3=3"                                                     },
+        {        "B2",                                   "balance a",                       "available 7 held 5 | G 0 | P 7"},
+ /* Less: cut in drawing order; the rest returns, last line first. */
+        {        "H1",                         "commit A requests=4",       "allow 4/4 =1 | included 3 | promotional[G] 1=1"},
+        {        "H6",                         "commit A requests=4", "again allow 4/4 =1 | included 3 | promotional[G] 1=1"},
+        {        "H6",                         "commit A requests=5",                                     "! hold_committed"},
+        {        "H6",                                   "release A",                                     "! hold_committed"},
+        {        "H6",                         "extend A requests=1",                                     "! hold_committed"},
+        {        "B2",                                   "balance a",                     "available 11 held 0 | G 1 | P 10"},
+ /* Commit without quantities: requests as held (U2). */
+        {        "U2",              "B: authorize a chat requests=2",      "allow 2/2 =2 | promotional[G] 1=1 | paid[P] 1=1"},
+        {        "U2",                                    "commit B",      "allow 2/2 =2 | promotional[G] 1=1 | paid[P] 1=1"},
+ /* More: through the waterfall; what nothing carries is overshoot, refunded. */
+        {        "H2",              "C: authorize a chat requests=2",                           "allow 2/2 =2 | paid[P] 2=2"},
+        {        "H2",                         "commit C requests=4",             "allow 4/4 =4 | paid[P] 2=2 | paid[P] 2=2"},
+        {        "H2",              "D: authorize a chat requests=4",                           "allow 4/4 =4 | paid[P] 4=4"},
+        {        "H3",                         "commit D requests=9",  "allow 5/9 =5 | paid[P] 4=4 | paid[P] 1=1 over 4=4-4"},
+        {        "H3",                                   "balance a",                                   "available 0 held 0"},
+ /* Release and expiry. */
+        {        "H6",             "E: authorize a solid requests=1",                  "deny 0/1 insufficient_credits(paid)"},
+        {        "H6",                           "Q: grant a paid 5",                                            "granted 5"},
+        {        "H6",     "F: authorize a solid requests=2 ttl=10s",                           "allow 2/2 =2 | paid[Q] 2=2"},
+        {        "H6",                                   "release F",                                             "released"},
+        {        "H6",                                   "release F",                                             "released"},
+        {        "H6",                         "commit F requests=1",                                      "! hold_released"},
+        {        "H6",     "I: authorize a solid requests=2 ttl=10s",                           "allow 2/2 =2 | paid[Q] 2=2"},
+        {        "H5",                  "extend I requests=1 ttl=5s",                "allow 1/1 =1 | paid[Q] 1=1 until +10s"},
+        {        "H5",                            "extend I ttl=20s",                                 "allow 0/0 until +20s"},
+        {        "H5",                         "extend I requests=9",       "deny 0/9 insufficient_credits(paid) until +20s"},
+        {        "B2",                                   "balance a",                             "available 2 held 3 | Q 2"},
+        {        "W1",                                "at +19s999ms",                                                   "ok"},
+        {        "B2",                                   "balance a",                             "available 2 held 3 | Q 2"},
+        {        "W1",                                     "at +20s",                                                   "ok"},
+        {        "B2",                                   "balance a",                             "available 5 held 0 | Q 5"},
+        {        "H6",                                   "release I",                                              "expired"},
+        {        "H6",                         "extend I requests=1",                                       "! hold_expired"},
+ /* Late: usage is never lost. */
+        {   "H6 late",                         "commit I requests=4",                      "allow 4/4 =4 | paid[Q] 4=4 late"},
+        {   "H6 late",                         "commit I requests=4",                "again allow 4/4 =4 | paid[Q] 4=4 late"},
+        {   "H6 late",                         "commit I requests=3",                                     "! hold_committed"},
+        {        "H6",                         "commit Z requests=1",                                   "! unknown_decision"},
+ /* Failure costs nothing by default; the hold is returned. */
+        {        "H4",             "J: authorize a solid requests=1",                           "allow 1/1 =1 | paid[Q] 1=1"},
+        {        "H4",           "commit J requests=1 status=failed",                                            "allow 0/0"},
+        {        "H4", "consume a solid requests=1 status=moderated",                                            "allow 0/0"},
+        {        "H4",                                   "balance a",                             "available 1 held 0 | Q 1"},
+ /* Debt, repaid by the next paid grant. */
+        {   "H3 debt",                      "customer b plan=debtor",                                                   "ok"},
+        {   "H3 debt",                           "R: grant b paid 2",                                            "granted 2"},
+        {   "H3 debt",              "K: authorize b chat requests=2",                           "allow 2/2 =2 | paid[R] 2=2"},
+        {   "H3 debt",                         "commit K requests=5",                "allow 2/5 =2 | paid[R] 2=2 over 3=3-0"},
+        {        "S4",                                   "balance b",                          "available -3 held 0 debt -3"},
+        {        "S4",                       "grant b promotional 4",                                            "granted 4"},
+        {        "S4",                          "T: grant b paid 10",                                           "granted 10"},
+        {        "S4",                                   "balance b",                      "available 11 held 0 | ? 4 | T 7"},
+ /* Overage above its cap; failure in full. */
+        {"H3 overage",                        "customer c plan=over",                                                   "ok"},
+        {"H3 overage",              "L: authorize c chat requests=1",                              "allow 1/1 =1 | over 1=1"},
+        {"H3 overage",                         "commit L requests=5",        "allow 2/5 =2 | over 1=1 | over 1=1 over 3=3-0"},
+        {"H3 overage",                               "status c chat",
+         "overage_cap_reached | over 5000000000 of 2000000000 left 0"                                                       },
+        {   "H4 full",                        "customer d plan=over",                                                   "ok"},
+        {   "H4 full",              "M: authorize d chat requests=2",                              "allow 2/2 =2 | over 2=2"},
+        {   "H4 full",           "commit M requests=0 status=failed",                              "allow 2/2 =2 | over 2=2"},
+ /* Usage after the fact is never refused. */
+        {  "H2 usage",                              "grant e paid 2",                                            "granted 2"},
+        {  "H2 usage",                     "usage e chat requests=7",
+         "allow 5/7 =2 | included 3 | paid[?] 2=2 over 2=2-2"                                                               },
+        {  "H2 usage",                    "usage e extra requests=2",                                 "allow 0/2 over 2=2-2"},
+ /* Budgets count it too; returns restore the window they were drawn in (G5). */
+        {        "G5",                               "status e chat",
+         "insufficient_credits | cap 2000000000 of 50000000000 left "
+         "48000000000 | included 3 of 3 left 0 | promotional 0 of 0 left 0 "
+         "| paid 0 of 0 left 0"                                                                                             },
     };
     TELL(holds_policy, rows);
 }
@@ -390,54 +394,53 @@ static void windows_turn_to_the_millisecond(void **state)
 {
     (void)state;
     static const struct row rows[] = {
-        {"S2", "consume a chat requests=0", "allow 0/0"}, /* drawing nothing opens none */
-        {"S2", "at +1h", "ok"},
-        {"S2", "A: authorize a chat requests=3", "allow 3/3 | included 3"},
-        {"S2", "release A", "released"}, /* open still, though all was returned */
-        {"W1", "at +2h", "ok"},
-        {"S2", "B: consume a chat requests=4", "allow 4/4 | included 4"},
-        {"S8", "consume a chat requests=1", "deny 0/1 allowance_exhausted(included) retry +4h"},
-        {"S8", "consume a chat requests=3",
-         "deny 0/3 allowance_exhausted(included) retry +6d23h"}, /* 2 left in the week */
-        {"W1", "at +5h59m59s999ms", "ok"},
-        {"W1", "consume a chat requests=1", "deny 0/1 allowance_exhausted(included) retry +1ms"},
-        {"W1", "at +6h", "ok"},
-        {"W1", "C: authorize a chat requests=2 ttl=10h", "allow 2/2 | included 2"},
-        {"W1", "consume a chat requests=1",
-         "deny 0/1 allowance_exhausted(included) retry +10h"}, /* the hold's expiry */
-        /* A return to a rolled window frees nothing; to the week's, it does (W4). */
-        {"W4", "at +11h", "ok"},
-        {"W4", "commit C requests=0", "allow 0/0"},
-        {"W4", "status a chat",
-         "allowed | included 0 of 4 left 4 | included 4 of 6 left 2"},
-        {"W6", "reset a included", "reset 1"},
-        {"W6", "status a chat",
-         "allowed | included 0 of 4 left 4 | included 0 of 6 left 6"},
-        /* Sliding: 60 slots of a second, strict side. The draw at 11h counts until the last moment
-         * of its slot is 60 s old. */
-        {"W1 sliding", "consume a solid requests=4", "allow 4/4 | rolling 4"},
-        {"W1 sliding", "at +11h30s", "ok"},
-        {"W1 sliding", "consume a solid requests=2", "allow 2/2 | rolling 2"},
-        {"W1 sliding", "consume a solid requests=1",
-         "deny 0/1 allowance_exhausted(rolling) retry +30s999ms"},
-        {"W1 sliding", "at +11h1m998ms", "ok"},
-        {"W1 sliding", "consume a solid requests=1",
-         "deny 0/1 allowance_exhausted(rolling) retry +1ms"},
-        {"W1 sliding", "at +11h1m999ms", "ok"},
-        {"W1 sliding", "consume a solid requests=4", "allow 4/4 | rolling 4"},
-        {"W3 sliding", "policy 1", "ok"},
-        {"W3 sliding", "consume a solid requests=6", "allow 6/6 | rolling 6"}, /* anew */
-        /* New shapes: an open window runs to its end, new amounts bind now (W3). */
-        {"W3", "status a chat", "allowed | included 0 of 9 left 9 | included 0 of 60 left 60"},
-        {"W3", "consume a chat requests=9", "allow 9/9 | included 9"},
-        {"W3", "at +12h1m998ms", "ok"},
-        {"W3", "consume a chat requests=1", "deny 0/1 allowance_exhausted(included) retry +1ms"},
-        {"W3", "at +7d1h", "ok"}, /* the old week ends here; now a calendar day */
-        {"W3", "consume a chat requests=9", "allow 9/9 | included 9"},
-        {"W3", "status a chat", "allowance_exhausted | included 9 of 9 left 0 | included 9 of 60 left 51"},
-        {"W3", "at +7d12h", "ok"},
-        {"W3", "status a chat", "allowed | included 0 of 9 left 9 | included 0 of 60 left 60"},
-        {"G1", "consume a extra requests=1", "deny 0/1 not_entitled"},
+        {        "S2",              "consume a chat requests=0","allow 0/0"                                                                }, /* drawing nothing opens none */
+        {        "S2",                                 "at +1h",                                                          "ok"},
+        {        "S2",         "A: authorize a chat requests=3",                                      "allow 3/3 | included 3"},
+        {        "S2",                              "release A",                                                    "released"}, /* open still, though all was returned */
+        {        "W1",                                 "at +2h",                                                          "ok"},
+        {        "S2",           "B: consume a chat requests=4",                                      "allow 4/4 | included 4"},
+        {        "S8",              "consume a chat requests=1",            "deny 0/1 allowance_exhausted(included) retry +4h"},
+        {        "S8",              "consume a chat requests=3",
+         "deny 0/3 allowance_exhausted(included) retry +6d23h"                                                                }, /* 2 left in the week */
+        {        "W1",                      "at +5h59m59s999ms",                                                          "ok"},
+        {        "W1",              "consume a chat requests=1",           "deny 0/1 allowance_exhausted(included) retry +1ms"},
+        {        "W1",                                 "at +6h",                                                          "ok"},
+        {        "W1", "C: authorize a chat requests=2 ttl=10h",                                      "allow 2/2 | included 2"},
+        {        "W1",              "consume a chat requests=1",
+         "deny 0/1 allowance_exhausted(included) retry +10h"                                                                  }, /* the hold's expiry */
+  /* A return to a rolled window frees nothing; to the week's, it does (W4). */
+        {        "W4",                                "at +11h",                                                          "ok"},
+        {        "W4",                    "commit C requests=0",                                                   "allow 0/0"},
+        {        "W4",                          "status a chat",   "allowed | included 0 of 4 left 4 | included 4 of 6 left 2"},
+        {        "W6",                       "reset a included",                                                     "reset 1"},
+        {        "W6",                          "status a chat",   "allowed | included 0 of 4 left 4 | included 0 of 6 left 6"},
+ /* Sliding: 60 slots of a second, strict side. The draw at 11h counts until the last moment
+  * of its slot is 60 s old. */
+        {"W1 sliding",             "consume a solid requests=4",                                       "allow 4/4 | rolling 4"},
+        {"W1 sliding",                             "at +11h30s",                                                          "ok"},
+        {"W1 sliding",             "consume a solid requests=2",                                       "allow 2/2 | rolling 2"},
+        {"W1 sliding",             "consume a solid requests=1",
+         "deny 0/1 allowance_exhausted(rolling) retry +30s999ms"                                                              },
+        {"W1 sliding",                         "at +11h1m998ms",                                                          "ok"},
+        {"W1 sliding",             "consume a solid requests=1",
+         "deny 0/1 allowance_exhausted(rolling) retry +1ms"                                                                   },
+        {"W1 sliding",                         "at +11h1m999ms",                                                          "ok"},
+        {"W1 sliding",             "consume a solid requests=4",                                       "allow 4/4 | rolling 4"},
+        {"W3 sliding",                               "policy 1",                                                          "ok"},
+        {"W3 sliding",             "consume a solid requests=6",                                       "allow 6/6 | rolling 6"}, /* anew */
+  /* New shapes: an open window runs to its end, new amounts bind now (W3). */
+        {        "W3",                          "status a chat", "allowed | included 0 of 9 left 9 | included 0 of 60 left 60"},
+        {        "W3",              "consume a chat requests=9",                                      "allow 9/9 | included 9"},
+        {        "W3",                         "at +12h1m998ms",                                                          "ok"},
+        {        "W3",              "consume a chat requests=1",           "deny 0/1 allowance_exhausted(included) retry +1ms"},
+        {        "W3",                               "at +7d1h",                                                          "ok"}, /* the old week ends here; now a calendar day */
+        {        "W3",              "consume a chat requests=9",                                      "allow 9/9 | included 9"},
+        {        "W3",                          "status a chat",
+         "allowance_exhausted | included 9 of 9 left 0 | included 9 of 60 left 51"                                            },
+        {        "W3",                              "at +7d12h",                                                          "ok"},
+        {        "W3",                          "status a chat", "allowed | included 0 of 9 left 9 | included 0 of 60 left 60"},
+        {        "G1",             "consume a extra requests=1",                                       "deny 0/1 not_entitled"},
     };
     TELL(windows_policy, rows);
 }
@@ -447,34 +450,32 @@ static void anchors_are_clamped_from_the_original_day(void **state)
 {
     (void)state;
     static const struct row rows[] = {
-        {"W5", "customer a anchor=2026-01-31T06:00:00Z", "ok"},
-        {"W5", "consume a extra requests=2", "allow 2/2 | monthly 2"},
-        /* Now 1 May 12:00; boundaries 30 April, 31 May, 30 June, all at 06:00. */
-        {"W5", "consume a extra requests=1",
-         "deny 0/1 allowance_exhausted(monthly) retry +29d18h"},
-        {"W5", "at +29d17h59m59s999ms", "ok"},
-        {"W5", "consume a extra requests=1", "deny 0/1 allowance_exhausted(monthly) retry +1ms"},
-        {"W5", "at +29d18h", "ok"},
-        {"W5", "consume a extra requests=2", "allow 2/2 | monthly 2"},
-        {"W5", "consume a extra requests=1",
-         "deny 0/1 allowance_exhausted(monthly) retry +30d"}, /* 31 May -> 30 June */
-        /* A changed anchor leaves the open window its end. */
-        {"W5", "customer a anchor=2026-01-10T00:00:00Z", "ok"},
-        {"W5", "consume a extra requests=1",
-         "deny 0/1 allowance_exhausted(monthly) retry +30d"},
-        {"W5", "at +59d18h", "ok"},
-        {"W5", "consume a extra requests=2", "allow 2/2 | monthly 2"},
-        {"W5", "consume a extra requests=1",
-         "deny 0/1 allowance_exhausted(monthly) retry +9d18h"}, /* 10 July 00:00 */
-        /* Without an anchor: the creation. b comes to be on 31 January 2028, 12:00. */
-        {"W5", "at +640d", "ok"},
-        {"W5", "consume b extra requests=2", "allow 2/2 | monthly 2"},
-        {"W5", "consume b extra requests=1",
-         "deny 0/1 allowance_exhausted(monthly) retry +29d"}, /* 29 February 2028 */
-        {"W5", "at +669d", "ok"},
-        {"W5", "consume b extra requests=2", "allow 2/2 | monthly 2"},
-        {"W5", "consume b extra requests=1",
-         "deny 0/1 allowance_exhausted(monthly) retry +31d"}, /* 31 March */
+        {"W5", "customer a anchor=2026-01-31T06:00:00Z","ok"                                                        },
+        {"W5",             "consume a extra requests=2",                               "allow 2/2 | monthly 2"},
+ /* Now 1 May 12:00; boundaries 30 April, 31 May, 30 June, all at 06:00. */
+        {"W5",             "consume a extra requests=1", "deny 0/1 allowance_exhausted(monthly) retry +29d18h"},
+        {"W5",                  "at +29d17h59m59s999ms",                                                  "ok"},
+        {"W5",             "consume a extra requests=1",    "deny 0/1 allowance_exhausted(monthly) retry +1ms"},
+        {"W5",                             "at +29d18h",                                                  "ok"},
+        {"W5",             "consume a extra requests=2",                               "allow 2/2 | monthly 2"},
+        {"W5",             "consume a extra requests=1",
+         "deny 0/1 allowance_exhausted(monthly) retry +30d"                                                   }, /* 31 May -> 30 June */
+  /* A changed anchor leaves the open window its end. */
+        {"W5", "customer a anchor=2026-01-10T00:00:00Z",                                                  "ok"},
+        {"W5",             "consume a extra requests=1",    "deny 0/1 allowance_exhausted(monthly) retry +30d"},
+        {"W5",                             "at +59d18h",                                                  "ok"},
+        {"W5",             "consume a extra requests=2",                               "allow 2/2 | monthly 2"},
+        {"W5",             "consume a extra requests=1",
+         "deny 0/1 allowance_exhausted(monthly) retry +9d18h"                                                 }, /* 10 July 00:00 */
+  /* Without an anchor: the creation. b comes to be on 31 January 2028, 12:00. */
+        {"W5",                               "at +640d",                                                  "ok"},
+        {"W5",             "consume b extra requests=2",                               "allow 2/2 | monthly 2"},
+        {"W5",             "consume b extra requests=1",
+         "deny 0/1 allowance_exhausted(monthly) retry +29d"                                                   }, /* 29 February 2028 */
+        {"W5",                               "at +669d",                                                  "ok"},
+        {"W5",             "consume b extra requests=2",                               "allow 2/2 | monthly 2"},
+        {"W5",             "consume b extra requests=1",
+         "deny 0/1 allowance_exhausted(monthly) retry +31d"                                                   }, /* 31 March */
     };
     TELL(windows_policy, rows);
 }
@@ -503,63 +504,63 @@ static void grants_burn_expire_and_come_back(void **state)
 {
     (void)state;
     static const struct row rows[] = {
-        {"S3", "A: grant a paid 2", "granted 2"},
-        {"S3", "B: grant a paid 2 until=+10h", "granted 2"},
-        {"S3", "C: grant a paid 2 priority=-1", "granted 2"},
-        {"S3", "D: grant a paid 2 until=+9h features=solid", "granted 2"},
-        {"S3", "E: grant a promotional 1 from=+1h", "granted 1"},
-        {"B2", "balance a", "available 8 held 0 | E 0 | C 2 | D 2 | B 2 | A 2"},
-        {"S3", "X: consume a chat requests=5",
-         "allow 5/5 =5 | paid[C] 2=2 | paid[B] 2=2 | paid[A] 1=1"},
-        {"S3", "consume a chat requests=2", "deny 0/2 insufficient_credits(paid)"},
-        {"T2", "at +1h", "ok"},
-        {"S3", "consume a chat requests=2", "allow 2/2 =2 | promotional[E] 1=1 | paid[A] 1=1"},
-        /* Refunds: the last that paid first; to an expired one, and gone at once. */
-        {"H7", "refund X 1", "refunded 1 of 1 | paid[A] 0=1"},
-        {"H7", "at +10h", "ok"},
-        {"H7", "balance a", "available 1 held 0 | A 1"},
-        {"H7", "refund X 3 key=r", "refunded 3 expired 2 of 4 | paid[B] 0=2 | paid[C] 0=1"},
-        {"I1", "refund X 3 key=r", "again refunded 3 expired 2 of 4 | paid[B] 0=2 | paid[C] 0=1"},
-        {"H7", "refund X 2", "! refund_exceeds credits"},
-        {"H7", "refund X all", "refunded 1 of 5 | paid[C] 0=1"},
-        {"H7", "refund X all", "refunded 0 of 5"},
-        {"H7", "balance a", "available 3 held 0 | C 2 | A 1"},
-        /* Expiry in mid-hold: the held part may still be committed, what returns goes (H7). */
-        {"H7", "F: grant b paid 5 until=+1h", "granted 5"},
-        {"H7", "G: authorize b chat requests=3 ttl=2h", "allow 3/3 =3 | paid[F] 3=3"},
-        {"H7", "at +11h", "ok"},
-        {"H7", "balance b", "available 0 held 3 | F 0"},
-        {"H7", "commit G requests=1", "allow 1/1 =1 | paid[F] 1=1"},
-        {"H7", "balance b", "available 0 held 0"},
-        {"H7", "refund G all", "refunded 1 expired 1 of 1 | paid[F] 0=1"},
-        /* Void likewise. */
-        {"H7", "H: grant c paid 5", "granted 5"},
-        {"H7", "I: authorize c chat requests=2", "allow 2/2 =2 | paid[H] 2=2"},
-        {"H7", "void H", "voided 3"},
-        {"H7", "void H", "voided 0"},
-        {"H7", "balance c", "available 0 held 2 | H 0"},
-        {"H7", "release I", "released"},
-        {"H7", "balance c", "available 0 held 0"},
-        {"H7", "void Z", "! unknown_grant"},
-        {"H7", "refund I all", "! refund_exceeds"},
-        {"A3", "grant c paid 1 features=chess", "! unknown_feature features:chess"},
-        /* Recurring: the first at once, the next at the anchor; up to 4 roll over. */
-        {"T2", "at +12h", "ok"},
-        {"T2", "customer m plan=member", "ok"},
-        {"T2", "balance m", "available 10 held 0 | ? 10"},
-        {"T2", "consume m chat requests=3", "allow 3/3 =3 | entitlement[?] 3=3"},
-        {"T2", "J: authorize m chat requests=2 ttl=30d", "allow 2/2 =2 | entitlement[?] 2=2"},
-        /* 2 May -> 2 June: 5 left, 4 roll over, 1 expires; the hold's expiry goes before. */
-        {"T2", "at +31d11h59m59s999ms", "ok"},
-        {"T2", "balance m", "available 7 held 0 | ? 7"},
-        {"T2", "at +31d12h", "ok"},
-        {"T2", "balance m", "available 14 held 0 | ? 14"},
-        {"T2", "at +61d12h", "ok"},
-        {"T2", "balance m", "available 14 held 0 | ? 14"},
-        {"P2", "customer m plan=free", "ok"},
-        {"P2", "balance m", "available 14 held 0 | ? 14"},
-        {"T2", "at +92d12h", "ok"},
-        {"T2", "balance m", "available 0 held 0"},
+        {"S3",                          "A: grant a paid 2","granted 2"                                                            },
+        {"S3",               "B: grant a paid 2 until=+10h",                                                   "granted 2"},
+        {"S3",              "C: grant a paid 2 priority=-1",                                                   "granted 2"},
+        {"S3", "D: grant a paid 2 until=+9h features=solid",                                                   "granted 2"},
+        {"S3",          "E: grant a promotional 1 from=+1h",                                                   "granted 1"},
+        {"B2",                                  "balance a",            "available 8 held 0 | E 0 | C 2 | D 2 | B 2 | A 2"},
+        {"S3",               "X: consume a chat requests=5",
+         "allow 5/5 =5 | paid[C] 2=2 | paid[B] 2=2 | paid[A] 1=1"                                                         },
+        {"S3",                  "consume a chat requests=2",                         "deny 0/2 insufficient_credits(paid)"},
+        {"T2",                                     "at +1h",                                                          "ok"},
+        {"S3",                  "consume a chat requests=2",             "allow 2/2 =2 | promotional[E] 1=1 | paid[A] 1=1"},
+ /* Refunds: the last that paid first; to an expired one, and gone at once. */
+        {"H7",                                 "refund X 1",                               "refunded 1 of 1 | paid[A] 0=1"},
+        {"H7",                                    "at +10h",                                                          "ok"},
+        {"H7",                                  "balance a",                                    "available 1 held 0 | A 1"},
+        {"H7",                           "refund X 3 key=r",       "refunded 3 expired 2 of 4 | paid[B] 0=2 | paid[C] 0=1"},
+        {"I1",                           "refund X 3 key=r", "again refunded 3 expired 2 of 4 | paid[B] 0=2 | paid[C] 0=1"},
+        {"H7",                                 "refund X 2",                                    "! refund_exceeds credits"},
+        {"H7",                               "refund X all",                               "refunded 1 of 5 | paid[C] 0=1"},
+        {"H7",                               "refund X all",                                             "refunded 0 of 5"},
+        {"H7",                                  "balance a",                              "available 3 held 0 | C 2 | A 1"},
+ /* Expiry in mid-hold: the held part may still be committed, what returns goes (H7). */
+        {"H7",                "F: grant b paid 5 until=+1h",                                                   "granted 5"},
+        {"H7",      "G: authorize b chat requests=3 ttl=2h",                                  "allow 3/3 =3 | paid[F] 3=3"},
+        {"H7",                                    "at +11h",                                                          "ok"},
+        {"H7",                                  "balance b",                                    "available 0 held 3 | F 0"},
+        {"H7",                        "commit G requests=1",                                  "allow 1/1 =1 | paid[F] 1=1"},
+        {"H7",                                  "balance b",                                          "available 0 held 0"},
+        {"H7",                               "refund G all",                     "refunded 1 expired 1 of 1 | paid[F] 0=1"},
+ /* Void likewise. */
+        {"H7",                          "H: grant c paid 5",                                                   "granted 5"},
+        {"H7",             "I: authorize c chat requests=2",                                  "allow 2/2 =2 | paid[H] 2=2"},
+        {"H7",                                     "void H",                                                    "voided 3"},
+        {"H7",                                     "void H",                                                    "voided 0"},
+        {"H7",                                  "balance c",                                    "available 0 held 2 | H 0"},
+        {"H7",                                  "release I",                                                    "released"},
+        {"H7",                                  "balance c",                                          "available 0 held 0"},
+        {"H7",                                     "void Z",                                             "! unknown_grant"},
+        {"H7",                               "refund I all",                                            "! refund_exceeds"},
+        {"A3",              "grant c paid 1 features=chess",                            "! unknown_feature features:chess"},
+ /* Recurring: the first at once, the next at the anchor; up to 4 roll over. */
+        {"T2",                                    "at +12h",                                                          "ok"},
+        {"T2",                     "customer m plan=member",                                                          "ok"},
+        {"T2",                                  "balance m",                                  "available 10 held 0 | ? 10"},
+        {"T2",                  "consume m chat requests=3",                           "allow 3/3 =3 | entitlement[?] 3=3"},
+        {"T2",     "J: authorize m chat requests=2 ttl=30d",                           "allow 2/2 =2 | entitlement[?] 2=2"},
+ /* 2 May -> 2 June: 5 left, 4 roll over, 1 expires; the hold's expiry goes before. */
+        {"T2",                      "at +31d11h59m59s999ms",                                                          "ok"},
+        {"T2",                                  "balance m",                                    "available 7 held 0 | ? 7"},
+        {"T2",                                 "at +31d12h",                                                          "ok"},
+        {"T2",                                  "balance m",                                  "available 14 held 0 | ? 14"},
+        {"T2",                                 "at +61d12h",                                                          "ok"},
+        {"T2",                                  "balance m",                                  "available 14 held 0 | ? 14"},
+        {"P2",                       "customer m plan=free",                                                          "ok"},
+        {"P2",                                  "balance m",                                  "available 14 held 0 | ? 14"},
+        {"T2",                                 "at +92d12h",                                                          "ok"},
+        {"T2",                                  "balance m",                                          "available 0 held 0"},
     };
     TELL(grants_policy, rows);
 }
@@ -576,7 +577,8 @@ static const char *const prices_policy[] = {
     "  codex:\n"
     "    - name: big\n"
     "      match: {model: big}\n"
-    "      rates: {input: {credits: \"0.0000001\", per: 7}, output: {credits: \"0.000001\", per: 3}}\n"
+    "      rates: {input: {credits: \"0.0000001\", per: 7}, output: {credits: \"0.000001\", per: "
+    "3}}\n"
     "      multiply: {speed: {standard: \"1\", fast: \"1.5\"}}\n"
     "    - name: default\n"
     "      from: 2026-05-01T13:00:00Z\n"
@@ -607,63 +609,62 @@ static void prices_are_exact_and_carry_their_remainder(void **state)
 {
     (void)state;
     static const struct row rows[] = {
-        {"S3", "G: grant a paid 100", "granted 100"},
-        /* A third of a nano-credit each: hold 1, charge 0, 0, 1. */
-        {"U4", "consume a thirds requests=1", "allow 1/1 | paid[G] 1"},
-        {"U4", "A: authorize a thirds requests=1", "allow 1/1 =0.000000001 | paid[G] 1=0.000000001"},
-        {"A1", "commit A requests=1", "allow 1/1 | paid[G] 1"},
-        {"U4", "consume a thirds requests=1", "allow 1/1 =0.000000001 | paid[G] 1=0.000000001"},
-        {"U4", "consume a thirds requests=3", "allow 3/3 =0.000000001 | paid[G] 3=0.000000001"},
-        {"U4", "consume a thirds requests=5", "allow 5/5 =0.000000001 | paid[G] 5=0.000000001"},
-        {"U4", "consume a thirds requests=1", "allow 1/1 =0.000000001 | paid[G] 1=0.000000001"},
-        /* Cost: (100/7) x 7 + (1000/3) x 3 nano = 100 + 1000. Allowance 10 nano first. */
-        {"U4 cost", "consume a codex input=7 output=3 .model=big",
-         "allow 1100/1100 =0.00000109 | included 10 | paid[G] 1090=0.00000109"},
-        /* 1/7 of 100 = 14.28..: hold 15, charge 14 and carry 2/7 .. */
-        {"U4 cost", "B: authorize a codex input=1 .model=big",
-         "allow 15/15 =0.000000015 | paid[G] 15=0.000000015"},
-        {"U4 cost", "commit B input=1", "allow 14/14 =0.000000014 | paid[G] 14=0.000000014"},
-        {"U4 cost", "consume a codex input=6 .model=big",
-         "allow 86/86 =0.000000086 | paid[G] 86=0.000000086"}, /* 85.71 + 0.28 */
-        {"U6", "consume a codex input=14 .model=big .speed=fast",
-         "allow 300/300 =0.0000003 | paid[G] 300=0.0000003"},
-        {"U6", "consume a codex input=14 .model=big .speed=slow",
-         "! unlisted_value attributes:speed"},
-        {"U6", "consume a codex input=1", "allow 1000000000/1000000000 =1 | paid[G] 1000000000=1"},
-        /* The rule quoted at the decision is honoured after another came into force (U5). */
-        {"U5", "C: authorize a codex input=2 ttl=2h",
-         "allow 2000000000/2000000000 =2 | paid[G] 2000000000=2"},
-        {"U5", "at +1h", "ok"},
-        {"U5", "consume a codex input=1", "allow 2000000000/2000000000 =2 | paid[G] 2000000000=2"},
-        {"U5", "extend C input=1 ttl=1h",
-         "allow 1000000000/1000000000 =1 | paid[G] 1000000000=1 until +2h"},
-        {"U5", "commit C input=4",
+        {     "S3",                             "G: grant a paid 100","granted 100"                                                                      },
+ /* A third of a nano-credit each: hold 1, charge 0, 0, 1. */
+        {     "U4",                     "consume a thirds requests=1",                                 "allow 1/1 | paid[G] 1"},
+        {     "U4",                "A: authorize a thirds requests=1",
+         "allow 1/1 =0.000000001 | paid[G] 1=0.000000001"                                                                     },
+        {     "A1",                             "commit A requests=1",                                 "allow 1/1 | paid[G] 1"},
+        {     "U4",                     "consume a thirds requests=1",        "allow 1/1 =0.000000001 | paid[G] 1=0.000000001"},
+        {     "U4",                     "consume a thirds requests=3",        "allow 3/3 =0.000000001 | paid[G] 3=0.000000001"},
+        {     "U4",                     "consume a thirds requests=5",        "allow 5/5 =0.000000001 | paid[G] 5=0.000000001"},
+        {     "U4",                     "consume a thirds requests=1",        "allow 1/1 =0.000000001 | paid[G] 1=0.000000001"},
+ /* Cost: (100/7) x 7 + (1000/3) x 3 nano = 100 + 1000. Allowance 10 nano first. */
+        {"U4 cost",     "consume a codex input=7 output=3 .model=big",
+         "allow 1100/1100 =0.00000109 | included 10 | paid[G] 1090=0.00000109"                                                },
+ /* 1/7 of 100 = 14.28..: hold 15, charge 14 and carry 2/7 .. */
+        {"U4 cost",         "B: authorize a codex input=1 .model=big",
+         "allow 15/15 =0.000000015 | paid[G] 15=0.000000015"                                                                  },
+        {"U4 cost",                                "commit B input=1",     "allow 14/14 =0.000000014 | paid[G] 14=0.000000014"},
+        {"U4 cost",              "consume a codex input=6 .model=big",
+         "allow 86/86 =0.000000086 | paid[G] 86=0.000000086"                                                                  }, /* 85.71 + 0.28 */
+        {     "U6", "consume a codex input=14 .model=big .speed=fast",
+         "allow 300/300 =0.0000003 | paid[G] 300=0.0000003"                                                                   },
+        {     "U6", "consume a codex input=14 .model=big .speed=slow",
+         "! unlisted_value attributes:speed"                                                                                  },
+        {     "U6",                         "consume a codex input=1", "allow 1000000000/1000000000 =1 | paid[G] 1000000000=1"},
+ /* The rule quoted at the decision is honoured after another came into force (U5). */
+        {     "U5",             "C: authorize a codex input=2 ttl=2h",
+         "allow 2000000000/2000000000 =2 | paid[G] 2000000000=2"                                                              },
+        {     "U5",                                          "at +1h",                                                    "ok"},
+        {     "U5",                         "consume a codex input=1", "allow 2000000000/2000000000 =2 | paid[G] 2000000000=2"},
+        {     "U5",                         "extend C input=1 ttl=1h",
+         "allow 1000000000/1000000000 =1 | paid[G] 1000000000=1 until +2h"                                                    },
+        {     "U5",                                "commit C input=4",
          "allow 4000000000/4000000000 =4 | paid[G] 2000000000=2 | paid[G] 1000000000=1 | paid[G] "
-         "1000000000=1"},
-        /* A minimum: the first credit-funded unit costs max(2, 5), the third brings 6. */
-        {"U3", "consume a video seconds=1", "allow 1/1 =5 | paid[G] 1=5"},
-        {"U3", "consume a video seconds=3", "allow 3/3 =6 | paid[G] 3=6"},
-        {"U3", "D: authorize a video seconds=1", "allow 1/1 =5 | paid[G] 1=5"},
-        {"U3", "commit D seconds=4", "allow 4/4 =8 | paid[G] 1=5 | paid[G] 3=3"},
-        {"U2", "consume a video seconds=0", "allow 0/0"},
-        /* A unit that two grants pay counts on the later line. */
-        {"S3", "H: grant b paid 6", "granted 6"},
-        {"S3", "I: grant b paid 10", "granted 10"},
-        {"S3", "E: authorize b straddle requests=3",
-         "allow 3/3 =12 | paid[H] 1=6 | paid[I] 2=6"},
-        {"H1", "commit E requests=2", "allow 2/2 =8 | paid[H] 1=6 | paid[I] 1=2"},
-        {"S3", "J: grant b promotional 3", "granted 3"},
-        {"S3", "consume b straddle requests=1", "allow 1/1 =4 | paid[I] 1=4"}, /* 3 carry no unit */
-        {"S3", "K: grant b promotional 3", "granted 3"},
-        {"S3", "consume b straddle requests=2",
-         "allow 2/2 =8 | promotional[J] 0=3 | promotional[K] 1=1 | paid[I] 1=4"},
-        /* Parts. */
-        {"S6", "consume b straddle requests=9 min=1", "deny 0/9 insufficient_credits(paid)"},
-        {"S6", "L: grant b paid 8", "granted 8"},
-        {"S6", "consume b straddle requests=9 min=3", "deny 0/9 insufficient_credits(paid)"},
-        {"S6", "consume b straddle requests=9 min=2", "partial 2/9 =8 | paid[L] 2=8"},
-        {"U7", "consume b straddle requests=9007199254740991",
-         "! out_of_range quantities"},
+         "1000000000=1"                                                                                                       },
+ /* A minimum: the first credit-funded unit costs max(2, 5), the third brings 6. */
+        {     "U3",                       "consume a video seconds=1",                            "allow 1/1 =5 | paid[G] 1=5"},
+        {     "U3",                       "consume a video seconds=3",                            "allow 3/3 =6 | paid[G] 3=6"},
+        {     "U3",                  "D: authorize a video seconds=1",                            "allow 1/1 =5 | paid[G] 1=5"},
+        {     "U3",                              "commit D seconds=4",              "allow 4/4 =8 | paid[G] 1=5 | paid[G] 3=3"},
+        {     "U2",                       "consume a video seconds=0",                                             "allow 0/0"},
+ /* A unit that two grants pay counts on the later line. */
+        {     "S3",                               "H: grant b paid 6",                                             "granted 6"},
+        {     "S3",                              "I: grant b paid 10",                                            "granted 10"},
+        {     "S3",              "E: authorize b straddle requests=3",             "allow 3/3 =12 | paid[H] 1=6 | paid[I] 2=6"},
+        {     "H1",                             "commit E requests=2",              "allow 2/2 =8 | paid[H] 1=6 | paid[I] 1=2"},
+        {     "S3",                        "J: grant b promotional 3",                                             "granted 3"},
+        {     "S3",                   "consume b straddle requests=1",                            "allow 1/1 =4 | paid[I] 1=4"}, /* 3 carry no unit */
+        {     "S3",                        "K: grant b promotional 3",                                             "granted 3"},
+        {     "S3",                   "consume b straddle requests=2",
+         "allow 2/2 =8 | promotional[J] 0=3 | promotional[K] 1=1 | paid[I] 1=4"                                               },
+ /* Parts. */
+        {     "S6",             "consume b straddle requests=9 min=1",                   "deny 0/9 insufficient_credits(paid)"},
+        {     "S6",                               "L: grant b paid 8",                                             "granted 8"},
+        {     "S6",             "consume b straddle requests=9 min=3",                   "deny 0/9 insufficient_credits(paid)"},
+        {     "S6",             "consume b straddle requests=9 min=2",                          "partial 2/9 =8 | paid[L] 2=8"},
+        {     "U7",    "consume b straddle requests=9007199254740991",                             "! out_of_range quantities"},
     };
     TELL(prices_policy, rows);
 }
@@ -673,34 +674,34 @@ static void keys_bind_allows_and_nothing_else(void **state)
 {
     (void)state;
     static const struct row rows[] = {
-        {"I2", "consume a chat requests=4 key=k", "deny 0/4 insufficient_credits(paid)"},
-        {"I2", "G: grant a paid 3 key=g", "granted 3"},
-        {"I1", "grant a paid 3 key=g", "again granted 3"},
-        {"I1", "grant a paid 4 key=g", "! idempotency_conflict idempotency_key:g"},
-        {"I2", "consume a chat requests=5 key=k", "allow 5/5 =2 | included 3 | paid[G] 2=2"},
-        {"I1", "consume a chat requests=5 key=k", "again allow 5/5 =2 | included 3 | paid[G] 2=2"},
-        {"I1", "consume a chat requests=4 key=k", "! idempotency_conflict idempotency_key:k"},
-        {"I1", "authorize a chat requests=5 key=k", "! idempotency_conflict idempotency_key:k"},
-        {"I1", "consume b chat requests=1 key=k", "allow 1/1 | included 1"}, /* per customer */
-        {"I1", "A: authorize a chat requests=1 key=h ttl=10h", "allow 1/1 =1 | paid[G] 1=1"},
-        {"H5", "extend A key=e ttl=11h", "allow 0/0 until +11h"},
-        {"H5", "extend A key=e ttl=11h", "again allow 0/0 until +11h"},
-        {"A4", "check a chat requests=1 key=h", "deny 0/1 insufficient_credits(paid)"},
-        {"I3", "at +23h59m59s999ms", "ok"},
-        {"I3", "consume a chat requests=5 key=k", "again allow 5/5 =2 | included 3 | paid[G] 2=2"},
-        {"I3", "at +24h", "ok"},
-        {"I3", "consume a chat requests=3 key=k", "allow 3/3 | included 3"}, /* new */
-        /* The hold ended by expiry at 11h: its keys are kept until 35h. */
-        {"I3", "at +34h59m59s999ms", "ok"},
-        {"I3", "authorize a chat requests=1 key=h ttl=10h", "again allow 1/1 =1 | paid[G] 1=1"},
-        {"H5", "extend A key=e ttl=11h", "again allow 0/0 until +11h"},
-        {"H6", "release A", "expired"},
-        {"I3", "at +35h", "ok"},
-        {"H6", "release A", "! unknown_decision"},
-        {"I3", "authorize a chat requests=2 key=h ttl=10h", "allow 2/2 | included 2"},
-        {"S6", "customer c mode=ask", "ok"},
-        {"S6", "grant c paid 5", "granted 5"},
-        {"S6", "consume c chat requests=5 min=1", "partial 3/5 remedy use_credits | included 3"},
+        {"I2",              "consume a chat requests=4 key=k",           "deny 0/4 insufficient_credits(paid)"},
+        {"I2",                      "G: grant a paid 3 key=g",                                     "granted 3"},
+        {"I1",                         "grant a paid 3 key=g",                               "again granted 3"},
+        {"I1",                         "grant a paid 4 key=g",      "! idempotency_conflict idempotency_key:g"},
+        {"I2",              "consume a chat requests=5 key=k",       "allow 5/5 =2 | included 3 | paid[G] 2=2"},
+        {"I1",              "consume a chat requests=5 key=k", "again allow 5/5 =2 | included 3 | paid[G] 2=2"},
+        {"I1",              "consume a chat requests=4 key=k",      "! idempotency_conflict idempotency_key:k"},
+        {"I1",            "authorize a chat requests=5 key=k",      "! idempotency_conflict idempotency_key:k"},
+        {"I1",              "consume b chat requests=1 key=k",                        "allow 1/1 | included 1"}, /* per customer */
+        {"I1", "A: authorize a chat requests=1 key=h ttl=10h",                    "allow 1/1 =1 | paid[G] 1=1"},
+        {"H5",                       "extend A key=e ttl=11h",                          "allow 0/0 until +11h"},
+        {"H5",                       "extend A key=e ttl=11h",                    "again allow 0/0 until +11h"},
+        {"A4",                "check a chat requests=1 key=h",           "deny 0/1 insufficient_credits(paid)"},
+        {"I3",                           "at +23h59m59s999ms",                                            "ok"},
+        {"I3",              "consume a chat requests=5 key=k", "again allow 5/5 =2 | included 3 | paid[G] 2=2"},
+        {"I3",                                      "at +24h",                                            "ok"},
+        {"I3",              "consume a chat requests=3 key=k",                        "allow 3/3 | included 3"}, /* new */
+  /* The hold ended by expiry at 11h: its keys are kept until 35h. */
+        {"I3",                           "at +34h59m59s999ms",                                            "ok"},
+        {"I3",    "authorize a chat requests=1 key=h ttl=10h",              "again allow 1/1 =1 | paid[G] 1=1"},
+        {"H5",                       "extend A key=e ttl=11h",                    "again allow 0/0 until +11h"},
+        {"H6",                                    "release A",                                       "expired"},
+        {"I3",                                      "at +35h",                                            "ok"},
+        {"H6",                                    "release A",                            "! unknown_decision"},
+        {"I3",    "authorize a chat requests=2 key=h ttl=10h",                        "allow 2/2 | included 2"},
+        {"S6",                          "customer c mode=ask",                                            "ok"},
+        {"S6",                               "grant c paid 5",                                     "granted 5"},
+        {"S6",              "consume c chat requests=5 min=1",   "partial 3/5 remedy use_credits | included 3"},
     };
     TELL(holds_policy, rows);
 }
@@ -710,16 +711,16 @@ static void overrides_replace_limits_from_the_next_decision(void **state)
 {
     (void)state;
     static const struct row rows[] = {
-        {"PUT", "customer a limit.included=6 budget.cap=1", "ok"},
-        {"PUT", "grant a paid 9", "granted 9"},
-        {"PUT", "consume a chat requests=6", "allow 6/6 | included 6"},
-        {"PUT", "consume a chat requests=1", "allow 1/1 =1 | paid[?] 1=1"},
-        {"PUT", "consume a chat requests=1", "deny 0/1 budget_reached(cap)"},
-        {"PUT", "customer a limit.included=none budget.cap=2", "ok"},
-        {"PUT", "consume a chat requests=1", "allow 1/1 =1 | paid[?] 1=1"},
-        {"PUT", "customer a limit.nothing=6", "! unknown_limit limits:nothing"},
-        {"PUT", "customer a limit.cap=6", "! invalid_value limits:cap"},
-        {"PUT", "customer a plan=gold", "! unknown_plan plan:gold"},
+        {"PUT",    "customer a limit.included=6 budget.cap=1",                             "ok"},
+        {"PUT",                              "grant a paid 9",                      "granted 9"},
+        {"PUT",                   "consume a chat requests=6",         "allow 6/6 | included 6"},
+        {"PUT",                   "consume a chat requests=1",     "allow 1/1 =1 | paid[?] 1=1"},
+        {"PUT",                   "consume a chat requests=1",   "deny 0/1 budget_reached(cap)"},
+        {"PUT", "customer a limit.included=none budget.cap=2",                             "ok"},
+        {"PUT",                   "consume a chat requests=1",     "allow 1/1 =1 | paid[?] 1=1"},
+        {"PUT",                  "customer a limit.nothing=6", "! unknown_limit limits:nothing"},
+        {"PUT",                      "customer a limit.cap=6",     "! invalid_value limits:cap"},
+        {"PUT",                        "customer a plan=gold",       "! unknown_plan plan:gold"},
     };
     TELL(holds_policy, rows);
 }

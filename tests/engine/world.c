@@ -42,6 +42,8 @@ struct world {
     struct command due_command;
     struct command command;
     bool purity;
+    world_observer *observer;
+    void *observer_self;
     char text[4096];
     char scratch[4096];
 };
@@ -52,15 +54,20 @@ void assertion_failed(const char *expression, const char *file, int line)
     abort();
 }
 
-static const struct engine_ceilings small = {
-    .customers = 4096, .scopes = 8192, .slots = 65536, .rings = 4096,
-    .grants = 16384,   .holds = 16384, .lines = 65536, .keys = 65536};
+static const struct engine_ceilings small = {.customers = 4096,
+                                             .scopes = 8192,
+                                             .slots = 65536,
+                                             .rings = 4096,
+                                             .grants = 16384,
+                                             .holds = 16384,
+                                             .lines = 65536,
+                                             .keys = 65536};
 
 /* Page-aligned zeroes that are committed on first touch. */
 static void *zeroes(size_t bytes)
 {
-    void *block =
-        mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *block = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     ENSURE(block != MAP_FAILED);
     return block;
 }
@@ -106,6 +113,7 @@ static void record(struct world *world, const struct command *command, struct fa
 
     engine_apply(world->engine, fact);
     engine_apply(world->twin, world->decoded);
+    if (world->observer != NULL) world->observer(world->observer_self, fact);
     world->next++;
 }
 
@@ -123,8 +131,8 @@ static void do_due_of(struct world *world, const struct command *command)
 
 static void do_due_of_all(struct world *world)
 {
-    while (engine_due(world->engine, world->policy, stamp_of(world), &world->due_command,
-                      world->fact))
+    while (
+        engine_due(world->engine, world->policy, stamp_of(world), &world->due_command, world->fact))
         record(world, &world->due_command, world->fact);
 }
 
@@ -183,7 +191,9 @@ static void install_policy(struct world *world, unsigned number)
 struct world *world_open(const char *const *policies, unsigned count)
 {
     struct world *world = zeroes(sizeof *world);
-    const struct hash_key key = {{1, 2}};
+    const struct hash_key key = {
+        {1, 2}
+    };
     world->block = zeroes(engine_bytes(small));
     world->twin_block = zeroes(engine_bytes(small));
     world->engine = engine_over(world->block, small, key);
@@ -231,6 +241,11 @@ const struct fact *world_fact(const struct world *world)
 {
     return world->fact;
 }
+void world_observe(struct world *world, world_observer *observer, void *self)
+{
+    world->observer = observer;
+    world->observer_self = self;
+}
 void world_check_purity(struct world *world, bool on)
 {
     world->purity = on;
@@ -272,8 +287,13 @@ static int64_t duration(const char *text)
         static const struct {
             const char *unit;
             int64_t ms;
-        } units[] = {{"ms", 1},       {"d", DAY_MS},    {"h", HOUR_MS},
-                     {"m", MINUTE_MS}, {"s", SECOND_MS}};
+        } units[] = {
+            {"ms",         1},
+            { "d",    DAY_MS},
+            { "h",   HOUR_MS},
+            { "m", MINUTE_MS},
+            { "s", SECOND_MS}
+        };
         unsigned u = 0;
         while (u < COUNT_OF(units) && strncmp(end, units[u].unit, strlen(units[u].unit)) != 0)
             u++;
@@ -358,15 +378,17 @@ static void parse_option(struct world *world, struct command *command, const cha
         parse_override(command, word, true);
     } else if (word[0] == '.') {
         const char *equals = strchr(word, '=');
-        command->attributes[command->attribute_count++] =
-            (struct attribute){{(const uint8_t *)word + 1, (size_t)(equals - word - 1)},
-                               bytes_of_text(equals + 1)};
+        command->attributes[command->attribute_count++] = (struct attribute){
+            {(const uint8_t *)word + 1, (size_t)(equals - word - 1)},
+            bytes_of_text(equals + 1)
+        };
     } else {
         const char *equals = strchr(word, '=');
         ENSURE(equals != NULL);
-        command->quantities[command->quantity_count++] =
-            (struct quantity){{(const uint8_t *)word, (size_t)(equals - word)},
-                              strtoull(equals + 1, NULL, 10)};
+        command->quantities[command->quantity_count++] = (struct quantity){
+            {(const uint8_t *)word, (size_t)(equals - word)},
+            strtoull(equals + 1, NULL, 10)
+        };
     }
 }
 
@@ -374,10 +396,18 @@ static const struct {
     const char *verb;
     enum command_kind kind;
 } verbs[] = {
-    {"authorize", COMMAND_AUTHORIZE}, {"consume", COMMAND_CONSUME}, {"check", COMMAND_CHECK},
-    {"usage", COMMAND_USAGE},         {"commit", COMMAND_COMMIT},   {"release", COMMAND_RELEASE},
-    {"extend", COMMAND_EXTEND},       {"customer", COMMAND_CUSTOMER}, {"grant", COMMAND_GRANT},
-    {"void", COMMAND_VOID},           {"reset", COMMAND_RESET},     {"refund", COMMAND_REFUND},
+    {"authorize", COMMAND_AUTHORIZE},
+    {  "consume",   COMMAND_CONSUME},
+    {    "check",     COMMAND_CHECK},
+    {    "usage",     COMMAND_USAGE},
+    {   "commit",    COMMAND_COMMIT},
+    {  "release",   COMMAND_RELEASE},
+    {   "extend",    COMMAND_EXTEND},
+    { "customer",  COMMAND_CUSTOMER},
+    {    "grant",     COMMAND_GRANT},
+    {     "void",      COMMAND_VOID},
+    {    "reset",     COMMAND_RESET},
+    {   "refund",    COMMAND_REFUND},
 };
 
 #define WORDS_MAX 32
@@ -456,7 +486,12 @@ static void say_time(struct world *world, int64_t at_ms)
         const char *unit;
         int64_t ms;
     } units[] = {
-        {"d", DAY_MS}, {"h", HOUR_MS}, {"m", MINUTE_MS}, {"s", SECOND_MS}, {"ms", 1}};
+        { "d",    DAY_MS},
+        { "h",   HOUR_MS},
+        { "m", MINUTE_MS},
+        { "s", SECOND_MS},
+        {"ms",         1}
+    };
     say(world, "+");
     if (ms == 0) say(world, "0");
     for (unsigned i = 0; i < COUNT_OF(units); i++) {

@@ -25,7 +25,7 @@
 
 #include "engine/engine.h"
 
-#define WORLD_LABELS_MAX 512
+#define WORLD_LABELS_MAX 4096
 #define WORLD_ENTRIES_MAX (1u << 20)
 
 struct world;
@@ -44,5 +44,8 @@ const struct policy *world_policy(const struct world *world);
 int64_t world_now(const struct world *world);
 /* The fact of the last line that made one. */
 const struct fact *world_fact(const struct world *world);
+/* Shows every fact, due ones too, to an observer as it is applied. */
+typedef void world_observer(void *self, const struct fact *fact);
+void world_observe(struct world *world, world_observer *observer, void *self);
 /* Off: skips the whole-state hashes around each line, for long random runs. */
 void world_check_purity(struct world *world, bool on);

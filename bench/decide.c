@@ -1,0 +1,204 @@
+/*
+ * decide.c: decisions per second through the engine in process, one core, customers at random.
+ *
+ *     decide [CUSTOMERS [DECISIONS]]
+ *
+ * Every decision runs the whole path of the server's loop except sockets and disk: identify and
+ * prefetch, what is due, decide, encode command and fact as for the journal, apply. The funding mix
+ * is printed.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#include "engine/engine.h"
+#include "policy/policy_compile.h"
+
+static const char yaml[] =
+    "version: 1\n"
+    "defaults: {plan: plus}\n"
+    "features:\n"
+    "  chat: {meters: [requests], unit: requests, prices: chat}\n"
+    "prices:\n"
+    "  chat: [{name: message, rates: {requests: {credits: \"0.001\", per: 1}}}]\n"
+    "plans:\n"
+    "  plus:\n"
+    "    features:\n"
+    "      chat:\n"
+    "        gates:\n"
+    "          - rate: {name: pace, meter: requests, limit: 60, per: 1m, burst: 20, scope: "
+    "subject}\n"
+    "        waterfall:\n"
+    "          - allowance: {name: included, scope: subject, windows: [{limit: 4, per: 5h, start: "
+    "first_use}, {limit: 8, per: 7d, start: first_use}]}\n"
+    "          - grants: {category: promotional}\n"
+    "          - grants: {category: paid}\n";
+
+static void *zeroes(size_t bytes)
+{
+    void *block = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    ENSURE(block != MAP_FAILED);
+    (void)madvise(block, bytes, MADV_HUGEPAGE);
+    return block;
+}
+
+static double seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+struct run {
+    struct engine *engine;
+    const struct policy *policy;
+    struct fact *fact;
+    struct command *command;
+    uint8_t *bytes;
+    int64_t now_ms;
+    uint64_t number;
+    uint64_t fact_bytes;
+    uint64_t outcomes[4];
+    uint64_t by_source[SOURCE_UNLIMITED + 1];
+};
+
+static struct stamp next_stamp(struct run *run)
+{
+    run->number++;
+    return (struct stamp){
+        .now_ms = run->now_ms,
+        .position = position_make(2 + run->number / 4000, (uint32_t)(run->number % 4000))};
+}
+
+static void decide(struct run *run, const struct command *command)
+{
+    const struct stamp stamp = next_stamp(run);
+    while (engine_due_for(run->engine, run->policy, command, stamp, run->command, run->fact))
+        engine_apply(run->engine, run->fact);
+    const struct ruling ruling = engine_decide(run->engine, run->policy, command, stamp, run->fact);
+    ENSURE(ruling.kind == RULING_FACT);
+    struct buffer buffer = buffer_over(run->bytes, COMMAND_BYTES_MAX + FACT_BYTES_MAX);
+    command_encode(command, &buffer);
+    fact_encode(run->fact, &buffer);
+    run->fact_bytes += buffer.used;
+    engine_apply(run->engine, run->fact);
+    const struct report *report = &run->fact->report;
+    run->outcomes[report->outcome]++;
+    for (uint32_t i = 0; i < report->line_count; i++)
+        run->by_source[report->lines[i].kind]++;
+}
+
+static void install(struct run *run)
+{
+    struct arena arena = arena_over(zeroes(POLICY_ARENA_BYTES), POLICY_ARENA_BYTES);
+    struct policy_complaints complaints;
+    const struct symbols symbols = engine_symbols(run->engine);
+    run->policy = policy_compile(&arena, BYTES(yaml), &symbols, &complaints);
+    ENSURE(run->policy != NULL);
+    const struct command command = {
+        .kind = COMMAND_POLICY, .yaml = BYTES(yaml), .compiled = run->policy};
+    const struct ruling ruling =
+        engine_decide(run->engine, run->policy, &command, next_stamp(run), run->fact);
+    ENSURE(ruling.kind == RULING_FACT);
+    engine_apply(run->engine, run->fact);
+}
+
+static struct bytes name_of(char text[32], uint64_t number)
+{
+    const int length = snprintf(text, 32, "customer-%" PRIu64, number);
+    return (struct bytes){(const uint8_t *)text, (size_t)length};
+}
+
+static void found_customers(struct run *run, uint64_t customers)
+{
+    char text[32];
+    for (uint64_t i = 0; i < customers; i++) {
+        for (enum category category = CATEGORY_PROMOTIONAL; category <= CATEGORY_PAID;
+             category += 2) {
+            const struct command grant = {.kind = COMMAND_GRANT,
+                                          .customer = name_of(text, i),
+                                          .category = category,
+                                          .nano = category == CATEGORY_PAID ? 20000000 : 3000000};
+            decide(run, &grant);
+        }
+    }
+}
+
+#define TURN 256 /* commands that one turn of a server's loop has at hand */
+#define AHEAD 8
+
+/* One turn: commands arrive, are identified, and decided in order while later ones are fetched. */
+static double turn(struct run *run, struct command *commands, const struct bytes *names)
+{
+    const double from = seconds();
+    for (unsigned i = 0; i < TURN; i++) {
+        commands[i].customer = names[i];
+        engine_prefetch(run->engine, &commands[i]);
+    }
+    for (unsigned i = 0; i < TURN; i++) {
+        if (i + AHEAD < TURN) engine_prefetch_blocks(run->engine, &commands[i + AHEAD]);
+        decide(run, &commands[i]);
+    }
+    return seconds() - from;
+}
+
+/* The names are made before the clock runs. */
+static void play(struct run *run, uint64_t customers, uint64_t decisions, struct prng *prng)
+{
+    static char text[TURN][32];
+    static struct bytes names[TURN];
+    static struct command commands[TURN];
+    for (unsigned i = 0; i < TURN; i++)
+        commands[i] = (struct command){.kind = COMMAND_CONSUME,
+                                       .subject = BYTES("alice"),
+                                       .feature = BYTES("chat"),
+                                       .quantity_count = 1,
+                                       .quantities = {{BYTES("requests"), 1}}};
+    double spent = 0;
+    for (uint64_t done = 0; done < decisions; done += TURN) {
+        for (unsigned i = 0; i < TURN; i++)
+            names[i] = name_of(text[i], prng_below(prng, customers));
+        spent += turn(run, commands, names);
+        run->now_ms += 1;
+    }
+    const struct engine_counts counts = engine_counts(run->engine);
+    printf("  %-28s %12.0f decisions/s   %5.0f ns each   %" PRIu64 " journal bytes each\n",
+           "decide+encode+apply", (double)decisions / spent, spent / (double)decisions * 1e9,
+           run->fact_bytes / decisions);
+    printf("  %-28s %12" PRIu64 " bytes\n", "state per customer", counts.bytes_live / customers);
+}
+
+int main(int argc, char **argv)
+{
+    const uint64_t customers = argc > 1 ? strtoull(argv[1], NULL, 10) : 1000000;
+    const uint64_t decisions = argc > 2 ? strtoull(argv[2], NULL, 10) : 5000000;
+    const struct engine_ceilings ceilings = engine_ceilings_for((customers + 4096) * 2048);
+    struct run run = {.now_ms = INT64_C(1777636800000)};
+    run.engine = engine_over(zeroes(engine_bytes(ceilings)), ceilings,
+                             (struct hash_key){
+                                 {1, 2}
+    });
+    run.fact = zeroes(sizeof *run.fact);
+    run.command = zeroes(sizeof *run.command);
+    run.bytes = zeroes(COMMAND_BYTES_MAX + FACT_BYTES_MAX);
+    install(&run);
+    struct prng prng = {7};
+    printf("engine in process, one core, %" PRIu64
+           " customers (2 grants, 2 windows, 1 rate slot, 1 "
+           "subject each)\n",
+           customers);
+    found_customers(&run, customers);
+    run.fact_bytes = 0;
+    memset(run.outcomes, 0, sizeof run.outcomes);
+    memset(run.by_source, 0, sizeof run.by_source);
+    play(&run, customers, decisions, &prng);
+    printf("  %-28s allow %" PRIu64 ", deny %" PRIu64 "; lines: allowance %" PRIu64
+           ", grants %" PRIu64 "\n",
+           "mix", run.outcomes[OUTCOME_ALLOW], run.outcomes[OUTCOME_DENY],
+           run.by_source[SOURCE_ALLOWANCE], run.by_source[SOURCE_GRANTS]);
+    return 0;
+}

@@ -1,0 +1,60 @@
+/*
+ * client.h: one request to a server, one answer; and the pieces that pool.c shares: the server's
+ * address, the text of a request. Plain HTTP: a server without keys listens on loopback only.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "base/base.h"
+
+#define CLIENT_SERVER_DEFAULT "http://127.0.0.1:7878"
+#define CLIENT_SERVER_HELP "default: $WEIR_SERVER, else " CLIENT_SERVER_DEFAULT
+#define CLIENT_ANSWER_BYTES_MAX (16u << 20)
+#define CLIENT_PATH_BYTES_MAX 2048u
+
+struct server_address {
+    struct sockaddr_storage socket;
+    socklen_t socket_length;
+    char host[300]; /* "127.0.0.1:7878", for the Host header and for people */
+};
+
+/* `url` NULL: $WEIR_SERVER, else the default. What is wrong is said on stderr. */
+bool server_address_find(const char *command, const char *url, struct server_address *address_out);
+
+struct client_request {
+    const char *method;
+    const char *path; /* percent-encoded, with its query */
+    struct bytes body;
+};
+
+/* The whole request. The buffer overflows when it does not fit. */
+void client_request_put(struct buffer *buffer, const struct server_address *address,
+                        const struct client_request *request);
+
+struct client_answer {
+    unsigned status;
+    char *received; /* owned; freed by client_answer_free, which fits CLEANUP */
+    const char *body;
+    size_t body_length;
+};
+
+/* False when nobody answered, which is said on stderr. Waits at most 30 seconds. */
+bool client_call(const char *command, const struct server_address *address,
+                 const struct client_request *request, struct client_answer *answer_out);
+void client_answer_free(struct client_answer *answer);
+
+/* The same, and false as well when the answer is no success, which client_complain tells. */
+bool client_expect(const char *command, const struct server_address *address,
+                   const struct client_request *request, struct client_answer *answer_out);
+
+/* Tells a problem document on stderr: its detail and its code. */
+void client_complain(const char *command, const struct client_answer *answer);
+
+/* Texts of requests. */
+void put_path_part(struct buffer *buffer,
+                   const char *part); /* percent-encodes all but unreserved */
+void put_json_string(struct buffer *buffer, struct bytes text); /* with its quotes */

@@ -1,0 +1,206 @@
+/*
+ * grant.c: `weir grant`, a purchase or a gift by hand.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "main/answer.h"
+#include "main/client.h"
+#include "main/commands.h"
+#include "main/options.h"
+
+static const char notes[] =
+    "AMOUNT is in credits, with at most 9 decimals. A grant counts from the very next decision.\n"
+    "\n"
+    "  weir grant acme 25                                  bought\n"
+    "  weir grant acme 5 --category promotional --expires 2026-12-31T00:00:00Z --reason welcome\n"
+    "  weir grant acme 25 --key invoice-1881               once, however often it is repeated";
+
+struct grant_options {
+    const char *server;
+    const char *category;
+    const char *priority;
+    const char *features;
+    const char *reason;
+    const char *key;
+    int64_t expires_ms;
+    int64_t effective_ms;
+    bool has_expiry;
+    bool has_effect;
+    bool is_json;
+};
+
+static void put_text(struct buffer *body, const char *name, const char *text)
+{
+    if (text == NULL) return;
+    buffer_put_text(body, ",");
+    put_json_string(body, bytes_of_text(name));
+    buffer_put_text(body, ":");
+    put_json_string(body, bytes_of_text(text));
+}
+
+static void put_instant(struct buffer *body, const char *name, bool is_given, int64_t instant_ms)
+{
+    char text[INSTANT_TEXT_SIZE];
+    if (!is_given) return;
+    (void)calendar_format(instant_ms, text);
+    put_text(body, name, text);
+}
+
+static void put_features(struct buffer *body, const char *features)
+{
+    if (features == NULL) return;
+    buffer_put_text(body, ",\"features\":[");
+    for (const char *at = features;;) {
+        const size_t length = strcspn(at, ",");
+        put_json_string(body, (struct bytes){.at = (const uint8_t *)at, .length = length});
+        if (at[length] == '\0') break;
+        buffer_put_text(body, ",");
+        at += length + 1;
+    }
+    buffer_put_text(body, "]");
+}
+
+/* An optional sign and digits; the range is the server's to judge. */
+static bool is_whole_number(const char *text)
+{
+    if (*text == '-') ++text;
+    const size_t digits = strspn(text, "0123456789");
+    return digits > 0 && digits < 10 && text[digits] == '\0';
+}
+
+static void put_body(struct buffer *body, const struct grant_options *options, const char *amount)
+{
+    buffer_put_text(body, "{\"category\":");
+    put_json_string(body, bytes_of_text(options->category));
+    put_text(body, "credits", amount);
+    if (options->priority != NULL) {
+        buffer_put_text(body, ",\"priority\":");
+        buffer_put_text(body, options->priority);
+    }
+    put_instant(body, "effective_at", options->has_effect, options->effective_ms);
+    put_instant(body, "expires_at", options->has_expiry, options->expires_ms);
+    put_features(body, options->features);
+    put_text(body, "reason", options->reason);
+    put_text(body, "idempotency_key", options->key);
+    buffer_put_text(body, "}");
+}
+
+static int give(const struct usage *usage, const struct grant_options *options,
+                const struct operands *operands)
+{
+    uint8_t block[16 << 10];
+    uint8_t path_block[CLIENT_PATH_BYTES_MAX];
+    struct buffer body = buffer_over(block, sizeof(block));
+    struct buffer path = buffer_over(path_block, sizeof(path_block));
+    struct server_address address;
+    buffer_put_text(&path, "/v1/customers/");
+    put_path_part(&path, operands->at[0]);
+    buffer_put_text(&path, "/grants");
+    buffer_put_byte(&path, '\0');
+    put_body(&body, options, operands->at[1]);
+    if (path.overflowed || body.overflowed) {
+        (void)fprintf(stderr, "weir grant: too long: expected at most 16 KiB in all\n");
+        return STATUS_USAGE;
+    }
+    if (!server_address_find(usage->command, options->server, &address)) return STATUS_USAGE;
+
+    CLEANUP(client_answer_free) struct client_answer answer = {0};
+    if (!client_expect(usage->command, &address,
+                       &(struct client_request){.method = "POST",
+                                                .path = (const char *)path_block,
+                                                .body = buffer_bytes(&body)},
+                       &answer))
+        return STATUS_REFUSED;
+    if (options->is_json) {
+        (void)puts(answer.body);
+        return STATUS_DONE;
+    }
+    CLEANUP(answer_free) yajl_val grant = answer_parse(answer.body);
+    const char *expires = answer_text(grant, "expires_at");
+    (void)printf("%s: %s credits, %s, from %s%s%s\n", answer_text(grant, "grant_id"),
+                 answer_text(grant, "credits"), answer_text(grant, "category"),
+                 answer_text(grant, "effective_at"), expires[0] != '\0' ? " until " : "", expires);
+    return STATUS_DONE;
+}
+
+int command_grant(int argc, char **argv)
+{
+    struct grant_options options = {.category = "paid"};
+    const struct option_rule rules[] = {
+        {   .name = "server",
+         .argument = "URL",
+         .help = CLIENT_SERVER_HELP,
+         .kind = OPTION_TEXT,
+         .value_out = &options.server},
+        { .name = "category",
+         .argument = "NAME",
+         .help = "paid, promotional or entitlement; default paid",
+         .kind = OPTION_TEXT,
+         .value_out = &options.category},
+        { .name = "priority",
+         .argument = "N",
+         .help = "the lower, the sooner it is used; default 0",
+         .kind = OPTION_TEXT,
+         .value_out = &options.priority},
+        {.name = "effective",
+         .argument = "RFC3339",
+         .help = "default now",
+         .kind = OPTION_INSTANT,
+         .value_out = &options.effective_ms,
+         .given_out = &options.has_effect},
+        {  .name = "expires",
+         .argument = "RFC3339",
+         .help = "default never",
+         .kind = OPTION_INSTANT,
+         .value_out = &options.expires_ms,
+         .given_out = &options.has_expiry},
+        { .name = "features",
+         .argument = "NAME,...",
+         .help = "for these only; default all",
+         .kind = OPTION_TEXT,
+         .value_out = &options.features},
+        {   .name = "reason",
+         .argument = "TEXT",
+         .help = "kept with the grant",
+         .kind = OPTION_TEXT,
+         .value_out = &options.reason},
+        {      .name = "key",
+         .argument = "TEXT",
+         .help = "idempotency key; default none",
+         .kind = OPTION_TEXT,
+         .value_out = &options.key},
+        {     .name = "json",
+         .help = "the answer as it came",
+         .kind = OPTION_FLAG,
+         .value_out = &options.is_json              },
+    };
+    const struct usage usage = {
+        .command = "grant",
+        .operands = "CUSTOMER AMOUNT",
+        .summary = "Gives a customer credits.",
+        .notes = notes,
+        .rules = rules,
+        .rule_count = COUNT_OF(rules),
+        .operands_min = 2,
+        .operands_max = 2,
+    };
+    struct operands operands;
+    int64_t nano = 0;
+    const enum options_result result = options_take(&usage, argc, argv, &operands);
+    if (result != OPTIONS_TAKEN) return result == OPTIONS_HELP ? STATUS_DONE : STATUS_USAGE;
+    if (!credits_parse(bytes_of_text(operands.at[1]), &nano) || nano <= 0) {
+        (void)fprintf(stderr,
+                      "weir grant: AMOUNT '%s': expected credits above 0, such as 25 or 0.5\n",
+                      operands.at[1]);
+        return STATUS_USAGE;
+    }
+    if (options.priority != NULL && !is_whole_number(options.priority)) {
+        (void)fprintf(stderr, "weir grant: --priority '%s': expected a whole number\n",
+                      options.priority);
+        return STATUS_USAGE;
+    }
+    return give(&usage, &options, &operands);
+}

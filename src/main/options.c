@@ -1,0 +1,194 @@
+/*
+ * options.c: getopt_long does the cutting, the table says what a value may be.
+ */
+#include "main/options.h"
+
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/base.h"
+
+enum { OPTIONS_MAX = 40, HELP_INDEX = OPTIONS_MAX };
+
+static void print_help(const struct usage *usage)
+{
+    (void)printf("usage: weir %s%s%s [OPTIONS]\n\n%s\n\n", usage->command,
+                 usage->operands[0] != '\0' ? " " : "", usage->operands, usage->summary);
+    for (size_t i = 0; i < usage->rule_count; ++i) {
+        const struct option_rule *rule = &usage->rules[i];
+        char left[40];
+        if (rule->kind == OPTION_ABSENT) continue;
+        (void)snprintf(left, sizeof(left), "--%s%s%s", rule->name,
+                       rule->argument != NULL ? " " : "",
+                       rule->argument != NULL ? rule->argument : "");
+        (void)printf("  %-24s %s%s\n", left, rule->help, rule->required ? " (required)" : "");
+    }
+    (void)printf("  %-24s print this\n", "--help");
+    if (usage->notes != NULL) (void)printf("\n%s\n", usage->notes);
+}
+
+static bool take_digits(const char **text, uint64_t *value_out)
+{
+    uint64_t value = 0;
+    const char *at = *text;
+    for (; *at >= '0' && *at <= '9'; ++at) {
+        if (!number_multiply_u64(value, 10, &value)) return false;
+        if (!number_add_u64(value, (uint64_t)(*at - '0'), &value)) return false;
+    }
+    if (at == *text) return false;
+    *text = at;
+    *value_out = value;
+    return true;
+}
+
+static bool take_suffix(const char **text, uint64_t *value)
+{
+    static const char letters[] = "KMGT";
+    const char *letter = **text != '\0' ? strchr(letters, **text) : NULL;
+    if (letter == NULL) return true;
+    ++*text;
+    return number_multiply_u64(*value, UINT64_C(1) << (10 * (letter - letters + 1)), value);
+}
+
+static bool take_number(const struct option_rule *rule, const char *text)
+{
+    uint64_t value = 0;
+    if (!take_digits(&text, &value)) return false;
+    if (rule->kind == OPTION_BYTES && !take_suffix(&text, &value)) return false;
+    if (*text != '\0' || value < rule->min || value > rule->max) return false;
+    *(uint64_t *)rule->value_out = value;
+    return true;
+}
+
+static bool take_value(const struct option_rule *rule, const char *text)
+{
+    switch (rule->kind) {
+    case OPTION_FLAG:
+        *(bool *)rule->value_out = true;
+        return true;
+    case OPTION_TEXT:
+        *(const char **)rule->value_out = text;
+        return text[0] != '\0';
+    case OPTION_COUNT:
+    case OPTION_BYTES:
+        return take_number(rule, text);
+    case OPTION_INSTANT:
+        return calendar_parse(bytes_of_text(text), rule->value_out);
+    case OPTION_ABSENT:
+        return false;
+    }
+    return false;
+}
+
+static void say_expected(const struct option_rule *rule)
+{
+    switch (rule->kind) {
+    case OPTION_TEXT:
+        (void)fprintf(stderr, "must not be empty\n");
+        return;
+    case OPTION_COUNT:
+        (void)fprintf(stderr, "expected a whole number from %" PRIu64 " to %" PRIu64 "\n",
+                      rule->min, rule->max);
+        return;
+    case OPTION_BYTES:
+        (void)fprintf(stderr,
+                      "expected bytes such as 512M or 8G, from %" PRIu64 "M to %" PRIu64 "M\n",
+                      rule->min >> 20, rule->max >> 20);
+        return;
+    case OPTION_INSTANT:
+        (void)fprintf(stderr, "expected an RFC 3339 time such as 2026-05-01T12:00:00Z\n");
+        return;
+    case OPTION_FLAG:
+    case OPTION_ABSENT:
+        (void)fprintf(stderr, "not offered yet\n");
+        return;
+    }
+}
+
+static enum options_result wrong(const struct usage *usage)
+{
+    (void)fprintf(stderr, "`weir %s --help` shows the options\n", usage->command);
+    return OPTIONS_WRONG;
+}
+
+static enum options_result take_option(const struct usage *usage, size_t number, bool *seen)
+{
+    const struct option_rule *rule = &usage->rules[number];
+    if (rule->kind == OPTION_ABSENT) {
+        (void)fprintf(stderr, "weir %s: --%s is not offered yet\n", usage->command, rule->name);
+        return OPTIONS_WRONG;
+    }
+    if (seen[number]) {
+        (void)fprintf(stderr, "weir %s: --%s is given twice\n", usage->command, rule->name);
+        return wrong(usage);
+    }
+    seen[number] = true;
+    if (!take_value(rule, optarg)) {
+        (void)fprintf(stderr, "weir %s: --%s '%s': ", usage->command, rule->name, optarg);
+        say_expected(rule);
+        return wrong(usage);
+    }
+    if (rule->given_out != NULL) *rule->given_out = true;
+    return OPTIONS_TAKEN;
+}
+
+static enum options_result check_whole(const struct usage *usage, const bool *seen,
+                                       const struct operands *operands)
+{
+    for (size_t i = 0; i < usage->rule_count; ++i) {
+        if (!usage->rules[i].required || seen[i]) continue;
+        (void)fprintf(stderr, "weir %s: --%s is missing\n", usage->command, usage->rules[i].name);
+        return wrong(usage);
+    }
+    if (operands->count < usage->operands_min) {
+        (void)fprintf(stderr, "weir %s: expected %s\n", usage->command, usage->operands);
+        return wrong(usage);
+    }
+    if (operands->count > usage->operands_max) {
+        (void)fprintf(stderr, "weir %s: unexpected '%s'\n", usage->command,
+                      operands->at[usage->operands_max]);
+        return wrong(usage);
+    }
+    return OPTIONS_TAKEN;
+}
+
+enum options_result options_take(const struct usage *usage, int argc, char **argv,
+                                 struct operands *operands_out)
+{
+    struct option table[OPTIONS_MAX + 2] = {0};
+    bool seen[OPTIONS_MAX] = {0};
+    ENSURE(usage->rule_count <= OPTIONS_MAX);
+    for (size_t i = 0; i < usage->rule_count; ++i) {
+        const bool is_flag = usage->rules[i].kind == OPTION_FLAG;
+        table[i] = (struct option){.name = usage->rules[i].name,
+                                   .has_arg = is_flag ? no_argument : required_argument,
+                                   .val = (int)i};
+    }
+    table[usage->rule_count] = (struct option){.name = "help", .val = HELP_INDEX};
+
+    optind = 1;
+    opterr = 0;
+    for (;;) {
+        const int number = getopt_long(argc, argv, ":", table, NULL);
+        if (number == -1) break;
+        if (number == HELP_INDEX) {
+            print_help(usage);
+            return OPTIONS_HELP;
+        }
+        if (number == ':') {
+            (void)fprintf(stderr, "weir %s: %s needs a value\n", usage->command, argv[optind - 1]);
+            return wrong(usage);
+        }
+        if (number == '?') {
+            (void)fprintf(stderr, "weir %s: unknown option '%s'\n", usage->command,
+                          argv[optind - 1]);
+            return wrong(usage);
+        }
+        const enum options_result result = take_option(usage, (size_t)number, seen);
+        if (result != OPTIONS_TAKEN) return result;
+    }
+    *operands_out = (struct operands){.at = argv + optind, .count = (size_t)(argc - optind)};
+    return check_whole(usage, seen, operands_out);
+}

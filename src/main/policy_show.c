@@ -1,0 +1,44 @@
+/*
+ * policy_show.c: `weir policy show`, the YAML as the server has it.
+ */
+#include <stdio.h>
+
+#include "main/answer.h"
+#include "main/client.h"
+#include "main/commands.h"
+#include "main/options.h"
+
+int command_policy_show(int argc, char **argv)
+{
+    const char *server = NULL;
+    const struct option_rule rules[] = {
+        {.name = "server",
+         .argument = "URL",
+         .help = CLIENT_SERVER_HELP,
+         .kind = OPTION_TEXT,
+         .value_out = &server},
+    };
+    const struct usage usage = {
+        .command = "policy show",
+        .operands = "",
+        .summary = "Prints the policy in force, as it was put.",
+        .notes = "  weir policy show > policy.yaml\n"
+                 "  weir policy check policy.yaml\n"
+                 "  curl -T policy.yaml " CLIENT_SERVER_DEFAULT "/v1/policy",
+        .rules = rules,
+        .rule_count = COUNT_OF(rules),
+    };
+    struct operands operands;
+    struct server_address address;
+    const enum options_result result = options_take(&usage, argc, argv, &operands);
+    if (result != OPTIONS_TAKEN) return result == OPTIONS_HELP ? STATUS_DONE : STATUS_USAGE;
+    if (!server_address_find(usage.command, server, &address)) return STATUS_USAGE;
+
+    CLEANUP(client_answer_free) struct client_answer answer = {0};
+    if (!client_expect(usage.command, &address,
+                       &(struct client_request){.method = "GET", .path = "/v1/policy"}, &answer))
+        return STATUS_REFUSED;
+    const bool is_written =
+        fwrite(answer.body, 1, answer.body_length, stdout) == answer.body_length;
+    return is_written && fflush(stdout) == 0 ? STATUS_DONE : STATUS_REFUSED;
+}

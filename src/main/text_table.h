@@ -1,0 +1,49 @@
+/*
+ * text_table.h: what a person reads on a terminal: aligned tables, bars, grouped numbers. ASCII
+ * only; colours on a terminal, never in a pipe or with NO_COLOR set.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+enum { TABLE_ROWS_MAX = 72, TABLE_COLUMNS_MAX = 10, TABLE_CELL_BYTES = 72 };
+
+enum paint { PAINT_PLAIN, PAINT_BOLD, PAINT_DIM, PAINT_GREEN, PAINT_YELLOW, PAINT_RED };
+
+struct table {
+    const char *columns; /* a letter per column: 'l' or 'r' */
+    size_t rows;
+    size_t cells; /* of the last row */
+    enum paint paint[TABLE_ROWS_MAX];
+    char cell[TABLE_ROWS_MAX][TABLE_COLUMNS_MAX][TABLE_CELL_BYTES];
+};
+
+struct page {
+    FILE *file;
+    bool is_coloured;
+};
+
+struct page page_on(FILE *file);
+const char *page_paint(const struct page *page, enum paint paint); /* "" when not coloured */
+const char *page_plain(const struct page *page);
+
+void table_begin(struct table *table, const char *columns);
+/* Rows past the table's end are counted, not kept; table_print says how many there were. */
+void table_row(struct table *table, enum paint paint);
+void table_cell(struct table *table, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void table_print(const struct table *table, const struct page *page);
+
+#define TEXT_NUMBER_BYTES 32
+#define TEXT_BAR_BYTES 64
+/* The result is the caller's array, for use as an argument of printf. */
+const char *text_number(uint64_t number, char text_out[TEXT_NUMBER_BYTES]); /* "1,234,567" */
+const char *text_credits(int64_t nano, char text_out[TEXT_NUMBER_BYTES]);   /* exact */
+const char *text_units(uint64_t units, bool is_cost, char text_out[TEXT_NUMBER_BYTES]);
+const char *text_share(uint64_t part, uint64_t whole,
+                       char text_out[TEXT_NUMBER_BYTES]); /* "9.1 %" */
+/* "[####......]", `width` cells; anything above nothing shows at least one. */
+const char *text_bar(uint64_t part, uint64_t whole, unsigned width, char text_out[TEXT_BAR_BYTES]);
+const char *text_duration(int64_t duration_ms, char text_out[TEXT_NUMBER_BYTES]); /* "4 h 12 min" */

@@ -1,0 +1,25 @@
+#include "platform/signals.h"
+
+#include <signal.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+int signals_open(void)
+{
+    ENSURE(signal(SIGPIPE, SIG_IGN) != SIG_ERR);
+    ENSURE(signal(SIGXFSZ, SIG_IGN) != SIG_ERR);
+
+    sigset_t ends;
+    ENSURE(sigemptyset(&ends) == 0);
+    ENSURE(sigaddset(&ends, SIGTERM) == 0);
+    ENSURE(sigaddset(&ends, SIGINT) == 0);
+    ENSURE(pthread_sigmask(SIG_BLOCK, &ends, NULL) == 0);
+    return signalfd(-1, &ends, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+int signals_take(int fd)
+{
+    struct signalfd_siginfo arrived;
+    return read(fd, &arrived, sizeof arrived) == (ssize_t)sizeof arrived ? (int)arrived.ssi_signo
+                                                                         : 0;
+}

@@ -1,0 +1,624 @@
+/*
+ * calls.c: what the routes do: commands go to the ruling; reads are rendered from the deciding
+ * state; the clock and the policy are moved; health is told.
+ */
+#include <string.h>
+
+#include "server/loop_inner.h"
+
+enum { COMPLAINT_TEXT_BYTES = POLICY_COMPLAINT_BYTES_MAX + 64 };
+
+static const struct policy *policy_in_force(const struct loop *loop)
+{
+    return loop->parts.policies->current->policy;
+}
+
+/* ---- before the state is asked */
+
+static bool refuse(struct asked *asked, struct problem problem)
+{
+    asked->is_refused = true;
+    asked->problem = problem;
+    return false;
+}
+
+static bool find_route(struct asked *asked)
+{
+    struct exchange *exchange = asked->exchange;
+    switch (route_find(exchange->method, exchange->path, &exchange->route, &exchange->target)) {
+    case ROUTE_FOUND:
+        return true;
+    case ROUTE_NO_METHOD:
+        return refuse(asked,
+                      (struct problem){.code = PROBLEM_NO_METHOD, .value = exchange->method});
+    case ROUTE_NO_PATH:
+        break;
+    }
+    return refuse(asked, (struct problem){.code = PROBLEM_NO_ROUTE, .value = exchange->path});
+}
+
+static uint8_t lower(uint8_t letter)
+{
+    return letter >= 'A' && letter <= 'Z' ? (uint8_t)(letter + ('a' - 'A')) : letter;
+}
+
+/* Whether a media type, its parameters aside, starts like `prefix`, and is it when `is_whole`. */
+static bool media_type_is(struct bytes type, const char *prefix, bool is_whole)
+{
+    size_t length = 0;
+    while (length < type.length && type.at[length] != ';' && type.at[length] != ' ')
+        ++length;
+    const size_t prefix_length = strlen(prefix);
+    if (length < prefix_length || (is_whole && length != prefix_length)) return false;
+    for (size_t i = 0; i < prefix_length; ++i)
+        if (lower(type.at[i]) != (uint8_t)prefix[i]) return false;
+    return true;
+}
+
+static bool has_right_type(const struct exchange *exchange)
+{
+    const struct bytes type = exchange->content_type;
+    if (type.at == NULL || exchange->body.length == 0) return true;
+    if (exchange->route->call != CALL_POLICY_PUT)
+        return media_type_is(type, "application/json", true);
+    return media_type_is(type, "application/yaml", true) ||
+           media_type_is(type, "application/x-yaml", true) || media_type_is(type, "text/", false);
+}
+
+/* Whether the request may be what its route takes. */
+static bool check_request(struct asked *asked)
+{
+    const struct exchange *exchange = asked->exchange;
+    const enum call call = exchange->route->call;
+    const size_t body_max = call == CALL_BATCH ? LOOP_BATCH_BYTES_MAX : LOOP_BODY_BYTES_MAX;
+    if (exchange->body.length > body_max)
+        return refuse(asked, (struct problem){.code = PROBLEM_TOO_LARGE,
+                                              .expected = call == CALL_BATCH ? "at most 4 MiB"
+                                                                             : "at most 1 MiB"});
+    if (!has_right_type(exchange))
+        return refuse(asked,
+                      (struct problem){.code = PROBLEM_MEDIA_TYPE,
+                                       .field = "Content-Type",
+                                       .value = exchange->content_type,
+                                       .expected = call == CALL_POLICY_PUT ? "application/yaml"
+                                                                           : "application/json"});
+    if (exchange->query.length > 0 && call != CALL_STATUS)
+        return refuse(asked, (struct problem){.code = PROBLEM_INVALID_QUERY,
+                                              .field = "query",
+                                              .value = exchange->query,
+                                              .expected = "none"});
+    return true;
+}
+
+/* The path's {id}, decoded into the asked's arena. */
+static bool decode_target(struct asked *asked, struct bytes *target_out)
+{
+    const struct exchange *exchange = asked->exchange;
+    *target_out = BYTES_NONE;
+    if (exchange->target.length == 0) return true;
+    if (route_decode(exchange->target, false, &asked->arena, target_out)) return true;
+    return refuse(asked, (struct problem){.code = PROBLEM_INVALID_VALUE,
+                                          .field = "path",
+                                          .value = exchange->target,
+                                          .expected = "percent-encoded bytes"});
+}
+
+static void parse_command(struct loop *loop, struct asked *asked)
+{
+    const struct exchange *exchange = asked->exchange;
+    struct wire_request request = {.call = exchange->route->wire,
+                                   .body = exchange->body,
+                                   .header_key = exchange->idempotency_key};
+    if (!decode_target(asked, &request.target)) return;
+    if (!wire_parse(&request, &asked->arena, &asked->command, &asked->problem)) {
+        asked->is_refused = true;
+        return;
+    }
+    engine_prefetch(loop->parts.engine, &asked->command);
+}
+
+void loop_prepare(struct loop *loop, struct asked *asked)
+{
+    struct exchange *exchange = asked->exchange;
+    asked->is_refused = false;
+    if (exchange->is_gone || exchange->is_under_way) return;
+    if (exchange->route == NULL && !find_route(asked)) return;
+    if (!check_request(asked)) return;
+    if (exchange->route->call == CALL_COMMAND) parse_command(loop, asked);
+}
+
+/* ---- answers */
+
+static struct answer ok(struct bytes body, const char *content_type)
+{
+    return (struct answer){.status = 200, .content_type = content_type, .body = body};
+}
+
+static enum progress answer_problem(struct loop *loop, struct exchange *exchange,
+                                    struct problem problem)
+{
+    loop_answer_problem(loop, exchange, &problem, RELEASE_IN_ORDER);
+    return PROGRESS_DONE;
+}
+
+/* What was rendered for a read; one that did not fit beside others has the next batch's room. */
+static enum progress answer_read(struct loop *loop, struct exchange *exchange,
+                                 const struct buffer *out, const char *content_type)
+{
+    if (out->overflowed) {
+        ENSURE(loop->open->answers_used > 0);
+        return PROGRESS_BLOCKED;
+    }
+    loop_answer(loop, exchange, ok(buffer_bytes(out), content_type), RELEASE_IN_ORDER);
+    return PROGRESS_DONE;
+}
+
+/* ---- commands */
+
+static enum progress call_command(struct loop *loop, struct asked *asked)
+{
+    struct exchange *exchange = asked->exchange;
+    struct buffer out = batch_answer_buffer(loop->open);
+    unsigned status = 0;
+    switch (loop_rule(loop, &asked->command, exchange->job, &out, &status)) {
+    case RULED_BLOCKED:
+        return PROGRESS_BLOCKED;
+    case RULED_FETCH:
+        return loop_fetch(loop, exchange, loop->fetch_position);
+    case RULED:
+        break;
+    }
+    ENSURE(!out.overflowed);
+    loop_answer(loop, exchange,
+                (struct answer){.status = status,
+                                .content_type = status == 200 ? CONTENT_JSON : CONTENT_PROBLEM,
+                                .body = buffer_bytes(&out)},
+                RELEASE_IN_ORDER);
+    return PROGRESS_DONE;
+}
+
+/* ---- reads */
+
+/* The customer of the path, decoded and checked; false: refused. */
+static bool customer_of(struct asked *asked, struct bytes *customer_out)
+{
+    if (!decode_target(asked, customer_out)) return false;
+    if (wire_check_name(WIRE_NAME_CUSTOMER, *customer_out, &asked->problem)) return true;
+    return false;
+}
+
+static enum progress call_customer(struct loop *loop, struct asked *asked)
+{
+    struct bytes customer;
+    struct engine *engine = loop->parts.engine;
+    if (!customer_of(asked, &customer))
+        return answer_problem(loop, asked->exchange, asked->problem);
+    if (!engine_customer(engine, customer, &loop->customer))
+        return answer_problem(loop, asked->exchange,
+                              (struct problem){.code = PROBLEM_UNKNOWN_CUSTOMER,
+                                               .field = "customer",
+                                               .value = customer});
+    struct buffer out = batch_answer_buffer(loop->open);
+    wire_render_customer(customer, &loop->customer, engine_symbols(engine), &out);
+    return answer_read(loop, asked->exchange, &out, CONTENT_JSON);
+}
+
+static enum progress call_balance(struct loop *loop, struct asked *asked)
+{
+    struct bytes customer;
+    struct engine *engine = loop->parts.engine;
+    if (!customer_of(asked, &customer))
+        return answer_problem(loop, asked->exchange, asked->problem);
+    if (!engine_balance(engine, policy_in_force(loop), customer, loop->now_ms, &loop->balance)) {
+        if (policy_in_force(loop)->default_plan == SYMBOL_NONE)
+            return answer_problem(loop, asked->exchange,
+                                  (struct problem){.code = PROBLEM_UNKNOWN_CUSTOMER,
+                                                   .field = "customer",
+                                                   .value = customer});
+        /* A customer never seen has a plan, and nothing in the wallet. */
+        loop->balance.available = loop->balance.held = loop->balance.debt = 0;
+        loop->balance.grant_count = 0;
+    }
+    struct buffer out = batch_answer_buffer(loop->open);
+    wire_render_balance(customer, &loop->balance, engine_symbols(engine), &out);
+    return answer_read(loop, asked->exchange, &out, CONTENT_JSON);
+}
+
+struct status_query {
+    struct bytes customer;
+    struct bytes subject;
+    struct bytes feature; /* empty: all of the plan */
+};
+
+static bool take_status_parameter(struct asked *asked, struct bytes name, struct bytes value,
+                                  struct status_query *query)
+{
+    const bool is_subject = bytes_equal(name, BYTES("subject"));
+    if (!is_subject && !bytes_equal(name, BYTES("feature")))
+        return refuse(asked, (struct problem){.code = PROBLEM_INVALID_QUERY,
+                                              .field = "query",
+                                              .value = name,
+                                              .expected = "subject or feature"});
+    struct bytes *place = is_subject ? &query->subject : &query->feature;
+    if (place->at != NULL)
+        return refuse(asked, (struct problem){.code = PROBLEM_INVALID_QUERY,
+                                              .field = "query",
+                                              .value = name,
+                                              .expected = "each parameter once"});
+    if (!route_decode(value, true, &asked->arena, place))
+        return refuse(asked, (struct problem){.code = PROBLEM_INVALID_QUERY,
+                                              .field = "query",
+                                              .value = value,
+                                              .expected = "percent-encoded bytes"});
+    if (place->length == 0) return true; /* "subject=" is the same as saying nothing */
+    return wire_check_name(is_subject ? WIRE_NAME_SUBJECT : WIRE_NAME_FEATURE, *place,
+                           &asked->problem);
+}
+
+static bool parse_status(struct asked *asked, struct status_query *query_out)
+{
+    struct bytes rest = asked->exchange->query;
+    struct bytes name;
+    struct bytes value;
+    *query_out = (struct status_query){0};
+    if (!customer_of(asked, &query_out->customer)) return false;
+    while (route_take_parameter(&rest, &name, &value))
+        if (!take_status_parameter(asked, name, value, query_out)) return false;
+    return true;
+}
+
+static enum problem_code render_feature(struct loop *loop, const struct status_query *query,
+                                        struct bytes feature, struct buffer *out)
+{
+    struct engine *engine = loop->parts.engine;
+    const enum problem_code code =
+        engine_status(engine, policy_in_force(loop), query->customer, query->subject, feature,
+                      loop->now_ms, &loop->status);
+    if (code == PROBLEM_NONE) wire_status_feature(&loop->status, engine_symbols(engine), out);
+    return code;
+}
+
+/* Every feature of the customer's plan; a customer never seen has the default plan. */
+static enum problem_code render_features(struct loop *loop, const struct status_query *query,
+                                         bool is_known, struct buffer *out)
+{
+    const struct policy *policy = policy_in_force(loop);
+    const struct symbols symbols = engine_symbols(loop->parts.engine);
+    const uint32_t plan_name = is_known ? loop->customer.plan : policy->default_plan;
+    if (plan_name == 0) return PROBLEM_UNKNOWN_CUSTOMER;
+    const struct plan *plan = policy_plan_of(policy, plan_name);
+    for (uint32_t i = 0; plan != NULL && i < plan->feature_count; ++i) {
+        const struct policy_feature *feature = &policy->features[plan->features[i].feature];
+        const enum problem_code code =
+            render_feature(loop, query, symbols.name[feature->name], out);
+        if (code != PROBLEM_NONE) return code;
+    }
+    return PROBLEM_NONE;
+}
+
+static enum progress call_status(struct loop *loop, struct asked *asked)
+{
+    struct status_query query;
+    struct engine *engine = loop->parts.engine;
+    if (!parse_status(asked, &query)) return answer_problem(loop, asked->exchange, asked->problem);
+
+    struct buffer out = batch_answer_buffer(loop->open);
+    const bool is_known = engine_customer(engine, query.customer, &loop->customer);
+    wire_status_begin(query.customer, query.subject, &out);
+    const enum problem_code code = query.feature.length > 0
+                                       ? render_feature(loop, &query, query.feature, &out)
+                                       : render_features(loop, &query, is_known, &out);
+    if (code != PROBLEM_NONE) {
+        const bool is_customer = code == PROBLEM_UNKNOWN_CUSTOMER;
+        return answer_problem(
+            loop, asked->exchange,
+            (struct problem){.code = code,
+                             .field = is_customer ? "customer" : "feature",
+                             .value = is_customer ? query.customer : query.feature});
+    }
+    const bool has_balance =
+        is_known &&
+        engine_balance(engine, policy_in_force(loop), query.customer, loop->now_ms, &loop->balance);
+    wire_status_end(has_balance ? &loop->balance : NULL, &out);
+    return answer_read(loop, asked->exchange, &out, CONTENT_JSON);
+}
+
+/* ---- the clock */
+
+static bool move_test_clock(struct loop *loop, struct asked *asked, struct wire_clock wanted)
+{
+    struct clock *clock = loop->parts.clock;
+    const char *field = wanted.kind == WIRE_CLOCK_ADVANCE ? "advance_ms" : "now";
+    if (!clock_state(clock).is_test)
+        return refuse(asked, (struct problem){.code = PROBLEM_UNSUPPORTED,
+                                              .field = field,
+                                              .expected = "a server started with --test-clock"});
+    const int64_t now_ms = clock_now_ms(clock);
+    if (wanted.kind == WIRE_CLOCK_ADVANCE && wanted.ms > INSTANT_MS_MAX - now_ms)
+        return refuse(asked, (struct problem){.code = PROBLEM_OUT_OF_RANGE,
+                                              .field = field,
+                                              .expected = "a time before the year 10000"});
+    const int64_t target_ms = wanted.kind == WIRE_CLOCK_ADVANCE ? now_ms + wanted.ms : wanted.ms;
+    if (clock_test_set(clock, target_ms)) return true;
+    return refuse(asked, (struct problem){.code = PROBLEM_CLOCK_BACKWARD,
+                                          .field = field,
+                                          .expected = "a time not before the clock's own"});
+}
+
+static bool confirm_jump(struct loop *loop, struct asked *asked)
+{
+    const struct clock_state state = clock_state(loop->parts.clock);
+    if (state.is_test)
+        return refuse(asked, (struct problem){.code = PROBLEM_UNSUPPORTED,
+                                              .field = "confirm_jump",
+                                              .expected = "a server on the wall clock"});
+    clock_confirm(loop->parts.clock);
+    return true;
+}
+
+/* Moves the clock once, then stays at the head of the queue until all that falls due on the way is
+ * journaled. */
+static enum progress call_clock(struct loop *loop, struct asked *asked)
+{
+    struct exchange *exchange = asked->exchange;
+    if (!exchange->is_under_way) {
+        struct wire_clock wanted;
+        const bool is_moved =
+            wire_parse_clock(exchange->body, &asked->arena, &wanted, &asked->problem) &&
+            (wanted.kind == WIRE_CLOCK_CONFIRM_JUMP ? confirm_jump(loop, asked)
+                                                    : move_test_clock(loop, asked, wanted));
+        if (!is_moved) return answer_problem(loop, exchange, asked->problem);
+        exchange->is_under_way = true;
+        loop->now_ms = clock_now_ms(loop->parts.clock);
+    }
+    uint32_t done = 0;
+    if (!loop_run_due(loop, UINT32_MAX, &done)) return PROGRESS_BLOCKED;
+    if (!batch_has_room(loop->open)) return PROGRESS_BLOCKED;
+    struct buffer out = batch_answer_buffer(loop->open);
+    wire_render_clock(loop->now_ms, &out);
+    return answer_read(loop, exchange, &out, CONTENT_JSON);
+}
+
+/* ---- the policy */
+
+static enum progress answer_complaints(struct loop *loop, struct exchange *exchange)
+{
+    const struct policy_complaints *complaints = &loop->parts.policies->complaints;
+    static const char more[] = "policy: and more, not listed";
+    uint8_t block[POLICY_COMPLAINTS_MAX * COMPLAINT_TEXT_BYTES];
+    struct bytes errors[POLICY_COMPLAINTS_MAX + 1];
+    struct buffer text = buffer_over(block, sizeof(block));
+    uint32_t count = 0;
+    for (; count < complaints->count; ++count) {
+        const size_t start = text.used;
+        policy_complaint_format("policy", &complaints->at[count], &text);
+        ENSURE(!text.overflowed);
+        errors[count] = (struct bytes){text.at + start, text.used - start};
+    }
+    if (complaints->more) errors[count++] = BYTES(more);
+
+    struct buffer out = batch_answer_buffer(loop->open);
+    wire_render_policy_problem(errors, count, &out);
+    ENSURE(!out.overflowed);
+    loop_answer(loop, exchange,
+                (struct answer){.status = wire_problem_status(PROBLEM_POLICY_INVALID),
+                                .content_type = CONTENT_PROBLEM,
+                                .body = buffer_bytes(&out)},
+                RELEASE_IN_ORDER);
+    return PROGRESS_DONE;
+}
+
+/* The spare room's policy becomes the one in force, after everything due under the old one. */
+static enum progress install_policy(struct loop *loop, struct asked *asked, bool from_file)
+{
+    struct exchange *exchange = asked->exchange;
+    struct policies *policies = loop->parts.policies;
+    const uint64_t hash_before = engine_policy_info(loop->parts.engine).content_hash;
+    uint32_t done = 0;
+    if (!loop_run_due(loop, UINT32_MAX, &done)) return PROGRESS_BLOCKED;
+
+    memset(&asked->command, 0, sizeof(asked->command));
+    asked->command.kind = COMMAND_POLICY;
+    asked->command.yaml = policies->spare->yaml;
+    asked->command.compiled = policies->spare->policy;
+    asked->command.from_file = from_file;
+    struct buffer out = batch_answer_buffer(loop->open);
+    const size_t start = out.used;
+    unsigned status = 0;
+    if (loop_rule(loop, &asked->command, NULL, &out, &status) != RULED) return PROGRESS_BLOCKED;
+    if (status == 200) {
+        const struct engine_policy_info info = engine_policy_info(loop->parts.engine);
+        policies_record(policies, &loop->fact);
+        policies_install(policies);
+        out.used = start;
+        wire_render_policy(&info, info.content_hash != hash_before, from_file, &out);
+    }
+    ENSURE(!out.overflowed);
+    loop_answer(loop, exchange,
+                (struct answer){.status = status,
+                                .content_type = status == 200 ? CONTENT_JSON : CONTENT_PROBLEM,
+                                .body = buffer_bytes(&out)},
+                RELEASE_IN_ORDER);
+    return PROGRESS_DONE;
+}
+
+static enum progress call_policy_put(struct loop *loop, struct asked *asked)
+{
+    struct exchange *exchange = asked->exchange;
+    if (exchange->is_under_way) {
+        if (exchange->job->result == DESK_FOUND) return install_policy(loop, asked, false);
+        return answer_complaints(loop, exchange);
+    }
+    if (loop->policy_exchange != NULL) {
+        exchange_queue_add(&loop->policy_waiting, exchange);
+        return PROGRESS_PARKED;
+    }
+    struct desk_job *job = desk_take_job(loop->parts.desk);
+    if (job == NULL) {
+        exchange_queue_add(&loop->desk_waiting, exchange);
+        return PROGRESS_PARKED;
+    }
+    loop->policy_exchange = exchange;
+    exchange->is_under_way = true;
+    policies_stage(loop->parts.policies, exchange->body);
+    job->kind = DESK_COMPILE;
+    job->exchange = exchange;
+    job->symbols = engine_symbols(loop->parts.engine);
+    desk_order(loop->parts.desk, job);
+    return PROGRESS_PARKED;
+}
+
+static enum progress call_policy_get(struct loop *loop, struct asked *asked)
+{
+    struct buffer out = batch_answer_buffer(loop->open);
+    const struct bytes yaml = loop->parts.policies->current->yaml;
+    buffer_put(&out, yaml.at, yaml.length);
+    return answer_read(loop, asked->exchange, &out, CONTENT_YAML);
+}
+
+static void put_hex(struct buffer *out, uint64_t value)
+{
+    static const char digits[] = "0123456789abcdef";
+    for (int shift = 60; shift >= 0; shift -= 4)
+        buffer_put_byte(out, (uint8_t)digits[(value >> shift) & 15]);
+}
+
+static void put_instant(struct buffer *out, int64_t instant_ms)
+{
+    char text[INSTANT_TEXT_SIZE];
+    buffer_put(out, text, calendar_format(instant_ms, text));
+}
+
+/* Newest first. */
+static enum progress call_policy_versions(struct loop *loop, struct asked *asked)
+{
+    const struct policies *policies = loop->parts.policies;
+    struct buffer out = batch_answer_buffer(loop->open);
+    buffer_put_text(&out, "{\"versions\":[");
+    for (uint32_t i = 0; i < policies->version_count && i < POLICY_VERSIONS_MAX; ++i) {
+        const uint32_t place = (policies->version_count - 1 - i) % POLICY_VERSIONS_MAX;
+        const struct policy_version *one = &policies->versions[place];
+        buffer_put_text(&out, i == 0 ? "{\"version\":" : ",{\"version\":");
+        buffer_put_decimal(&out, one->version);
+        buffer_put_text(&out, ",\"content_hash\":\"");
+        put_hex(&out, one->content_hash);
+        buffer_put_text(&out, "\",\"installed_at\":\"");
+        put_instant(&out, one->installed_ms);
+        buffer_put_text(&out,
+                        one->from_file ? "\",\"from_file\":true}" : "\",\"from_file\":false}");
+    }
+    buffer_put_text(&out, "]}");
+    return answer_read(loop, asked->exchange, &out, CONTENT_JSON);
+}
+
+/* ---- health */
+
+static void put_number(struct buffer *out, const char *name, uint64_t value)
+{
+    buffer_put_text(out, name);
+    buffer_put_decimal(out, value);
+}
+
+static void put_health(const struct loop *loop, const char *status, struct buffer *out)
+{
+    const struct engine_counts counts = engine_counts(loop->parts.engine);
+    const struct clock_state clock = clock_state(loop->parts.clock);
+    const int64_t uptime_ns = clock_monotonic_ns() - loop->started_ns;
+    buffer_put_text(out, "{\"status\":\"");
+    buffer_put_text(out, status);
+    put_number(out, "\",\"uptime_ms\":", (uint64_t)uptime_ns / 1000000);
+    put_number(out, ",\"policy_version\":", engine_policy_info(loop->parts.engine).version);
+    put_number(out, ",\"journal\":{\"sequence\":", loop->durable_sequence);
+    put_number(out, ",\"open_entries\":", loop->open->entries);
+    buffer_put_text(out,
+                    loop->in_flight != NULL ? ",\"in_flight\":true}" : ",\"in_flight\":false}");
+    put_number(out, ",\"customers\":", counts.customers);
+    put_number(out, ",\"grants\":", counts.grants);
+    put_number(out, ",\"open_holds\":", counts.holds);
+    put_number(out, ",\"keys\":", counts.keys);
+    put_number(out, ",\"state_bytes\":", counts.bytes_live);
+    put_number(out, ",\"exchanges\":", loop->exchanges);
+    put_number(out, ",\"queued\":", loop->arrived.count);
+    buffer_put_text(out, ",\"clock\":{\"now\":\"");
+    put_instant(out, loop->now_ms);
+    buffer_put_text(out, clock.is_test ? "\",\"test\":true" : "\",\"test\":false");
+    put_number(out, ",\"jumps_back\":", clock.jumps_back);
+    put_number(out, ",\"jumps_forward\":", clock.jumps_forward);
+    put_number(out, ",\"unconfirmed_ms\":", (uint64_t)clock.unconfirmed_ms);
+    buffer_put_text(out, "}}");
+}
+
+void loop_answer_health(struct loop *loop, struct exchange *exchange)
+{
+    uint8_t block[1024];
+    struct buffer out = buffer_over(block, sizeof(block));
+    const bool has_failed = loop->failure != APPEND_NONE;
+    const bool has_jumped = clock_state(loop->parts.clock).unconfirmed_ms != 0;
+    put_health(loop, has_failed ? "failed" : has_jumped ? "degraded" : "ok", &out);
+    ENSURE(!out.overflowed);
+    struct answer answer = ok(buffer_bytes(&out), CONTENT_JSON);
+    if (has_failed) answer.status = 503;
+    loop_answer(loop, exchange, answer, RELEASE_AT_ONCE);
+}
+
+void loop_answer_ready(struct loop *loop, struct exchange *exchange)
+{
+    const struct problem stopping = {.code = PROBLEM_STOPPING};
+    if (loop->is_stopping)
+        loop_answer_problem(loop, exchange, &stopping, RELEASE_AT_ONCE);
+    else
+        loop_answer(loop, exchange, ok(BYTES("{\"status\":\"ready\"}"), CONTENT_JSON),
+                    RELEASE_AT_ONCE);
+}
+
+/* ---- */
+
+enum progress loop_call(struct loop *loop, struct asked *asked)
+{
+    struct exchange *exchange = asked->exchange;
+    if (exchange->is_gone && exchange != loop->policy_exchange) {
+        loop_drop(loop, exchange);
+        return PROGRESS_DONE;
+    }
+    if (asked->is_refused) {
+        loop_answer_problem(loop, exchange, &asked->problem, RELEASE_AT_ONCE);
+        return PROGRESS_DONE;
+    }
+    const enum call call = exchange->route->call;
+    if (call == CALL_HEALTH) {
+        loop_answer_health(loop, exchange);
+        return PROGRESS_DONE;
+    }
+    if (call == CALL_READY) {
+        loop_answer_ready(loop, exchange);
+        return PROGRESS_DONE;
+    }
+    if (!batch_has_room(loop->open)) return PROGRESS_BLOCKED;
+    switch (call) {
+    case CALL_COMMAND:
+        return call_command(loop, asked);
+    case CALL_BATCH:
+        return loop_run_operations(loop, asked);
+    case CALL_CUSTOMER:
+        return call_customer(loop, asked);
+    case CALL_BALANCE:
+        return call_balance(loop, asked);
+    case CALL_STATUS:
+        return call_status(loop, asked);
+    case CALL_POLICY_PUT:
+        return call_policy_put(loop, asked);
+    case CALL_POLICY_FILE:
+        return install_policy(loop, asked, true);
+    case CALL_POLICY_GET:
+        return call_policy_get(loop, asked);
+    case CALL_POLICY_VERSIONS:
+        return call_policy_versions(loop, asked);
+    case CALL_CLOCK:
+        return call_clock(loop, asked);
+    case CALL_HEALTH:
+    case CALL_READY:
+        break;
+    }
+    ENSURE(false);
+    return PROGRESS_DONE;
+}

@@ -1,0 +1,136 @@
+/*
+ * desk.c: see desk.h.
+ */
+#include "server/desk.h"
+
+#include <string.h>
+
+#include "engine/engine.h"
+
+enum { IDLE_MS = 1000 };
+
+uint64_t desk_bytes(void)
+{
+    return sizeof(struct desk) + (uint64_t)DESK_JOBS_MAX * FACT_BYTES_MAX;
+}
+
+struct desk *desk_over(void *block, struct journal *journal, struct policies *policies,
+                       struct wake *loop_wake)
+{
+    struct desk *desk = block;
+    uint8_t *at = (uint8_t *)block + sizeof(*desk);
+    desk->journal = journal;
+    desk->policies = policies;
+    desk->loop_wake = loop_wake;
+    for (uint32_t i = DESK_JOBS_MAX; i >= 1; --i) {
+        desk->jobs[i].block = at;
+        at += FACT_BYTES_MAX;
+        desk->jobs[i].next_free = desk->free_first;
+        desk->free_first = i;
+    }
+    ring_start(&desk->orders, desk->order_items, sizeof(uint32_t), DESK_JOBS_MAX);
+    ring_start(&desk->ends, desk->end_items, sizeof(uint32_t), DESK_JOBS_MAX);
+    return desk;
+}
+
+bool desk_start_thread(struct desk *desk)
+{
+    desk->has_thread = runner_start(&desk->runner, "weir-desk", desk_step, desk, IDLE_MS);
+    return desk->has_thread;
+}
+
+void desk_stop(struct desk *desk)
+{
+    if (desk->has_thread) runner_stop(&desk->runner);
+    desk->has_thread = false;
+}
+
+struct desk_job *desk_take_job(struct desk *desk)
+{
+    const uint32_t number = desk->free_first;
+    if (number == 0) return NULL;
+    struct desk_job *job = &desk->jobs[number];
+    desk->free_first = job->next_free;
+    job->is_taken = true;
+    return job;
+}
+
+void desk_give_job(struct desk *desk, struct desk_job *job)
+{
+    ENSURE(job->is_taken);
+    job->is_taken = false;
+    job->exchange = NULL;
+    job->next_free = desk->free_first;
+    desk->free_first = (uint32_t)(job - desk->jobs);
+}
+
+void desk_order(struct desk *desk, struct desk_job *job)
+{
+    const uint32_t number = (uint32_t)(job - desk->jobs);
+    const bool is_put = ring_put(&desk->orders, &number);
+    ENSURE(is_put);
+    if (desk->has_thread) runner_wake(&desk->runner);
+}
+
+struct desk_job *desk_take_end(struct desk *desk)
+{
+    uint32_t number = 0;
+    if (!ring_take(&desk->ends, &number)) return NULL;
+    return &desk->jobs[number];
+}
+
+/* The loop has checked that the position is not beyond what is durable. */
+static enum desk_result read_batch(struct desk *desk, uint64_t sequence)
+{
+    struct batch_header header;
+    if (sequence == desk->read_sequence) return DESK_FOUND;
+    desk->read_sequence = 0;
+    const enum journal_fault fault =
+        desk->journal->calls->read(desk->journal, sequence, &header, &desk->read_body);
+    if (fault != JOURNAL_OK) {
+        struct log_line line = log_begin(LOG_ERROR, "journal_read_failed");
+        log_number(&line, "sequence", (int64_t)sequence);
+        log_text(&line, "fault", journal_fault_text(fault));
+        log_text(&line, "detail", desk->journal->detail);
+        log_end(&line);
+        return DESK_FAILED;
+    }
+    if (header.kind != BATCH_ENTRIES) return DESK_MISSING;
+    desk->read_sequence = sequence;
+    return DESK_FOUND;
+}
+
+static enum desk_result fetch(struct desk *desk, struct desk_job *job)
+{
+    const enum desk_result result = read_batch(desk, position_sequence(job->position));
+    if (result != DESK_FOUND) return result;
+    struct reader reader = reader_over(desk->read_body);
+    struct entry entry = {0};
+    for (uint32_t i = 0; i <= position_index(job->position); ++i)
+        if (!entry_take(&reader, &entry)) return reader.bad ? DESK_FAILED : DESK_MISSING;
+    ENSURE(entry.fact.length <= FACT_BYTES_MAX);
+    if (entry.fact.length > 0) memcpy(job->block, entry.fact.at, entry.fact.length);
+    job->fact = (struct bytes){job->block, entry.fact.length};
+    job->at_ms = entry.at_ms;
+    return DESK_FOUND;
+}
+
+bool desk_step(void *self)
+{
+    struct desk *desk = self;
+    uint32_t number = 0;
+    if (!ring_take(&desk->orders, &number)) return false;
+    struct desk_job *job = &desk->jobs[number];
+    switch (job->kind) {
+    case DESK_FETCH:
+        job->result = fetch(desk, job);
+        break;
+    case DESK_COMPILE:
+        job->result = policies_compile(desk->policies, job->symbols) ? DESK_FOUND : DESK_FAILED;
+        break;
+    }
+    const bool is_put = ring_put(&desk->ends, &number);
+    ENSURE(is_put);
+    if (desk->loop_wake != NULL) wake_signal(desk->loop_wake);
+    return true;
+}

@@ -1,0 +1,76 @@
+/*
+ * desk.h: the thread for work that a decision must not wait for: reading old entries from the
+ * journal through a connection of its own, compiling policies. A job is a slot that belongs to the
+ * loop, then to the desk, then to the loop again; it is given back when the exchange it was for has
+ * been answered.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/base.h"
+#include "journal/journal.h"
+#include "platform/platform.h"
+#include "server/exchange.h"
+#include "server/policies.h"
+
+#define DESK_JOBS_MAX 64u
+
+enum desk_kind { DESK_FETCH, DESK_COMPILE };
+enum desk_result {
+    DESK_FOUND,
+    DESK_MISSING, /* there is no such entry */
+    DESK_FAILED   /* the journal could not be read; compilation: the policy has mistakes */
+};
+
+struct desk_job {
+    enum desk_kind kind;
+    enum desk_result result;
+    struct exchange *exchange; /* parked; the desk does not look at it */
+
+    /* FETCH */
+    uint64_t position;
+    int64_t at_ms;
+    struct bytes fact;
+    uint8_t *block; /* FACT_BYTES_MAX */
+
+    /* COMPILE: of the spare room */
+    struct symbols symbols;
+
+    uint32_t next_free;
+    bool is_taken;
+};
+
+struct desk {
+    struct journal *journal; /* a reader */
+    struct policies *policies;
+    struct desk_job jobs[DESK_JOBS_MAX + 1]; /* 0 is nobody */
+    uint32_t free_first;
+    struct ring orders; /* of uint32_t, job numbers: loop -> desk */
+    struct ring ends;   /* desk -> loop */
+    uint32_t order_items[DESK_JOBS_MAX];
+    uint32_t end_items[DESK_JOBS_MAX];
+    struct wake *loop_wake; /* NULL: nobody sleeps (simulation) */
+    struct runner runner;
+    bool has_thread;
+
+    /* The desk's own: the batch read last. */
+    uint64_t read_sequence;
+    struct bytes read_body;
+};
+
+uint64_t desk_bytes(void); /* of zeroes */
+struct desk *desk_over(void *block, struct journal *journal, struct policies *policies,
+                       struct wake *loop_wake);
+MUST_USE bool desk_start_thread(struct desk *desk);
+void desk_stop(struct desk *desk);
+
+/* Loop's side. NULL: all jobs are taken. */
+struct desk_job *desk_take_job(struct desk *desk);
+void desk_give_job(struct desk *desk, struct desk_job *job);
+void desk_order(struct desk *desk, struct desk_job *job);
+struct desk_job *desk_take_end(struct desk *desk); /* NULL: none is done */
+
+/* The thread's side. */
+bool desk_step(void *desk);

@@ -1,0 +1,81 @@
+/*
+ * exchange.h: the network seam. One request and its answer, without sockets: the HTTP front end
+ * makes exchanges out of h2o's requests, tests and the simulator make them out of nothing.
+ *
+ * Life: the network fills in the request, gives the exchange to loop_take, and gets it back, once,
+ * through `send`, which may come at once or batches later. Until then the request's views must
+ * live, unless the client is gone: then the network sets is_gone, and only `send` is still called.
+ * The answer's views are the loop's and live during `send` only. The loop's thread does all of it.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/base.h"
+
+struct answer {
+    unsigned status;
+    const char *content_type;
+    const char *allow; /* with 405; else NULL */
+    struct bytes body;
+};
+
+struct exchange {
+    struct bytes method;
+    struct bytes path;            /* as sent, without the query */
+    struct bytes query;           /* as sent, without '?'; empty: none */
+    struct bytes content_type;    /* at == NULL: absent */
+    struct bytes idempotency_key; /* at == NULL: absent */
+    struct bytes body;
+    bool is_gone;
+
+    struct answer answer;
+    void (*send)(struct exchange *exchange);
+
+    /* The loop's own, zero at first. */
+    struct exchange *next;
+    const struct route *route;
+    struct bytes target;    /* the path's {id}, as sent */
+    struct desk_job *job;   /* what the desk brought for it */
+    struct operations *run; /* of POST /v1/batch, while under way */
+    bool is_under_way;      /* its first step is done and must not be done again */
+};
+
+/* A queue of exchanges through their `next`. An exchange is in one queue at most. */
+struct exchange_queue {
+    struct exchange *first;
+    struct exchange *last;
+    uint32_t count;
+};
+
+static inline void exchange_queue_add(struct exchange_queue *queue, struct exchange *exchange)
+{
+    exchange->next = NULL;
+    if (queue->last != NULL)
+        queue->last->next = exchange;
+    else
+        queue->first = exchange;
+    queue->last = exchange;
+    ++queue->count;
+}
+
+static inline void exchange_queue_add_first(struct exchange_queue *queue, struct exchange *exchange)
+{
+    exchange->next = queue->first;
+    queue->first = exchange;
+    if (queue->last == NULL) queue->last = exchange;
+    ++queue->count;
+}
+
+/* NULL when it is empty. */
+static inline struct exchange *exchange_queue_take(struct exchange_queue *queue)
+{
+    struct exchange *exchange = queue->first;
+    if (exchange == NULL) return NULL;
+    queue->first = exchange->next;
+    if (queue->first == NULL) queue->last = NULL;
+    --queue->count;
+    exchange->next = NULL;
+    return exchange;
+}

@@ -1,0 +1,422 @@
+/*
+ * http_h2o.c: HTTP/1.1 by libh2o, and the only file that knows it. What was observed of version
+ * 2.2.5 and shapes this file is in docs/decisions.
+ *
+ * HTTP/2 stays off (its h2 predates the rapid-reset mend). h2o reads no further from a connection
+ * while its request is being handled, so the request's bytes stay where they are until it is
+ * answered, and a connection has one exchange at most. Routing is ours: one handler takes all.
+ *
+ * What h2o cannot parse it answers itself, in text/plain; a filter on the path that it uses for
+ * that makes a problem document of it.
+ */
+#define H2O_USE_LIBUV 0
+
+#include "server/http.h"
+
+#include <errno.h>
+#include <h2o.h>
+#include <h2o/http1.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "wire/wire.h"
+
+enum { ACCEPTED_PER_TURN_MAX = 64, WATCHES_MAX = 4 };
+
+/* An exchange as h2o's request has it. It outlives a request whose client has gone, so it is not in
+ * the request's pool; the tether is, and the tether's disposal is the request's end. */
+struct http_exchange {
+    struct exchange exchange;
+    struct http *http;
+    h2o_req_t *request;
+    struct tether *tether;
+    struct http_exchange *next_free;
+};
+
+struct tether {
+    struct http_exchange *held; /* NULL once answered */
+};
+
+struct watch {
+    void (*on_readable)(void *self);
+    void *self;
+};
+
+struct http_handler {
+    h2o_handler_t base;
+    struct http *http;
+};
+
+struct http {
+    struct http_options options;
+    h2o_globalconf_t config;
+    h2o_context_t context;
+    h2o_accept_ctx_t accept_context;
+    h2o_socket_t *listener; /* NULL: draining */
+    bool is_listener_paused;
+    bool has_responded; /* since the last turn */
+    uint32_t connections;
+    struct http_exchange *exchanges;
+    struct http_exchange *free;
+    struct watch watches[WATCHES_MAX];
+    uint32_t watch_count;
+};
+
+static const char *reason_phrase(unsigned status)
+{
+    switch (status) {
+    case 200:
+        return "OK";
+    case 400:
+        return "Bad Request";
+    case 404:
+        return "Not Found";
+    case 405:
+        return "Method Not Allowed";
+    case 409:
+        return "Conflict";
+    case 413:
+        return "Payload Too Large";
+    case 415:
+        return "Unsupported Media Type";
+    case 422:
+        return "Unprocessable Entity";
+    case 500:
+        return "Internal Server Error";
+    case 503:
+        return "Service Unavailable";
+    default:
+        return "Answer";
+    }
+}
+
+static struct bytes bytes_of(h2o_iovec_t iovec)
+{
+    return (struct bytes){(const uint8_t *)iovec.base, iovec.len};
+}
+
+static struct bytes header_of(h2o_req_t *request, ssize_t at)
+{
+    if (at == -1) return BYTES_NONE;
+    const h2o_iovec_t value = request->headers.entries[at].value;
+    /* Present but empty is not absent. */
+    return value.base != NULL ? bytes_of(value) : BYTES("");
+}
+
+static h2o_socket_t *socket_of(h2o_req_t *request)
+{
+    return request->conn->callbacks->get_socket(request->conn);
+}
+
+/* ---- answers */
+
+static bool is_head(const h2o_req_t *request)
+{
+    return h2o_memis(request->method.base, request->method.len, H2O_STRLIT("HEAD"));
+}
+
+static void add_header(h2o_req_t *request, const h2o_token_t *name, const char *value)
+{
+    h2o_add_header(&request->pool, &request->res.headers, name, NULL, value, strlen(value));
+}
+
+/* The answer's memory is not ours beyond this call: the body is copied. */
+static void respond(struct http *http, h2o_req_t *request, const struct answer *answer)
+{
+    static h2o_generator_t generator = {NULL, NULL};
+    h2o_iovec_t body = h2o_iovec_init(NULL, 0);
+    http->has_responded = true;
+    if (http->listener == NULL) request->http1_is_persistent = 0;
+    request->res.status = (int)answer->status;
+    request->res.reason = reason_phrase(answer->status);
+    request->res.content_length = answer->body.length;
+    add_header(request, H2O_TOKEN_CONTENT_TYPE, answer->content_type);
+    if (answer->allow != NULL) add_header(request, H2O_TOKEN_ALLOW, answer->allow);
+    if (answer->status == 503) add_header(request, H2O_TOKEN_RETRY_AFTER, "1");
+    if (!is_head(request)) {
+        body.base = h2o_mem_alloc_pool(&request->pool, answer->body.length);
+        body.len = answer->body.length;
+        memcpy(body.base, answer->body.at, body.len);
+    }
+    h2o_start_response(request, &generator);
+    h2o_send(request, &body, body.len > 0 ? 1 : 0, H2O_SEND_STATE_FINAL);
+}
+
+static void give_exchange(struct http_exchange *held)
+{
+    held->next_free = held->http->free;
+    held->http->free = held;
+}
+
+static void send_exchange(struct exchange *exchange)
+{
+    struct http_exchange *held = (struct http_exchange *)exchange;
+    h2o_req_t *request = held->request;
+    if (request != NULL) {
+        held->tether->held = NULL;
+        respond(held->http, request, &exchange->answer);
+    }
+    give_exchange(held);
+}
+
+static void on_tether_disposed(void *memory)
+{
+    struct tether *tether = memory;
+    if (tether->held == NULL) return;
+    tether->held->request = NULL;
+    tether->held->exchange.is_gone = true;
+}
+
+/* ---- requests */
+
+static void respond_problem(struct http *http, h2o_req_t *request, struct problem problem)
+{
+    uint8_t block[WIRE_PROBLEM_BYTES_MAX];
+    struct buffer out = buffer_over(block, sizeof(block));
+    wire_render_problem(&problem, &out);
+    ENSURE(!out.overflowed);
+    const struct answer answer = {.status = wire_problem_status(problem.code),
+                                  .content_type = "application/problem+json",
+                                  .body = buffer_bytes(&out)};
+    respond(http, request, &answer);
+}
+
+static void take_request(struct http *http, h2o_req_t *request)
+{
+    struct http_exchange *held = http->free;
+    if (held == NULL) { /* all connections' exchanges, and some of clients that left meanwhile */
+        respond_problem(http, request, (struct problem){.code = PROBLEM_CAPACITY});
+        return;
+    }
+    http->free = held->next_free;
+    memset(held, 0, sizeof(*held));
+    held->http = http;
+    held->request = request;
+    held->tether = h2o_mem_alloc_shared(&request->pool, sizeof(*held->tether), on_tether_disposed);
+    held->tether->held = held;
+
+    struct exchange *exchange = &held->exchange;
+    const struct bytes target = bytes_of(request->path);
+    const bool has_query = request->query_at != SIZE_MAX;
+    const size_t path_length = has_query ? request->query_at : target.length;
+    exchange->method = bytes_of(request->method);
+    exchange->path = (struct bytes){target.at, path_length};
+    if (has_query)
+        exchange->query =
+            (struct bytes){target.at + path_length + 1, target.length - path_length - 1};
+    exchange->content_type =
+        header_of(request, h2o_find_header(&request->headers, H2O_TOKEN_CONTENT_TYPE, -1));
+    exchange->idempotency_key = header_of(
+        request, h2o_find_header_by_str(&request->headers, H2O_STRLIT("idempotency-key"), -1));
+    exchange->body = bytes_of(request->entity);
+    exchange->send = send_exchange;
+    http->options.take(http->options.self, exchange);
+}
+
+static int on_request(h2o_handler_t *self, h2o_req_t *request)
+{
+    struct http *http = ((struct http_handler *)self)->http;
+    if (request->path.len > HTTP_TARGET_BYTES_MAX)
+        respond_problem(http, request,
+                        (struct problem){.code = PROBLEM_NO_ROUTE,
+                                         .field = "path",
+                                         .expected = "a path and query of at most 8 KiB"});
+    else
+        take_request(http, request);
+    return 0;
+}
+
+/* ---- what h2o answers itself */
+
+struct problem_stream {
+    h2o_ostream_t base;
+    h2o_iovec_t body;
+};
+
+static void send_problem(h2o_ostream_t *base, h2o_req_t *request, h2o_iovec_t *pieces, size_t count,
+                         h2o_send_state_t state)
+{
+    (void)pieces;
+    (void)count;
+    struct problem_stream *stream = (struct problem_stream *)base;
+    h2o_iovec_t body = stream->body;
+    stream->body.len = 0;
+    h2o_ostream_send_next(base, request, &body, body.len > 0 ? 1 : 0, state);
+}
+
+static struct problem problem_for(int status)
+{
+    if (status == 413)
+        return (struct problem){.code = PROBLEM_TOO_LARGE, .expected = "at most 4 MiB"};
+    if (status == 404) return (struct problem){.code = PROBLEM_NO_ROUTE};
+    return (struct problem){.code = PROBLEM_MALFORMED,
+                            .field = "request",
+                            .expected = "well-formed HTTP/1.1 within its ceilings"};
+}
+
+static void on_own_answer(h2o_filter_t *self, h2o_req_t *request, h2o_ostream_t **slot)
+{
+    (void)self;
+    const struct problem problem = problem_for(request->res.status);
+    struct buffer out = buffer_over(h2o_mem_alloc_pool(&request->pool, WIRE_PROBLEM_BYTES_MAX),
+                                    WIRE_PROBLEM_BYTES_MAX);
+    wire_render_problem(&problem, &out);
+    ENSURE(!out.overflowed);
+    request->res.status = (int)wire_problem_status(problem.code);
+    request->res.reason = reason_phrase((unsigned)request->res.status);
+    request->res.content_length = out.used;
+    const ssize_t type = h2o_find_header(&request->res.headers, H2O_TOKEN_CONTENT_TYPE, -1);
+    if (type != -1)
+        request->res.headers.entries[type].value =
+            h2o_iovec_init(H2O_STRLIT("application/problem+json"));
+
+    struct problem_stream *stream =
+        (struct problem_stream *)h2o_add_ostream(request, sizeof(*stream), slot);
+    stream->base.do_send = send_problem;
+    stream->body = h2o_iovec_init((char *)out.at, is_head(request) ? 0 : out.used);
+    h2o_setup_next_ostream(request, &stream->base.next);
+}
+
+/* ---- connections */
+
+static void on_accept(h2o_socket_t *listener, const char *error);
+
+static void on_connection_closed(void *self)
+{
+    struct http *http = self;
+    --http->connections;
+    if (!http->is_listener_paused || http->listener == NULL) return;
+    http->is_listener_paused = false;
+    h2o_socket_read_start(http->listener, on_accept);
+}
+
+static void accept_one(struct http *http, h2o_socket_t *connection)
+{
+    const unsigned timeout_ms = HTTP_WRITE_TIMEOUT_MS;
+    ++http->connections;
+    connection->on_close.cb = on_connection_closed;
+    connection->on_close.data = http;
+    (void)setsockopt(h2o_socket_get_fd(connection), IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms,
+                     sizeof(timeout_ms));
+    struct timeval now = *h2o_get_timestamp(&http->context, NULL, NULL);
+    h2o_http1_accept(&http->accept_context, connection, now);
+}
+
+static void on_accept(h2o_socket_t *listener, const char *error)
+{
+    struct http *http = listener->data;
+    if (error != NULL) return;
+    for (int accepted = 0; accepted < ACCEPTED_PER_TURN_MAX; ++accepted) {
+        if (http->connections == http->options.connections_max) {
+            h2o_socket_read_stop(listener);
+            http->is_listener_paused = true;
+            return;
+        }
+        h2o_socket_t *connection = h2o_evloop_socket_accept(listener);
+        if (connection == NULL) return;
+        accept_one(http, connection);
+    }
+}
+
+static h2o_socket_t *watch_fd(struct http *http, int fd, h2o_socket_cb on_readable, void *data)
+{
+    h2o_socket_t *socket =
+        h2o_evloop_socket_create(http->context.loop, fd, H2O_SOCKET_FLAG_DONT_READ);
+    socket->data = data;
+    h2o_socket_read_start(socket, on_readable);
+    return socket;
+}
+
+static void on_watched(h2o_socket_t *socket, const char *error)
+{
+    (void)error;
+    const struct watch *watch = socket->data;
+    watch->on_readable(watch->self);
+}
+
+void http_watch(struct http *http, int fd, void (*on_readable)(void *self), void *self)
+{
+    ENSURE(http->watch_count < WATCHES_MAX);
+    struct watch *watch = &http->watches[http->watch_count++];
+    *watch = (struct watch){.on_readable = on_readable, .self = self};
+    (void)watch_fd(http, fd, on_watched, watch);
+}
+
+/* ---- start, turn, end */
+
+static void configure(struct http *http)
+{
+    h2o_config_init(&http->config);
+    http->config.server_name = h2o_iovec_init(H2O_STRLIT("")); /* sends no Server header */
+    http->config.http1.upgrade_to_http2 = 0;
+    http->config.http1.req_timeout = HTTP_REQUEST_TIMEOUT_MS;
+    /* Chunked bodies must stay below it. */
+    http->config.max_request_entity_size = HTTP_BODY_BYTES_MAX + 1024;
+    h2o_hostconf_t *host =
+        h2o_config_register_host(&http->config, h2o_iovec_init(H2O_STRLIT("any")), 65535);
+    h2o_pathconf_t *path = h2o_config_register_path(host, "/", 0);
+    struct http_handler *handler =
+        (struct http_handler *)h2o_create_handler(path, sizeof(*handler));
+    handler->base.on_req = on_request;
+    handler->http = http;
+    h2o_filter_t *filter = h2o_create_filter(&host->fallback_path, sizeof(*filter));
+    filter->on_setup_ostream = on_own_answer;
+}
+
+struct http *http_open(const struct http_options *options)
+{
+    struct http *http = calloc(1, sizeof(*http));
+    if (http == NULL) return NULL;
+    http->options = *options;
+    http->exchanges = calloc(options->connections_max, sizeof(*http->exchanges));
+    if (http->exchanges == NULL) {
+        free(http);
+        return NULL;
+    }
+    for (uint32_t i = options->connections_max; i > 0; --i) {
+        http->exchanges[i - 1].http = http;
+        give_exchange(&http->exchanges[i - 1]);
+    }
+    configure(http);
+    h2o_context_init(&http->context, h2o_evloop_create(), &http->config);
+    http->accept_context.ctx = &http->context;
+    http->accept_context.hosts = http->config.hosts;
+    http->listener = watch_fd(http, options->listener_fd, on_accept, http);
+    return http;
+}
+
+void http_turn(struct http *http, int32_t wait_ms)
+{
+    /* What was sent between turns is completed by the next one, after its sleep: it must not
+     * sleep, or the next request of a connection would not be read. */
+    const int32_t sleep_ms = http->has_responded ? 0 : wait_ms;
+    http->has_responded = false;
+    (void)h2o_evloop_run(http->context.loop, sleep_ms);
+}
+
+/* h2o does not close what is idle: our end of reading is its end of file. */
+static int end_if_idle(h2o_req_t *request, void *unused)
+{
+    (void)unused;
+    if (request->timestamps.request_begin_at.tv_sec == 0)
+        (void)shutdown(h2o_socket_get_fd(socket_of(request)), SHUT_RD);
+    return 0;
+}
+
+void http_drain(struct http *http)
+{
+    if (http->listener == NULL) return;
+    h2o_socket_read_stop(http->listener);
+    h2o_socket_close(http->listener);
+    http->listener = NULL;
+    h2o_context_request_shutdown(&http->context);
+    http->config.http1.callbacks.foreach_request(&http->context, end_if_idle, NULL);
+}
+
+uint32_t http_connections(const struct http *http)
+{
+    return http->connections;
+}

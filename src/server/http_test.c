@@ -1,0 +1,349 @@
+/*
+ * http_test.c: the HTTP front end over real loopback sockets, with a stand-in for the loop that
+ * parks every exchange until the test answers it. One thread: the test is client and server.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "server/http.h"
+#include "server/listener.h"
+
+enum { TURNS_MAX = 400, CONNECTIONS_MAX = 4 };
+
+/* h2o's state cannot be taken down again: one front end serves all tests but the last. */
+static struct http *http;
+static struct listener_address address;
+static struct exchange_queue parked;
+
+static void park(void *self, struct exchange *exchange)
+{
+    (void)self;
+    exchange_queue_add(&parked, exchange);
+}
+
+static int open_front_end(void **state)
+{
+    (void)state;
+    (void)signal(SIGPIPE, SIG_IGN);
+    assert_true(listener_parse("127.0.0.1:0", &address));
+    const int fd = listener_open(&address);
+    assert_true(fd >= 0);
+    http = http_open(&(struct http_options){
+        .listener_fd = fd, .connections_max = CONNECTIONS_MAX, .take = park});
+    assert_non_null(http);
+    return 0;
+}
+
+static int connect_client(void)
+{
+    const struct sockaddr_in server = {.sin_family = AF_INET,
+                                       .sin_port = htons(address.port),
+                                       .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    const int fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_true(fd >= 0);
+    assert_int_equal(connect(fd, (const struct sockaddr *)&server, sizeof(server)), 0);
+    return fd;
+}
+
+static void client_send(int fd, const char *text)
+{
+    assert_int_equal(send(fd, text, strlen(text), 0), (ssize_t)strlen(text));
+}
+
+/* Turns until the queue holds so many, within bounds. */
+static void turn_until_parked(uint32_t count)
+{
+    for (int i = 0; i < TURNS_MAX && parked.count < count; ++i)
+        http_turn(http, 10);
+    assert_int_equal(parked.count, count);
+}
+
+static void turn_until_connections(uint32_t count)
+{
+    for (int i = 0; i < TURNS_MAX && http_connections(http) != count; ++i)
+        http_turn(http, 10);
+    assert_int_equal(http_connections(http), count);
+}
+
+static void answer_next(unsigned status, const char *body)
+{
+    struct exchange *exchange = exchange_queue_take(&parked);
+    assert_non_null(exchange);
+    exchange->answer = (struct answer){
+        .status = status, .content_type = "application/json", .body = bytes_of_text(body)};
+    exchange->send(exchange);
+}
+
+/* Reads until the text holds what is expected, or the other end closes. */
+static void expect(int fd, const char *expected)
+{
+    char text[16384];
+    size_t used = 0;
+    for (int i = 0; i < TURNS_MAX; ++i) {
+        http_turn(http, 10);
+        const ssize_t got = recv(fd, text + used, sizeof(text) - 1 - used, MSG_DONTWAIT);
+        if (got > 0) used += (size_t)got;
+        text[used] = '\0';
+        if (strstr(text, expected) != NULL) return;
+        if (got == 0) break;
+    }
+    print_error("expected %s in: %s\n", expected, text);
+    fail();
+}
+
+static void expect_end(int fd)
+{
+    char text[16384];
+    for (int i = 0; i < TURNS_MAX; ++i) {
+        http_turn(http, 10);
+        const ssize_t got = recv(fd, text, sizeof(text), MSG_DONTWAIT);
+        if (got == 0 || (got < 0 && errno == ECONNRESET)) return;
+    }
+    fail();
+}
+
+static void close_client(int fd)
+{
+    (void)close(fd);
+    turn_until_connections(0);
+}
+
+static bool is_text(struct bytes bytes, const char *text)
+{
+    return bytes_equal(bytes, bytes_of_text(text));
+}
+
+static void a_request_becomes_an_exchange(void **state)
+{
+    (void)state;
+    const int fd = connect_client();
+    client_send(fd, "POST /v1/a%20b/c?x=1&y=%20 HTTP/1.1\r\nHost: a\r\nContent-Type: text/plain\r\n"
+                    "Idempotency-Key: k1\r\nContent-Length: 4\r\n\r\nbo");
+    for (int i = 0; i < 10; ++i)
+        http_turn(http, 1);
+    assert_int_equal(parked.count, 0);
+    client_send(fd, "dy");
+    turn_until_parked(1);
+    const struct exchange *exchange = parked.first;
+    assert_true(is_text(exchange->method, "POST"));
+    assert_true(is_text(exchange->path, "/v1/a%20b/c"));
+    assert_true(is_text(exchange->query, "x=1&y=%20"));
+    assert_true(is_text(exchange->content_type, "text/plain"));
+    assert_true(is_text(exchange->idempotency_key, "k1"));
+    assert_true(is_text(exchange->body, "body"));
+    answer_next(409, "{\"a\":1}");
+    expect(fd, "HTTP/1.1 409 Conflict\r\n");
+    close_client(fd);
+}
+
+static void what_is_absent_is_told_from_what_is_empty(void **state)
+{
+    (void)state;
+    const int fd = connect_client();
+    client_send(fd, "GET /? HTTP/1.1\r\nHost: a\r\n\r\n");
+    turn_until_parked(1);
+    assert_null(parked.first->content_type.at);
+    assert_null(parked.first->idempotency_key.at);
+    assert_int_equal(parked.first->query.length, 0);
+    assert_int_equal(parked.first->body.length, 0);
+    answer_next(200, "x");
+    expect(fd, "\r\n\r\nx");
+    client_send(fd, "GET / HTTP/1.1\r\nHost: a\r\nIdempotency-Key:\r\n\r\n");
+    turn_until_parked(1);
+    assert_non_null(parked.first->idempotency_key.at);
+    assert_int_equal(parked.first->idempotency_key.length, 0);
+    answer_next(200, "y");
+    expect(fd, "\r\n\r\ny");
+    close_client(fd);
+}
+
+static void pipelined_requests_are_answered_in_order(void **state)
+{
+    (void)state;
+    const int fd = connect_client();
+    client_send(fd, "HEAD /1 HTTP/1.1\r\nHost: a\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\n\r\n");
+    turn_until_parked(1);
+    assert_true(is_text(parked.first->path, "/1"));
+    answer_next(200, "twelve bytes");
+    turn_until_parked(1);
+    assert_true(is_text(parked.first->path, "/2"));
+    answer_next(200, "second");
+    /* The answer to HEAD has a length and no body, so the next one starts right behind it. */
+    expect(fd, "\r\n\r\nHTTP/1.1 200 OK\r\n");
+    close_client(fd);
+}
+
+static void after_an_answer_the_next_request_needs_no_sleep_to_be_read(void **state)
+{
+    (void)state;
+    enum { LONG_MS = 600000 }; /* whoever sleeps here fails by the test's own time limit */
+    const int fd = connect_client();
+    client_send(fd, "GET /1 HTTP/1.1\r\nHost: a\r\n\r\n");
+    turn_until_parked(1);
+    answer_next(200, "first");
+    client_send(fd, "GET /2 HTTP/1.1\r\nHost: a\r\n\r\n");
+    for (int i = 0; i < 3 && parked.count == 0; ++i)
+        http_turn(http, LONG_MS);
+    assert_int_equal(parked.count, 1);
+    answer_next(200, "second");
+    close_client(fd);
+}
+
+static void what_http_refuses_itself_is_a_problem_too(void **state)
+{
+    (void)state;
+    int fd = connect_client();
+    client_send(fd, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999\r\n\r\n");
+    expect(fd, "\"code\":\"too_large\"");
+    expect_end(fd);
+    close_client(fd);
+    fd = connect_client();
+    client_send(fd, "GET /");
+    for (int i = 0; i < 9; ++i) {
+        char piece[1001];
+        memset(piece, 'a', sizeof(piece) - 1);
+        piece[sizeof(piece) - 1] = '\0';
+        client_send(fd, piece);
+    }
+    client_send(fd, " HTTP/1.1\r\nHost: a\r\n\r\n");
+    expect(fd, "\"code\":\"not_found\"");
+    close_client(fd);
+}
+
+static void nonsense_ends_only_its_own_connection(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"garbage\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+                                        "GET / HTTP/1.1\r\nContent-Length: -1\r\n\r\n"};
+    const int good = connect_client();
+    for (size_t i = 0; i < COUNT_OF(texts); ++i) {
+        const int fd = connect_client();
+        client_send(fd, texts[i]);
+        expect(fd, "HTTP/1.1 400 Bad Request");
+        expect_end(fd);
+        (void)close(fd);
+    }
+    client_send(good, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    turn_until_parked(1);
+    answer_next(200, "fine");
+    expect(good, "fine");
+    close_client(good);
+}
+
+static void a_client_that_left_costs_nothing(void **state)
+{
+    (void)state;
+    const int fd = connect_client();
+    client_send(fd, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    turn_until_parked(1);
+    (void)close(fd);
+    for (int i = 0; i < 10; ++i)
+        http_turn(http, 1);
+    answer_next(200, "to nobody");
+    turn_until_connections(0);
+}
+
+static void past_the_ceiling_connections_wait_for_room(void **state)
+{
+    (void)state;
+    int fds[CONNECTIONS_MAX + 1];
+    for (size_t i = 0; i < COUNT_OF(fds); ++i) {
+        fds[i] = connect_client();
+        client_send(fds[i], "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    }
+    turn_until_parked(CONNECTIONS_MAX);
+    for (int i = 0; i < 10; ++i)
+        http_turn(http, 1);
+    assert_int_equal(parked.count, CONNECTIONS_MAX);
+    assert_int_equal(http_connections(http), CONNECTIONS_MAX);
+    for (size_t i = 0; i < CONNECTIONS_MAX; ++i)
+        answer_next(200, "early");
+    expect(fds[0], "early");
+    (void)close(fds[0]);
+    turn_until_parked(1);
+    answer_next(200, "late");
+    expect(fds[CONNECTIONS_MAX], "late");
+    for (size_t i = 1; i < COUNT_OF(fds); ++i)
+        (void)close(fds[i]);
+    turn_until_connections(0);
+}
+
+static void draining_answers_what_was_read_and_closes_the_rest(void **state)
+{
+    (void)state;
+    const int idle = connect_client();
+    const int busy = connect_client();
+    client_send(busy, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    turn_until_parked(1);
+    turn_until_connections(2);
+    http_drain(http);
+    expect_end(idle);
+    assert_int_equal(http_connections(http), 1);
+    answer_next(200, "last words");
+    expect(busy, "last words");
+    expect_end(busy);
+    turn_until_connections(0);
+    const struct sockaddr_in server = {.sin_family = AF_INET,
+                                       .sin_port = htons(address.port),
+                                       .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    const int late = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(connect(late, (const struct sockaddr *)&server, sizeof(server)), -1);
+    (void)close(late);
+    (void)close(idle);
+    (void)close(busy);
+}
+
+static void addresses_are_numbers_with_a_port(void **state)
+{
+    (void)state;
+    static const char *const wrong[] = {
+        "",         "127.0.0.1", ":80",       "127.0.0.1:",      "host:80", "127.0.0.1:x",
+        "1.2.3:80", "::1:80",    "[::1]:80x", "127.0.0.1:65536", "[]:80",   "127.0.0.1:-1"};
+    struct listener_address parsed;
+    char text[LISTENER_TEXT_SIZE];
+    for (size_t i = 0; i < COUNT_OF(wrong); ++i)
+        assert_false(listener_parse(wrong[i], &parsed));
+    assert_true(listener_parse("[::1]:0", &parsed));
+    assert_true(listener_is_loopback(&parsed));
+    assert_true(listener_parse("localhost:7878", &parsed));
+    assert_true(listener_is_loopback(&parsed));
+    listener_format(&parsed, text);
+    assert_string_equal(text, "127.0.0.1:7878");
+    assert_true(listener_parse("[2001:db8::1]:65535", &parsed));
+    assert_false(listener_is_loopback(&parsed));
+    listener_format(&parsed, text);
+    assert_string_equal(text, "[2001:db8::1]:65535");
+    assert_true(listener_parse("0.0.0.0:1", &parsed));
+    assert_false(listener_is_loopback(&parsed));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(addresses_are_numbers_with_a_port),
+        cmocka_unit_test(a_request_becomes_an_exchange),
+        cmocka_unit_test(what_is_absent_is_told_from_what_is_empty),
+        cmocka_unit_test(pipelined_requests_are_answered_in_order),
+        cmocka_unit_test(after_an_answer_the_next_request_needs_no_sleep_to_be_read),
+        cmocka_unit_test(what_http_refuses_itself_is_a_problem_too),
+        cmocka_unit_test(nonsense_ends_only_its_own_connection),
+        cmocka_unit_test(a_client_that_left_costs_nothing),
+        cmocka_unit_test(past_the_ceiling_connections_wait_for_room),
+        cmocka_unit_test(draining_answers_what_was_read_and_closes_the_rest),
+    };
+    return cmocka_run_group_tests(tests, open_front_end, NULL);
+}

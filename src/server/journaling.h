@@ -1,0 +1,44 @@
+/*
+ * journaling.h: the journal's thread. One batch at a time comes in, its end goes out; while the
+ * disk syncs, only this thread waits.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/base.h"
+#include "journal/journal.h"
+#include "platform/platform.h"
+
+/* A sealed batch: the body stays untouched until its end is known. */
+struct journal_order {
+    struct batch_header header; /* first_ms, last_ms, entries; the journal fills in the rest */
+    struct bytes body;
+};
+
+struct journaling {
+    struct journal *journal;
+    struct ring orders; /* loop -> journal */
+    struct ring ends;   /* journal -> loop */
+    struct journal_order order_items[2];
+    enum append_result end_items[2];
+    bool is_appending;
+    struct wake *loop_wake; /* signalled after each end; NULL: nobody sleeps (simulation) */
+    struct runner runner;
+    bool has_thread;
+};
+
+void journaling_start(struct journaling *journaling, struct journal *journal,
+                      struct wake *loop_wake);
+MUST_USE bool journaling_start_thread(struct journaling *journaling);
+/* Finishes what was ordered, then joins the thread if there is one. */
+void journaling_stop(struct journaling *journaling);
+
+/* Loop's side. One order may be unanswered. */
+void journaling_order(struct journaling *journaling, const struct journal_order *order);
+/* APPEND_NONE: not yet. */
+enum append_result journaling_take_end(struct journaling *journaling);
+
+/* The thread's side. */
+bool journal_step(void *journaling);

@@ -1,0 +1,364 @@
+/*
+ * loop.c: the turn of the loop, batches changing hands, and how answers leave.
+ */
+#include "server/loop_inner.h"
+
+enum {
+    SLEEP_MS_MAX = 1000,
+    SWEEP_RECORDS = 64 /* per turn, besides two per entry of the open batch */
+};
+
+#define ALIGNED(bytes) (((uint64_t)(bytes) + 63) / 64 * 64)
+#define ASKED_ARENA_BYTES WIRE_PARSE_ARENA_BYTES(LOOP_BODY_BYTES_MAX)
+#define RUN_ARENA_BYTES WIRE_PARSE_ARENA_BYTES(LOOP_BATCH_BYTES_MAX)
+
+uint64_t loop_bytes(void)
+{
+    return ALIGNED(sizeof(struct loop)) +
+           2 * (ALIGNED(BATCH_BODY_BYTES) + ALIGNED(BATCH_ANSWERS_BYTES)) +
+           (LOOP_ASKED_MAX + 1) * ALIGNED(ASKED_ARENA_BYTES) +
+           LOOP_RUNS_MAX * (ALIGNED(RUN_ARENA_BYTES) + ALIGNED(LOOP_RUN_ANSWER_BYTES)) +
+           ALIGNED(COMMAND_BYTES_MAX) + ALIGNED(FACT_BYTES_MAX);
+}
+
+static void *carve(uint8_t **at, size_t bytes)
+{
+    void *piece = *at;
+    *at += ALIGNED(bytes);
+    return piece;
+}
+
+struct loop *loop_over(void *block, struct loop_parts parts)
+{
+    struct loop *loop = block;
+    uint8_t *at = block;
+    (void)carve(&at, sizeof(*loop));
+    loop->parts = parts;
+    loop->durable_sequence = parts.tip_sequence;
+    loop->started_ns = clock_monotonic_ns();
+    loop->now_ms = clock_now_ms(parts.clock);
+    for (unsigned i = 0; i < COUNT_OF(loop->batches); ++i) {
+        void *body = carve(&at, BATCH_BODY_BYTES);
+        batch_start(&loop->batches[i], body, carve(&at, BATCH_ANSWERS_BYTES));
+    }
+    loop->open = &loop->batches[0];
+    batch_reset(loop->open, parts.tip_sequence + 1);
+    for (unsigned i = 0; i < LOOP_ASKED_MAX; ++i)
+        loop->asked[i].arena = arena_over(carve(&at, ASKED_ARENA_BYTES), ASKED_ARENA_BYTES);
+    loop->operation.arena = arena_over(carve(&at, ASKED_ARENA_BYTES), ASKED_ARENA_BYTES);
+    for (unsigned i = 0; i < LOOP_RUNS_MAX; ++i) {
+        struct operations *run = &loop->runs[i];
+        run->arena = arena_over(carve(&at, RUN_ARENA_BYTES), RUN_ARENA_BYTES);
+        run->answer = buffer_over(carve(&at, LOOP_RUN_ANSWER_BYTES), LOOP_RUN_ANSWER_BYTES);
+    }
+    loop->command_bytes = buffer_over(carve(&at, COMMAND_BYTES_MAX), COMMAND_BYTES_MAX);
+    loop->fact_bytes = buffer_over(carve(&at, FACT_BYTES_MAX), FACT_BYTES_MAX);
+    return loop;
+}
+
+struct stamp loop_stamp(const struct loop *loop)
+{
+    return (struct stamp){.now_ms = loop->now_ms, .position = batch_next_position(loop->open)};
+}
+
+/* ---- answers */
+
+static void queue_all(struct loop *loop, struct exchange_queue *queue)
+{
+    struct exchange *exchange;
+    while ((exchange = exchange_queue_take(queue)) != NULL)
+        exchange_queue_add(&loop->arrived, exchange);
+}
+
+void loop_give_job(struct loop *loop, struct exchange *exchange)
+{
+    if (exchange->job == NULL) return;
+    desk_give_job(loop->parts.desk, exchange->job);
+    exchange->job = NULL;
+    struct exchange *waiting = exchange_queue_take(&loop->desk_waiting);
+    if (waiting != NULL) exchange_queue_add(&loop->arrived, waiting);
+}
+
+/* Gives back all that the exchange had, then the exchange itself. */
+static void send_answer(struct loop *loop, struct exchange *exchange)
+{
+    loop_give_job(loop, exchange);
+    if (loop->policy_exchange == exchange) {
+        loop->policy_exchange = NULL;
+        queue_all(loop, &loop->policy_waiting);
+    }
+    struct operations *run = exchange->run;
+    exchange->run = NULL;
+    --loop->exchanges;
+    ++loop->answers_sent;
+    exchange->send(exchange);
+    if (run == NULL) return;
+    run->is_taken = false; /* its memory held the answer until now */
+    queue_all(loop, &loop->run_waiting);
+}
+
+void loop_drop(struct loop *loop, struct exchange *exchange)
+{
+    send_answer(loop, exchange);
+}
+
+/* Whose end an answer waits for, that was made now; NULL: nobody's. */
+static struct batch *batch_to_wait_for(struct loop *loop)
+{
+    return loop->open->entries > 0 ? loop->open : loop->in_flight;
+}
+
+void loop_answer(struct loop *loop, struct exchange *exchange, struct answer answer,
+                 enum release release)
+{
+    struct batch *batch = release == RELEASE_IN_ORDER ? batch_to_wait_for(loop) : NULL;
+    exchange->answer = answer;
+    if (batch == NULL) {
+        send_answer(loop, exchange);
+        return;
+    }
+    if (answer.body.at == loop->open->answers + loop->open->answers_used)
+        batch_keep_answer(loop->open, answer.body.length);
+    exchange_queue_add(&batch->waiting, exchange);
+}
+
+void loop_answer_problem(struct loop *loop, struct exchange *exchange,
+                         const struct problem *problem, enum release release)
+{
+    uint8_t block[WIRE_PROBLEM_BYTES_MAX];
+    struct buffer out = buffer_over(block, sizeof(block));
+    wire_render_problem(problem, &out);
+    ENSURE(!out.overflowed);
+    struct bytes body = buffer_bytes(&out);
+    if (release == RELEASE_IN_ORDER) {
+        struct buffer kept = batch_answer_buffer(loop->open);
+        buffer_put(&kept, body.at, body.length);
+        ENSURE(!kept.overflowed);
+        body = buffer_bytes(&kept);
+    }
+    const struct answer answer = {
+        .status = wire_problem_status(problem->code),
+        .content_type = CONTENT_PROBLEM,
+        .allow = problem->code == PROBLEM_NO_METHOD ? route_allow(exchange->path) : NULL,
+        .body = body};
+    loop_answer(loop, exchange, answer, release);
+}
+
+static void answer_all(struct loop *loop, struct exchange_queue *queue, enum problem_code code)
+{
+    const struct problem problem = {.code = code};
+    struct exchange *exchange;
+    while ((exchange = exchange_queue_take(queue)) != NULL)
+        loop_answer_problem(loop, exchange, &problem, RELEASE_AT_ONCE);
+}
+
+/* ---- batches */
+
+static void hand_over(struct loop *loop)
+{
+    struct batch *sealed = loop->open;
+    const struct journal_order order = {
+        .header = {.kind = BATCH_ENTRIES,
+                   .version = JOURNAL_VERSION,
+                   .first_ms = sealed->first_ms,
+                   .last_ms = sealed->last_ms,
+                   .entries = sealed->entries},
+        .body = buffer_bytes(&sealed->body),
+    };
+    loop->in_flight = sealed;
+    loop->open = sealed == &loop->batches[0] ? &loop->batches[1] : &loop->batches[0];
+    batch_reset(loop->open, sealed->sequence + 1);
+    journaling_order(loop->parts.journaling, &order);
+}
+
+/* Seals and hands over what was gathered, if the journal is idle. */
+static bool seal(struct loop *loop)
+{
+    if (loop->in_flight != NULL || loop->open->entries == 0) return false;
+    hand_over(loop);
+    return true;
+}
+
+/* Nobody can know any more what is durable: whoever waits is told so, and so is all that comes. */
+static void fail(struct loop *loop, enum append_result end)
+{
+    struct log_line line = log_begin(LOG_ERROR, "journal_append_failed");
+    log_text(&line, "end", end == APPEND_FENCED ? "fenced" : "unknown");
+    log_number(&line, "sequence", (int64_t)loop->in_flight->sequence);
+    log_text(&line, "detail", loop->parts.journaling->journal->detail);
+    log_end(&line);
+    loop->failure = end;
+    answer_all(loop, &loop->in_flight->waiting, PROBLEM_OUTCOME_UNKNOWN);
+    answer_all(loop, &loop->open->waiting, PROBLEM_OUTCOME_UNKNOWN);
+    loop->in_flight = NULL;
+}
+
+static bool take_journal_end(struct loop *loop)
+{
+    const enum append_result end = journaling_take_end(loop->parts.journaling);
+    if (end == APPEND_NONE) return false;
+    struct batch *ended = loop->in_flight;
+    ENSURE(ended != NULL);
+    if (end != APPEND_COMMITTED) {
+        fail(loop, end);
+        return true;
+    }
+    loop->durable_sequence = ended->sequence;
+    loop->in_flight = NULL;
+    struct exchange *exchange;
+    while ((exchange = exchange_queue_take(&ended->waiting)) != NULL)
+        send_answer(loop, exchange);
+    /* Answers of reads that waited for this batch alone lie in the open one's memory. */
+    if (loop->open->entries == 0) loop->open->answers_used = 0;
+    return true;
+}
+
+/* ---- the desk */
+
+enum progress loop_fetch(struct loop *loop, struct exchange *exchange, uint64_t position)
+{
+    loop_give_job(loop, exchange);
+    struct desk_job *job = desk_take_job(loop->parts.desk);
+    if (job == NULL) {
+        exchange_queue_add(&loop->desk_waiting, exchange);
+        return PROGRESS_PARKED;
+    }
+    job->kind = DESK_FETCH;
+    job->exchange = exchange;
+    job->position = position;
+    desk_order(loop->parts.desk, job);
+    return PROGRESS_PARKED;
+}
+
+static bool take_desk_ends(struct loop *loop)
+{
+    bool has_worked = false;
+    struct desk_job *job;
+    while ((job = desk_take_end(loop->parts.desk)) != NULL) {
+        job->exchange->job = job;
+        exchange_queue_add(&loop->arrived, job->exchange);
+        has_worked = true;
+    }
+    return has_worked;
+}
+
+/* ---- the turn */
+
+void loop_take(struct loop *loop, struct exchange *exchange)
+{
+    ++loop->exchanges;
+    exchange_queue_add(&loop->arrived, exchange);
+}
+
+void loop_take_policy_file(struct loop *loop, struct exchange *exchange)
+{
+    static const struct route policy_file = {.method = "", .pattern = "", .call = CALL_POLICY_FILE};
+    ENSURE(loop->policy_exchange == NULL);
+    loop->policy_exchange = exchange;
+    exchange->route = &policy_file;
+    exchange->is_under_way = true;
+    ++loop->exchanges;
+    exchange_queue_add_first(&loop->arrived, exchange);
+}
+
+/* After a failure only health is told. */
+static void answer_in_failure(struct loop *loop, struct exchange *exchange)
+{
+    const struct route *route = NULL;
+    struct bytes target;
+    const struct problem unknown = {.code = PROBLEM_OUTCOME_UNKNOWN};
+    if (route_find(exchange->method, exchange->path, &route, &target) == ROUTE_FOUND &&
+        route->call == CALL_HEALTH)
+        loop_answer_health(loop, exchange);
+    else
+        loop_answer_problem(loop, exchange, &unknown, RELEASE_AT_ONCE);
+}
+
+/* Takes up to LOOP_ASKED_MAX of the queue and parses them all before the first is ruled, so that
+ * what each will touch is on its way to the caches meanwhile. False: blocked. */
+static bool work_on_some(struct loop *loop)
+{
+    uint32_t count = 0;
+    while (count < LOOP_ASKED_MAX) {
+        struct exchange *exchange = exchange_queue_take(&loop->arrived);
+        if (exchange == NULL) break;
+        struct asked *asked = &loop->asked[count++];
+        asked->exchange = exchange;
+        arena_reset(&asked->arena);
+        loop_prepare(loop, asked);
+    }
+    for (uint32_t i = 0; i < count; ++i) {
+        if (loop_call(loop, &loop->asked[i]) != PROGRESS_BLOCKED) continue;
+        while (count > i)
+            exchange_queue_add_first(&loop->arrived, loop->asked[--count].exchange);
+        return false;
+    }
+    return true;
+}
+
+/* What arrived, in order. A full batch is sealed at once if the journal is idle; with the other one
+ * in flight, the rest waits in the queue, and that is where load stops. */
+static bool work(struct loop *loop)
+{
+    bool has_worked = false;
+    while (loop->arrived.first != NULL) {
+        has_worked = true;
+        if (work_on_some(loop)) continue;
+        if (seal(loop)) continue;
+        loop->is_blocked = true;
+        break;
+    }
+    return has_worked;
+}
+
+static bool run_due(struct loop *loop)
+{
+    uint32_t done = 0;
+    if (loop->is_blocked) return false;
+    if (!loop_run_due(loop, LOOP_DUE_PER_STEP_MAX, &done) && !seal(loop)) loop->is_blocked = true;
+    return done > 0;
+}
+
+bool loop_step(struct loop *loop)
+{
+    bool has_worked = take_journal_end(loop);
+    has_worked |= take_desk_ends(loop);
+    if (loop->failure != APPEND_NONE) {
+        struct exchange *exchange;
+        while ((exchange = exchange_queue_take(&loop->arrived)) != NULL) {
+            answer_in_failure(loop, exchange);
+            has_worked = true;
+        }
+        return has_worked;
+    }
+    loop->is_blocked = loop->is_blocked && loop->in_flight != NULL;
+    loop->now_ms = clock_now_ms(loop->parts.clock);
+    if (!loop->is_blocked) {
+        has_worked |= work(loop);
+        has_worked |= run_due(loop);
+    }
+    engine_sweep(loop->parts.engine, loop->now_ms, SWEEP_RECORDS + 2 * loop->open->entries);
+    has_worked |= seal(loop);
+    return has_worked;
+}
+
+int32_t loop_wait_ms(const struct loop *loop)
+{
+    if (loop->is_blocked || loop->failure != APPEND_NONE) return SLEEP_MS_MAX;
+    if (loop->arrived.first != NULL) return 0;
+    const int64_t due_ms = engine_due_at(loop->parts.engine);
+    if (due_ms <= loop->now_ms) return 0;
+    const bool stands_still = clock_state(loop->parts.clock).is_test;
+    if (stands_still || due_ms - loop->now_ms > SLEEP_MS_MAX) return SLEEP_MS_MAX;
+    return (int32_t)(due_ms - loop->now_ms);
+}
+
+void loop_stop(struct loop *loop)
+{
+    loop->is_stopping = true;
+}
+
+bool loop_is_idle(const struct loop *loop)
+{
+    return loop->exchanges == 0 && loop->in_flight == NULL && loop->open->entries == 0;
+}

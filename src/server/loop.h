@@ -1,0 +1,117 @@
+/*
+ * loop.h: the one thread that decides. It takes exchanges, turns them into commands, stamps,
+ * decides, applies, puts entries into the open batch, and lets answers go when what they tell is
+ * durable.
+ *
+ * The release rule: an answer that read engine state leaves with the batch that was open when it
+ * was made; at once only if nothing is unsealed or in flight. So nobody is ever told what a crash
+ * could take back.
+ *
+ * Group commit: one batch is in flight at the journal's thread (journaling.h) while the next fills.
+ * When the journal is idle, what a turn of the loop has gathered is sealed and handed over.
+ *
+ * A step never waits: what cannot go on now (the batch is full, an old entry is needed) stays
+ * queued or parked, and is begun anew from the exchange's bytes when its turn comes again.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/base.h"
+#include "engine/engine.h"
+#include "server/batch.h"
+#include "server/desk.h"
+#include "server/exchange.h"
+#include "server/journaling.h"
+#include "server/policies.h"
+
+#define LOOP_BODY_BYTES_MAX ((size_t)1 << 20)  /* of most calls, and of a policy */
+#define LOOP_BATCH_BYTES_MAX ((size_t)4 << 20) /* of POST /v1/batch */
+#define LOOP_ASKED_MAX 8u /* commands parsed ahead, so that memory can be fetched */
+#define LOOP_RUNS_MAX 4u  /* POST /v1/batch under way at once; others wait */
+#define LOOP_RUN_ANSWER_BYTES ((size_t)32 << 20)
+#define LOOP_DUE_PER_STEP_MAX 256u
+
+/* One exchange whose turn has come, parsed. */
+struct asked {
+    struct exchange *exchange;
+    bool is_refused; /* problem says why; the engine was not asked */
+    struct problem problem;
+    struct command command;
+    struct arena arena;
+};
+
+/* One POST /v1/batch under way. */
+struct operations {
+    bool is_taken;
+    struct arena arena;
+    struct wire_operation *at;
+    uint32_t count;
+    uint32_t next;
+    struct buffer answer;
+};
+
+struct loop_parts {
+    struct engine *engine;
+    struct clock *clock;
+    struct policies *policies;
+    struct journaling *journaling;
+    struct desk *desk;
+    uint64_t tip_sequence; /* the newest batch of the journal */
+};
+
+struct loop {
+    struct loop_parts parts;
+    int64_t now_ms; /* of this turn */
+    int64_t started_ns;
+
+    struct batch batches[2];
+    struct batch *open;
+    struct batch *in_flight; /* NULL: the journal is idle */
+    uint64_t durable_sequence;
+
+    struct exchange_queue arrived;
+    struct exchange_queue desk_waiting;   /* for a free job */
+    struct exchange_queue policy_waiting; /* for the spare room */
+    struct exchange_queue run_waiting;    /* for free operations */
+    struct exchange *policy_exchange;     /* has the spare room */
+    bool is_blocked;                      /* the open batch is full and the other in flight */
+    bool is_stopping;
+    enum append_result failure; /* APPEND_NONE: all is well */
+
+    uint32_t exchanges; /* taken and not yet given back */
+    uint64_t answers_sent;
+
+    struct asked asked[LOOP_ASKED_MAX];
+    struct operations runs[LOOP_RUNS_MAX];
+
+    /* Scratch of one ruling. */
+    struct asked operation; /* of a batch */
+    struct command due_command;
+    struct fact fact;
+    struct buffer command_bytes;
+    struct buffer fact_bytes;
+    uint64_t fetch_position;
+    struct balance_view balance;
+    struct status_view status;
+    struct customer_view customer;
+};
+
+uint64_t loop_bytes(void); /* of zeroes, 64-aligned */
+struct loop *loop_over(void *block, struct loop_parts parts);
+
+/* From the network: a request was read. Answered in a later step. */
+void loop_take(struct loop *loop, struct exchange *exchange);
+/* One turn; false: there was nothing to do. */
+bool loop_step(struct loop *loop);
+/* How long the loop may sleep unless something arrives or its wake is signalled. */
+int32_t loop_wait_ms(const struct loop *loop);
+/* From here on /readyz says no; what was read is still answered. */
+void loop_stop(struct loop *loop);
+/* Nothing is queued, parked, unsealed or in flight. */
+bool loop_is_idle(const struct loop *loop);
+
+/* Installs the policy compiled in the spare room, before anything that arrives later; the exchange
+ * is answered like any other. */
+void loop_take_policy_file(struct loop *loop, struct exchange *exchange);

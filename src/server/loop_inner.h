@@ -1,0 +1,68 @@
+/*
+ * loop_inner.h: what the files of the loop know of each other: loop.c turns, ruling.c rules one
+ * command, calls.c has the calls that are no commands, operations.c has batches of operations.
+ */
+#pragma once
+
+#include "server/loop.h"
+#include "server/routes.h"
+
+enum progress {
+    PROGRESS_DONE,    /* answered, or the answer waits with a batch */
+    PROGRESS_BLOCKED, /* the open batch is full: the same again when there is room */
+    PROGRESS_PARKED   /* somebody has it and will queue it again */
+};
+
+#define CONTENT_JSON "application/json"
+#define CONTENT_PROBLEM "application/problem+json"
+#define CONTENT_YAML "application/yaml"
+
+/* ---- loop.c */
+
+struct stamp loop_stamp(const struct loop *loop);
+
+/* How an answer leaves. */
+enum release {
+    RELEASE_AT_ONCE, /* it tells nothing of the state */
+    RELEASE_IN_ORDER /* by the release rule */
+};
+/* The body is what stands in batch_answer_buffer of the open batch, or memory of the exchange's own
+ * operations. */
+void loop_answer(struct loop *loop, struct exchange *exchange, struct answer answer,
+                 enum release release);
+void loop_answer_problem(struct loop *loop, struct exchange *exchange,
+                         const struct problem *problem, enum release release);
+/* The client has gone: nothing is answered. */
+void loop_drop(struct loop *loop, struct exchange *exchange);
+/* Asks the desk for an old entry. */
+enum progress loop_fetch(struct loop *loop, struct exchange *exchange, uint64_t position);
+void loop_give_job(struct loop *loop, struct exchange *exchange);
+
+/* ---- ruling.c */
+
+enum ruled {
+    RULED,
+    RULED_BLOCKED, /* the open batch is full */
+    RULED_FETCH    /* the entry at loop->fetch_position is needed first */
+};
+
+/* Everything due for the customer of the command is done first; then the command is ruled,
+ * journaled and applied, and its answer appended to `out`. `brought`: what the desk fetched for it,
+ * or NULL. status_out: of HTTP; 200 or a problem's. */
+enum ruled loop_rule(struct loop *loop, struct command *command, const struct desk_job *brought,
+                     struct buffer *out, unsigned *status_out);
+/* What is due for anybody up to now, at most `facts_max`. False: blocked with some left. */
+bool loop_run_due(struct loop *loop, uint32_t facts_max, uint32_t *done_out);
+
+/* ---- calls.c */
+
+/* Parses the exchange of an `asked`, as far as that needs no state; never blocks. */
+void loop_prepare(struct loop *loop, struct asked *asked);
+enum progress loop_call(struct loop *loop, struct asked *asked);
+/* /healthz and /readyz answer also when nothing else does. */
+void loop_answer_health(struct loop *loop, struct exchange *exchange);
+void loop_answer_ready(struct loop *loop, struct exchange *exchange);
+
+/* ---- operations.c */
+
+enum progress loop_run_operations(struct loop *loop, struct asked *asked);

@@ -1,0 +1,169 @@
+/*
+ * ruling.c: one command through the engine: due facts first, then decide, journal, apply, render.
+ */
+#include "server/loop_inner.h"
+
+/* A command may ask for its past more than once (the decision, then what settled it). */
+enum { RECALLS_MAX = 4 };
+
+static void put_entry(struct loop *loop, const struct command *command, const struct fact *fact)
+{
+    loop->command_bytes.used = 0;
+    loop->fact_bytes.used = 0;
+    command_encode(command, &loop->command_bytes);
+    fact_encode(fact, &loop->fact_bytes);
+    ENSURE(!loop->command_bytes.overflowed && !loop->fact_bytes.overflowed);
+    batch_put(loop->open, (struct entry){.at_ms = fact->at_ms,
+                                         .command = buffer_bytes(&loop->command_bytes),
+                                         .fact = buffer_bytes(&loop->fact_bytes)});
+}
+
+static void journal_and_apply(struct loop *loop, const struct command *command)
+{
+    put_entry(loop, command, &loop->fact);
+    engine_apply(loop->parts.engine, &loop->fact);
+}
+
+static const struct policy *policy_in_force(const struct loop *loop)
+{
+    return loop->parts.policies->current->policy;
+}
+
+/* False: the batch is full before all was done. */
+static bool run_due_for(struct loop *loop, const struct command *command)
+{
+    const struct policy *policy = policy_in_force(loop);
+    if (policy == NULL) return true;
+    while (engine_due_for(loop->parts.engine, policy, command, loop_stamp(loop), &loop->due_command,
+                          &loop->fact)) {
+        journal_and_apply(loop, &loop->due_command);
+        if (!batch_has_room(loop->open)) return false;
+    }
+    return true;
+}
+
+bool loop_run_due(struct loop *loop, uint32_t facts_max, uint32_t *done_out)
+{
+    const struct policy *policy = policy_in_force(loop);
+    *done_out = 0;
+    if (policy == NULL) return true;
+    while (engine_due_at(loop->parts.engine) <= loop->now_ms) {
+        if (*done_out == facts_max) return true;
+        if (!batch_has_room(loop->open)) return false;
+        if (!engine_due(loop->parts.engine, policy, loop_stamp(loop), &loop->due_command,
+                        &loop->fact))
+            return true;
+        journal_and_apply(loop, &loop->due_command);
+        ++*done_out;
+    }
+    return true;
+}
+
+/* Where an old entry's fact is: in memory while its batch is, else with the desk. */
+static enum ruled find_fact(struct loop *loop, uint64_t position, const struct desk_job *brought,
+                            struct entry *entry_out, bool *is_there_out)
+{
+    *is_there_out = true;
+    if (batch_entry(loop->open, position, entry_out)) return RULED;
+    if (loop->in_flight != NULL && batch_entry(loop->in_flight, position, entry_out)) return RULED;
+    if (brought != NULL && brought->position == position) {
+        *is_there_out = brought->result == DESK_FOUND;
+        *entry_out = (struct entry){.at_ms = brought->at_ms, .fact = brought->fact};
+        return RULED;
+    }
+    const uint64_t sequence = position_sequence(position);
+    *is_there_out = false;
+    if (sequence == 0 || sequence > loop->durable_sequence) return RULED;
+    loop->fetch_position = position;
+    return RULED_FETCH;
+}
+
+static void render_problem(const struct problem *problem, struct buffer *out, unsigned *status_out)
+{
+    wire_render_problem(problem, out);
+    *status_out = wire_problem_status(problem->code);
+}
+
+static void render_fact(struct loop *loop, const struct command *command, struct buffer *out)
+{
+    struct engine *engine = loop->parts.engine;
+    const struct fact *fact = &loop->fact;
+    if (command->kind == COMMAND_CUSTOMER &&
+        engine_customer(engine, command->customer, &loop->customer)) {
+        wire_render_customer(command->customer, &loop->customer, engine_symbols(engine), out);
+        return;
+    }
+    wire_render_report(&fact->report, fact->at_ms, engine_symbols(engine), out);
+}
+
+/* The first answer again: a pure function of the entry. */
+static enum ruled replay(struct loop *loop, uint64_t position, const struct desk_job *brought,
+                         struct buffer *out, unsigned *status_out)
+{
+    struct entry entry;
+    bool is_there = false;
+    if (find_fact(loop, position, brought, &entry, &is_there) == RULED_FETCH) return RULED_FETCH;
+    if (!is_there || !fact_decode(entry.fact, &loop->fact)) {
+        const struct problem problem = {.code = PROBLEM_INTERNAL};
+        render_problem(&problem, out, status_out);
+        return RULED;
+    }
+    wire_render_report(&loop->fact.report, entry.at_ms, engine_symbols(loop->parts.engine), out);
+    *status_out = 200;
+    return RULED;
+}
+
+/* What the engine asked to see again; none: the id was never a decision's. */
+static enum ruled recall(struct loop *loop, struct command *command, uint64_t position,
+                         const struct desk_job *brought, struct ruling *ruling)
+{
+    struct entry entry;
+    bool is_there = false;
+    if (find_fact(loop, position, brought, &entry, &is_there) == RULED_FETCH) return RULED_FETCH;
+    if (!is_there) {
+        const bool has_failed = brought != NULL && brought->result == DESK_FAILED;
+        ruling->kind = RULING_PROBLEM;
+        ruling->problem = (struct problem){
+            .code = has_failed ? PROBLEM_INTERNAL : PROBLEM_UNKNOWN_DECISION,
+        };
+        return RULED;
+    }
+    command->evidence = entry.fact;
+    *ruling = engine_decide(loop->parts.engine, policy_in_force(loop), command, loop_stamp(loop),
+                            &loop->fact);
+    return RULED;
+}
+
+enum ruled loop_rule(struct loop *loop, struct command *command, const struct desk_job *brought,
+                     struct buffer *out, unsigned *status_out)
+{
+    if (!batch_has_room(loop->open)) return RULED_BLOCKED;
+    if (command->kind != COMMAND_CHECK && !run_due_for(loop, command)) return RULED_BLOCKED;
+
+    struct ruling ruling = engine_decide(loop->parts.engine, policy_in_force(loop), command,
+                                         loop_stamp(loop), &loop->fact);
+    for (unsigned i = 0; ruling.kind == RULING_RECALL; ++i) {
+        ENSURE(i < RECALLS_MAX);
+        if (recall(loop, command, ruling.position, brought, &ruling) == RULED_FETCH)
+            return RULED_FETCH;
+    }
+    *status_out = 200;
+    switch (ruling.kind) {
+    case RULING_FACT:
+        journal_and_apply(loop, command);
+        render_fact(loop, command, out);
+        return RULED;
+    case RULING_ANSWER:
+        render_fact(loop, command, out);
+        return RULED;
+    case RULING_REPLAY:
+        return replay(loop, ruling.position, brought, out, status_out);
+    case RULING_PROBLEM:
+        render_problem(&ruling.problem, out, status_out);
+        return RULED;
+    case RULING_RECALL:
+        break;
+    }
+    ENSURE(false);
+    return RULED;
+}

@@ -1,0 +1,454 @@
+/*
+ * server.c: the order of starting and stopping. Lock, journal, state, recovery, clock, threads,
+ * policy, and only then the door; the other way round at the end.
+ */
+#include "server/server.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "engine/engine.h"
+#include "journal/journal.h"
+#include "platform/platform.h"
+#include "server/http.h"
+#include "server/loop.h"
+#include "server/recovery.h"
+
+#define CLEANUP(function) __attribute__((cleanup(function)))
+
+enum {
+    STOP_MS_MAX = 10000,   /* from the signal to the end */
+    FAILED_MS_MAX = 500,   /* for the last answers after the journal failed */
+    DESCRIPTORS_SPARE = 64 /* besides connections */
+};
+
+struct reserved {
+    void *block;
+    uint64_t bytes;
+};
+
+struct server {
+    struct server_options options;
+    struct file_lock lock;
+    int signal_fd;
+    struct journal *journal;
+    struct journal *reader;
+    struct reserved state;
+    struct reserved desk_memory;
+    struct reserved policy_memory;
+    struct reserved loop_memory;
+    struct engine *engine;
+    struct recovery recovered;
+    struct clock clock;
+    struct wake wake;
+    struct policies *policies;
+    struct desk *desk;
+    struct journaling journaling;
+    struct loop *loop;
+    struct http *http;
+    bool has_wake;
+    bool is_stopping;
+    int64_t recovery_began_ns;
+    int64_t recovery_told_ns;
+};
+
+static int64_t elapsed_ms(int64_t since_ns)
+{
+    return (clock_monotonic_ns() - since_ns) / 1000000;
+}
+
+static bool reserve(struct reserved *reserved, uint64_t bytes, const char *what)
+{
+    reserved->bytes = bytes;
+    reserved->block = memory_reserve(bytes);
+    if (reserved->block != NULL) return true;
+    (void)fprintf(stderr, "weir: cannot reserve %" PRIu64 " MiB of address space for %s\n",
+                  bytes >> 20, what);
+    return false;
+}
+
+static void release(struct reserved *reserved)
+{
+    if (reserved->block != NULL) memory_release(reserved->block, reserved->bytes);
+    reserved->block = NULL;
+}
+
+/* Also of a server that was started in part. */
+static void server_close(struct server *server)
+{
+    if (server->desk != NULL) desk_stop(server->desk);
+    journaling_stop(&server->journaling);
+    if (server->reader != NULL) server->reader->calls->close(server->reader);
+    if (server->journal != NULL) server->journal->calls->close(server->journal);
+    release(&server->loop_memory);
+    release(&server->desk_memory);
+    release(&server->policy_memory);
+    release(&server->state);
+    if (server->has_wake) wake_close(&server->wake);
+    if (server->signal_fd >= 0) (void)close(server->signal_fd);
+    file_unlock(&server->lock);
+}
+
+/* ---- the data directory */
+
+static bool open_journal(struct server *server)
+{
+    const char *directory = server->options.data;
+    struct file_detail file_detail;
+    char detail[256];
+    if (file_directory_make(directory, &file_detail) != FILE_OK ||
+        file_lock(directory, &server->lock, &file_detail) != FILE_OK) {
+        (void)fprintf(stderr, "weir: %s\n", file_detail.text);
+        return false;
+    }
+    enum journal_fault fault =
+        journal_sqlite_open(directory, entropy_hash_key(), entropy_u64(), &server->journal, detail);
+    if (fault == JOURNAL_OK) fault = journal_sqlite_open_reader(directory, &server->reader, detail);
+    if (fault == JOURNAL_OK) return true;
+    (void)fprintf(stderr, "weir: %s: %s: %s\n", directory, journal_fault_text(fault), detail);
+    return false;
+}
+
+static bool start_state(struct server *server)
+{
+    const struct engine_ceilings ceilings = engine_ceilings_for(server->options.memory_bytes);
+    if (!reserve(&server->state, engine_bytes(ceilings), "the state (--memory)")) return false;
+    if (!reserve(&server->policy_memory, policies_bytes(), "policies")) return false;
+    if (!reserve(&server->desk_memory, desk_bytes(), "the desk")) return false;
+    if (!reserve(&server->loop_memory, loop_bytes(), "the loop")) return false;
+    server->engine = engine_over(server->state.block, ceilings, server->journal->key);
+    server->policies = policies_over(server->policy_memory.block);
+    return true;
+}
+
+/* ---- recovery */
+
+static bool tell_recovery(void *self, uint64_t sequence, uint64_t sequence_last)
+{
+    struct server *server = self;
+    if (signals_take(server->signal_fd) != 0) return false;
+    if (elapsed_ms(server->recovery_told_ns) < 1000) return true;
+    server->recovery_told_ns = clock_monotonic_ns();
+    struct log_line line = log_begin(LOG_INFO, "recovering");
+    log_number(&line, "batch", (int64_t)sequence);
+    log_number(&line, "of", (int64_t)sequence_last);
+    log_end(&line);
+    return true;
+}
+
+static bool recover(struct server *server)
+{
+    struct reserved scratch = {0};
+    if (!reserve(&scratch, sizeof(struct fact), "a fact")) return false;
+    server->recovery_began_ns = server->recovery_told_ns = clock_monotonic_ns();
+    const struct recovery_parts parts = {.journal = server->journal,
+                                         .engine = server->engine,
+                                         .policies = server->policies,
+                                         .scratch = scratch.block,
+                                         .progress = tell_recovery,
+                                         .self = server};
+    const enum recovery_end end = recovery_run(&parts, &server->recovered);
+    release(&scratch);
+    switch (end) {
+    case RECOVERY_DONE:
+        break;
+    case RECOVERY_STOPPED:
+        server->is_stopping = true;
+        return true;
+    case RECOVERY_FAILED:
+        (void)fprintf(stderr, "weir: %s: %s\n", server->options.data, server->recovered.detail);
+        return false;
+    }
+    if (server->journal->is_new)
+        (void)printf("weir: data directory %s, new\n", server->options.data);
+    else
+        (void)printf("weir: data directory %s, recovered %" PRIu64 " entries of %" PRIu64
+                     " batches in %" PRId64 " ms\n",
+                     server->options.data, server->recovered.entries, server->recovered.batches,
+                     elapsed_ms(server->recovery_began_ns));
+    return true;
+}
+
+static void start_clock(struct server *server)
+{
+    const int64_t floor_ms = server->recovered.last_ms;
+    char text[INSTANT_TEXT_SIZE];
+    if (!server->options.has_test_clock) {
+        server->clock = clock_real(floor_ms);
+        return;
+    }
+    const int64_t asked_ms = server->options.test_clock_ms;
+    const int64_t start_ms = asked_ms > floor_ms ? asked_ms : floor_ms;
+    server->clock = clock_test(start_ms);
+    (void)calendar_format(start_ms, text);
+    (void)printf("weir: test clock at %s%s\n", text,
+                 start_ms > asked_ms ? ", where the journal ends" : "");
+}
+
+/* ---- threads */
+
+static bool start_threads(struct server *server)
+{
+    server->has_wake = wake_open(&server->wake);
+    if (!server->has_wake) {
+        (void)fprintf(stderr, "weir: no file descriptors left\n");
+        return false;
+    }
+    journaling_start(&server->journaling, server->journal, &server->wake);
+    server->desk =
+        desk_over(server->desk_memory.block, server->reader, server->policies, &server->wake);
+    server->loop = loop_over(server->loop_memory.block,
+                             (struct loop_parts){.engine = server->engine,
+                                                 .clock = &server->clock,
+                                                 .policies = server->policies,
+                                                 .journaling = &server->journaling,
+                                                 .desk = server->desk,
+                                                 .tip_sequence = server->journal->tip.sequence});
+    if (journaling_start_thread(&server->journaling) && desk_start_thread(server->desk))
+        return true;
+    (void)fprintf(stderr, "weir: the system has no threads to give\n");
+    return false;
+}
+
+/* ---- the policy */
+
+static void tell_complaints(const struct server *server, const char *name)
+{
+    const struct policy_complaints *complaints = &server->policies->complaints;
+    for (uint32_t i = 0; i < complaints->count; ++i) {
+        uint8_t block[FILE_PATH_SIZE + 512];
+        struct buffer text = buffer_over(block, sizeof(block));
+        policy_complaint_format(name, &complaints->at[i], &text);
+        (void)fprintf(stderr, "%.*s\n", (int)text.used, (const char *)text.at);
+    }
+    if (complaints->more) (void)fprintf(stderr, "%s: and more\n", name);
+}
+
+/* The policy in force compiled again from the journal. */
+static bool restore_policy(struct server *server)
+{
+    struct reserved scratch = {0};
+    struct bytes yaml;
+    const struct engine_policy_info info = engine_policy_info(server->engine);
+    if (info.version == 0) return true;
+    if (!reserve(&scratch, sizeof(struct command), "a command")) return false;
+    const bool is_read = recovery_policy(server->journal, info.position, scratch.block, &yaml);
+    release(&scratch);
+    if (!is_read) {
+        (void)fprintf(stderr, "weir: the journal's policy, version %" PRIu64 ", cannot be read\n",
+                      info.version);
+        return false;
+    }
+    policies_stage(server->policies, yaml);
+    if (!policies_compile(server->policies, engine_symbols(server->engine))) {
+        (void)fprintf(stderr, "weir: the policy in force is refused by this version of Weir:\n");
+        tell_complaints(server, "policy in force");
+        return false;
+    }
+    policies_install(server->policies);
+    return true;
+}
+
+struct file_install {
+    struct exchange exchange;
+    bool is_done;
+    unsigned status;
+};
+
+static void on_installed(struct exchange *exchange)
+{
+    struct file_install *install = (struct file_install *)exchange;
+    install->is_done = true;
+    install->status = exchange->answer.status;
+    if (install->status != 200)
+        (void)fprintf(stderr, "weir: the policy was not taken: %.*s\n",
+                      (int)exchange->answer.body.length, (const char *)exchange->answer.body.at);
+}
+
+/* The staged policy goes through the loop like any other change, and is durable on return. */
+static bool install_file(struct server *server)
+{
+    struct file_install install = {.exchange.send = on_installed};
+    loop_take_policy_file(server->loop, &install.exchange);
+    while (!install.is_done) {
+        wake_clear(&server->wake);
+        if (loop_step(server->loop)) continue;
+        wake_wait(&server->wake, loop_wait_ms(server->loop));
+    }
+    return install.status == 200;
+}
+
+/* SEMANTICS P1: the file counts only if it is not the one last applied from there. */
+static bool apply_file(struct server *server)
+{
+    const char *path = server->options.policy_file;
+    struct file_detail detail;
+    struct reserved block = {0};
+    struct bytes yaml;
+    if (!reserve(&block, POLICY_BYTES_MAX, "the policy file")) return false;
+    const enum file_fault fault = file_read(path, block.block, POLICY_BYTES_MAX, &yaml, &detail);
+    if (fault == FILE_OK) policies_stage(server->policies, yaml);
+    release(&block);
+    if (fault != FILE_OK) {
+        (void)fprintf(stderr, "weir: --policy: %s\n", detail.text);
+        return false;
+    }
+    if (!policies_compile(server->policies, engine_symbols(server->engine))) {
+        tell_complaints(server, path);
+        return false;
+    }
+    const struct engine_policy_info info = engine_policy_info(server->engine);
+    if (info.version != 0 && server->policies->spare->policy->content_hash == info.file_hash)
+        return true;
+    return install_file(server);
+}
+
+static bool start_policy(struct server *server)
+{
+    if (!restore_policy(server)) return false;
+    if (server->options.policy_file != NULL && !apply_file(server)) return false;
+    const struct engine_policy_info info = engine_policy_info(server->engine);
+    if (info.version == 0) {
+        (void)fprintf(stderr, "weir serve: --policy is missing: %s has no policy yet\n",
+                      server->options.data);
+        return false;
+    }
+    const bool is_file = info.file_hash == info.content_hash && server->options.policy_file != NULL;
+    (void)printf("weir: policy version %" PRIu64 "%s%s\n", info.version, is_file ? " from " : "",
+                 is_file ? server->options.policy_file : ", from the journal");
+    return true;
+}
+
+/* ---- the door */
+
+/* Every connection is a descriptor: as many as the system gives. */
+static uint32_t connections_possible(uint32_t wanted)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return wanted;
+    const rlim_t needed = (rlim_t)wanted + DESCRIPTORS_SPARE;
+    if (limit.rlim_cur < needed) {
+        limit.rlim_cur = limit.rlim_max < needed ? limit.rlim_max : needed;
+        if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || getrlimit(RLIMIT_NOFILE, &limit) != 0)
+            return wanted;
+    }
+    if (limit.rlim_cur >= needed) return wanted;
+    const uint32_t possible = limit.rlim_cur > 2 * DESCRIPTORS_SPARE
+                                  ? (uint32_t)limit.rlim_cur - DESCRIPTORS_SPARE
+                                  : DESCRIPTORS_SPARE;
+    (void)printf("weir: at most %" PRIu32 " connections: the system gives %" PRIu64
+                 " descriptors (ulimit -n)\n",
+                 possible, (uint64_t)limit.rlim_cur);
+    return possible;
+}
+
+static void take_exchange(void *self, struct exchange *exchange)
+{
+    loop_take(self, exchange);
+}
+
+static void on_wake(void *self)
+{
+    wake_clear(self);
+}
+
+static void on_signal(void *self)
+{
+    struct server *server = self;
+    if (signals_take(server->signal_fd) != 0) server->is_stopping = true;
+}
+
+static bool open_door(struct server *server)
+{
+    char text[LISTENER_TEXT_SIZE];
+    struct listener_address address = server->options.address;
+    const uint32_t connections = connections_possible(server->options.connections_max);
+    const int fd = listener_open(&address);
+    listener_format(&address, text);
+    if (fd < 0) {
+        (void)fprintf(stderr, "weir: --http %s: %s\n", text, strerror(errno));
+        return false;
+    }
+    server->http = http_open(&(struct http_options){.listener_fd = fd,
+                                                    .connections_max = connections,
+                                                    .take = take_exchange,
+                                                    .self = server->loop});
+    if (server->http == NULL) {
+        (void)fprintf(stderr, "weir: no memory for %" PRIu32 " connections\n", connections);
+        return false;
+    }
+    http_watch(server->http, server->wake.fd, on_wake, &server->wake);
+    http_watch(server->http, server->signal_fd, on_signal, server);
+    (void)printf("weir: no keys configured: listening on loopback only\n");
+    (void)printf("weir: listening on http://%s\n", text);
+    (void)fflush(stdout);
+    return true;
+}
+
+/* ---- serving */
+
+static void turn(struct server *server, int32_t wait_ms_max)
+{
+    const int32_t wait_ms = loop_wait_ms(server->loop);
+    http_turn(server->http, wait_ms < wait_ms_max ? wait_ms : wait_ms_max);
+    (void)loop_step(server->loop);
+}
+
+/* Answers what was read, up to a bound. */
+static bool drain(struct server *server)
+{
+    const int64_t began_ns = clock_monotonic_ns();
+    loop_stop(server->loop);
+    http_drain(server->http);
+    while (http_connections(server->http) > 0 || !loop_is_idle(server->loop)) {
+        if (server->loop->failure != APPEND_NONE) return false;
+        if (elapsed_ms(began_ns) >= STOP_MS_MAX) {
+            (void)fprintf(stderr, "weir: stopping with %" PRIu32 " connections still open\n",
+                          http_connections(server->http));
+            break;
+        }
+        turn(server, 100);
+    }
+    (void)printf("weir: stopped\n");
+    return true;
+}
+
+/* The journal cannot be trusted any more: the last answers say so, then the process leaves. */
+static void leave_failed(struct server *server)
+{
+    const int64_t began_ns = clock_monotonic_ns();
+    (void)fprintf(stderr, "weir: the journal failed; leaving. What was not answered is unknown: "
+                          "clients repeat it with their keys\n");
+    while (elapsed_ms(began_ns) < FAILED_MS_MAX)
+        turn(server, 50);
+}
+
+static bool serve(struct server *server)
+{
+    while (!server->is_stopping && server->loop->failure == APPEND_NONE)
+        turn(server, INT32_MAX);
+    if (server->loop->failure == APPEND_NONE && drain(server)) return true;
+    leave_failed(server);
+    return false;
+}
+
+bool server_run(const struct server_options *options)
+{
+    CLEANUP(server_close)
+    struct server server = {.options = *options, .lock = FILE_LOCK_NONE, .signal_fd = -1};
+    (void)setvbuf(stdout, NULL, _IOLBF, 0);
+    server.signal_fd = signals_open();
+    if (server.signal_fd < 0) {
+        (void)fprintf(stderr, "weir: no file descriptors left\n");
+        return false;
+    }
+    if (!open_journal(&server) || !start_state(&server) || !recover(&server)) return false;
+    if (server.is_stopping) return true;
+    start_clock(&server);
+    if (!start_threads(&server) || !start_policy(&server) || !open_door(&server)) return false;
+    return serve(&server);
+}

@@ -1,0 +1,28 @@
+/*
+ * server.h: the door of this floor: one server from start to stop. What it says to people goes to
+ * standard output, one readable line per fact; what went wrong goes to standard error.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "server/listener.h"
+
+#define SERVER_CONNECTIONS_DEFAULT 16384u
+#define SERVER_MEMORY_DEFAULT (UINT64_C(1) << 30)
+#define SERVER_MEMORY_MIN (UINT64_C(16) << 20)
+#define SERVER_MEMORY_MAX (UINT64_C(4) << 40)
+
+struct server_options {
+    const char *data;                /* the data directory */
+    const char *policy_file;         /* NULL: the policy in force stays */
+    struct listener_address address; /* of HTTP; loopback */
+    bool has_test_clock;
+    int64_t test_clock_ms; /* where it starts, unless the journal is further */
+    uint64_t memory_bytes; /* address space of the state */
+    uint32_t connections_max;
+};
+
+/* Serves until SIGTERM or SIGINT. True: everything acknowledged is durable and all is closed. */
+bool server_run(const struct server_options *options);

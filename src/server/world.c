@@ -1,0 +1,178 @@
+/*
+ * world.c: see world.h.
+ */
+#include "server/world.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/recovery.h"
+
+#define WORLD_MEMORY_BYTES (UINT64_C(64) << 20)
+
+static void *take_block(struct world *world, uint64_t bytes)
+{
+    void *block = memory_reserve(bytes);
+    ENSURE(block != NULL && world->block_count < COUNT_OF(world->blocks));
+    world->blocks[world->block_count] = block;
+    world->block_bytes[world->block_count++] = bytes;
+    return block;
+}
+
+static bool go_on(void *self, uint64_t sequence, uint64_t sequence_last)
+{
+    (void)self;
+    return sequence <= sequence_last;
+}
+
+static void recover(struct world *world, int64_t *last_ms_out)
+{
+    struct recovery recovery;
+    struct recovery_parts parts = {.journal = world->journal,
+                                   .engine = world->engine,
+                                   .policies = world->policies,
+                                   .scratch = malloc(sizeof(struct fact)),
+                                   .progress = go_on};
+    const enum recovery_end end = recovery_run(&parts, &recovery);
+    if (end != RECOVERY_DONE) (void)fprintf(stderr, "%s\n", recovery.detail);
+    ENSURE(end == RECOVERY_DONE);
+    free(parts.scratch);
+    *last_ms_out = recovery.last_ms;
+}
+
+static void compile(struct world *world, struct bytes yaml)
+{
+    policies_stage(world->policies, yaml);
+    const bool is_compiled = policies_compile(world->policies, engine_symbols(world->engine));
+    if (!is_compiled) (void)fprintf(stderr, "%s\n", world->policies->complaints.at[0].text);
+    ENSURE(is_compiled);
+}
+
+static void restore_policy(struct world *world)
+{
+    struct bytes yaml;
+    struct command *scratch = malloc(sizeof(*scratch));
+    const struct engine_policy_info info = engine_policy_info(world->engine);
+    const bool is_read = recovery_policy(world->journal, info.position, scratch, &yaml);
+    ENSURE(is_read);
+    compile(world, yaml);
+    policies_install(world->policies);
+    free(scratch);
+}
+
+static void on_answer(struct exchange *exchange)
+{
+    struct asker *asker = (struct asker *)exchange;
+    struct world *world = asker->world;
+    ENSURE(!asker->is_answered);
+    asker->is_answered = true;
+    asker->order = ++world->answers;
+    /* With threads the journal's own word is not ours to read. */
+    asker->durable_sequence = world->journaling->has_thread ? world->loop->durable_sequence
+                                                            : world->journal->tip.sequence;
+    asker->status = exchange->answer.status;
+    asker->content_type = exchange->answer.content_type;
+    asker->allow = exchange->answer.allow;
+    asker->length = exchange->answer.body.length;
+    ENSURE(asker->length < sizeof(asker->body));
+    if (asker->length > 0) memcpy(asker->body, exchange->answer.body.at, asker->length);
+    asker->body[asker->length] = '\0';
+}
+
+static void install(struct world *world, const char *policy)
+{
+    struct asker *asker = malloc(sizeof(*asker));
+    memset(asker, 0, offsetof(struct asker, body));
+    asker->world = world;
+    asker->exchange.send = on_answer;
+    compile(world, bytes_of_text(policy));
+    loop_take_policy_file(world->loop, &asker->exchange);
+    world_settle(world);
+    if (asker->status != 200) (void)fprintf(stderr, "%s\n", asker->body);
+    ENSURE(asker->is_answered && asker->status == 200);
+    free(asker);
+}
+
+struct world *world_open(struct journal *journal, const char *policy)
+{
+    struct world *world = calloc(1, sizeof(*world));
+    ENSURE(world != NULL);
+    const struct hash_key key = {
+        {1, 2}
+    };
+    const struct engine_ceilings ceilings = engine_ceilings_for(WORLD_MEMORY_BYTES);
+    int64_t last_ms = 0;
+    world->journal = journal != NULL ? journal : journal_memory_open(key, 1);
+    world->engine =
+        engine_over(take_block(world, engine_bytes(ceilings)), ceilings, world->journal->key);
+    world->policies = policies_over(take_block(world, policies_bytes()));
+    recover(world, &last_ms);
+    world->clock = clock_test(last_ms > WORLD_START_MS ? last_ms : WORLD_START_MS);
+    world->journaling = take_block(world, sizeof(*world->journaling));
+    journaling_start(world->journaling, world->journal, NULL);
+    world->desk = desk_over(take_block(world, desk_bytes()), world->journal, world->policies, NULL);
+    world->loop = loop_over(take_block(world, loop_bytes()),
+                            (struct loop_parts){.engine = world->engine,
+                                                .clock = &world->clock,
+                                                .policies = world->policies,
+                                                .journaling = world->journaling,
+                                                .desk = world->desk,
+                                                .tip_sequence = world->journal->tip.sequence});
+    if (engine_policy_info(world->engine).version != 0) restore_policy(world);
+    if (policy != NULL) install(world, policy);
+    return world;
+}
+
+void world_close(struct world *world)
+{
+    for (unsigned i = 0; i < world->block_count; ++i)
+        memory_release(world->blocks[i], world->block_bytes[i]);
+    free(world);
+}
+
+void world_ask_bytes(struct world *world, struct asker *asker, const char *method,
+                     const char *target, struct bytes body)
+{
+    memset(asker, 0, offsetof(struct asker, body));
+    const char *query = strchr(target, '?');
+    asker->world = world;
+    asker->exchange.method = bytes_of_text(method);
+    asker->exchange.path = bytes_of_text(target);
+    if (query != NULL) {
+        asker->exchange.path.length = (size_t)(query - target);
+        asker->exchange.query = bytes_of_text(query + 1);
+    }
+    asker->exchange.body = body;
+    asker->exchange.send = on_answer;
+    loop_take(world->loop, &asker->exchange);
+}
+
+void world_ask(struct world *world, struct asker *asker, const char *method, const char *target,
+               const char *body)
+{
+    world_ask_bytes(world, asker, method, target, bytes_of_text(body));
+}
+
+void world_post(struct world *world, struct asker *asker, const char *target, const char *body)
+{
+    world_ask(world, asker, "POST", target, body);
+}
+
+void world_settle(struct world *world)
+{
+    bool has_worked = true;
+    while (has_worked) {
+        has_worked = loop_step(world->loop);
+        has_worked |= journal_step(world->journaling);
+        has_worked |= desk_step(world->desk);
+    }
+}
+
+void world_do(struct world *world, struct asker *asker, const char *method, const char *target,
+              const char *body)
+{
+    world_ask(world, asker, method, target, body);
+    world_settle(world);
+    ENSURE(asker->is_answered);
+}

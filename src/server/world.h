@@ -1,0 +1,55 @@
+/*
+ * world.h: a server without sockets, disks or threads, for tests: the loop, the journal in memory
+ * and the desk, stepped by hand; exchanges made of nothing. Not part of the library.
+ */
+#pragma once
+
+#include "server/loop.h"
+
+#define WORLD_START_MS INT64_C(1777636800000) /* 2026-05-01T12:00:00Z */
+#define WORLD_BODY_SIZE 16384
+
+/* One request, and what came of it. */
+struct asker {
+    struct exchange exchange; /* first: the one is the other */
+    struct world *world;
+    bool is_answered;
+    unsigned status;
+    uint64_t order;            /* of its answer among all */
+    uint64_t durable_sequence; /* of the journal when it was answered */
+    const char *content_type;
+    const char *allow;
+    size_t length;
+    char body[WORLD_BODY_SIZE]; /* with a NUL */
+};
+
+struct world {
+    struct journal *journal;
+    struct engine *engine;
+    struct clock clock;
+    struct policies *policies;
+    struct desk *desk;
+    struct journaling *journaling;
+    struct loop *loop;
+    uint64_t answers;
+    void *blocks[8];
+    uint64_t block_bytes[8];
+    unsigned block_count;
+};
+
+/* Over a new journal, or (recovering) over one that is kept. The policy is installed unless NULL.
+ */
+struct world *world_open(struct journal *journal, const char *policy);
+/* The journal lives on. */
+void world_close(struct world *world);
+
+void world_ask(struct world *world, struct asker *asker, const char *method, const char *target,
+               const char *body);
+void world_ask_bytes(struct world *world, struct asker *asker, const char *method,
+                     const char *target, struct bytes body);
+void world_post(struct world *world, struct asker *asker, const char *target, const char *body);
+/* Steps everything until nothing happens. */
+void world_settle(struct world *world);
+/* Asks and settles. */
+void world_do(struct world *world, struct asker *asker, const char *method, const char *target,
+              const char *body);

@@ -1,0 +1,486 @@
+/*
+ * render_report.c: what the engine decided, as the contract shows it (API.md sections 3 and 4). A
+ * pure function of the entry, because replays must be the first answer, byte for byte.
+ */
+#include "wire/wire.h"
+
+#include "wire/json.h"
+#include "wire/words.h"
+
+/* Structured fields (RFC 9651) carry integers of at most 15 digits. */
+#define FIELD_INTEGER_MAX UINT64_C(999999999999999)
+
+struct view {
+    const struct report *report;
+    int64_t at_ms;
+    struct symbols symbols;
+    struct buffer *buffer;
+};
+
+static void put_decision_id(struct view view)
+{
+    json_key(view.buffer, "decision_id");
+    if (view.report->kind == COMMAND_CHECK)
+        json_null(view.buffer);
+    else
+        json_id(view.buffer, 'd', view.report->id);
+}
+
+static const char *outcome_word(enum outcome outcome)
+{
+    switch (outcome) {
+    case OUTCOME_ALLOW:
+        return "allow";
+    case OUTCOME_PARTIAL:
+        return "partial";
+    case OUTCOME_DENY:
+        return "deny";
+    case OUTCOME_NONE:
+        break;
+    }
+    ENSURE(false);
+    return NULL;
+}
+
+static void put_units(struct view view)
+{
+    json_key(view.buffer, "units");
+    json_open(view.buffer, '{');
+    json_key(view.buffer, "requested");
+    json_count(view.buffer, view.report->units_requested);
+    json_key(view.buffer, "allowed");
+    json_count(view.buffer, view.report->units_allowed);
+    json_close(view.buffer, '}');
+}
+
+static void put_lines(struct view view)
+{
+    struct buffer *buffer = view.buffer;
+    json_key(buffer, "allocations");
+    json_open(buffer, '[');
+    for (uint32_t place = 0; place < view.report->line_count; place++) {
+        const struct line *line = &view.report->lines[place];
+        json_open(buffer, '{');
+        json_key(buffer, "source");
+        json_text(buffer, words_name(view.symbols, line->source));
+        json_key(buffer, "kind");
+        json_words(buffer, words_source(line->kind));
+        if (line->kind == SOURCE_GRANTS) {
+            json_key(buffer, "grant_id");
+            json_id(buffer, 'g', line->grant_id);
+        }
+        json_key(buffer, "units");
+        json_count(buffer, line->units);
+        json_key(buffer, "charged");
+        json_credits(buffer, line->charged);
+        json_close(buffer, '}');
+    }
+    json_close(buffer, ']');
+}
+
+static void put_charge(struct view view)
+{
+    json_key(view.buffer, "charged");
+    json_credits(view.buffer, view.report->charged);
+    json_key(view.buffer, "price");
+    words_symbol(view.buffer, view.symbols, view.report->price);
+}
+
+static const char *who_word(enum who who)
+{
+    switch (who) {
+    case WHO_NOBODY:
+        return "nobody";
+    case WHO_CUSTOMER:
+        return "customer";
+    case WHO_OPERATOR:
+        return "operator";
+    case WHO_CALLER:
+        return "caller";
+    }
+    ENSURE(false);
+    return NULL;
+}
+
+static const char *remedy_word(enum remedy remedy)
+{
+    switch (remedy) {
+    case REMEDY_NONE:
+        return NULL;
+    case REMEDY_WAIT:
+        return "wait";
+    case REMEDY_ADD_CREDITS:
+        return "add_credits";
+    case REMEDY_USE_CREDITS:
+        return "use_credits";
+    case REMEDY_UPGRADE_PLAN:
+        return "upgrade_plan";
+    case REMEDY_RAISE_BUDGET:
+        return "raise_budget";
+    case REMEDY_RAISE_CAP:
+        return "raise_cap";
+    case REMEDY_FINISH_HOLDS:
+        return "finish_holds";
+    case REMEDY_SPLIT_REQUEST:
+        return "split_request";
+    case REMEDY_CONTACT:
+        return "contact_operator";
+    }
+    ENSURE(false);
+    return NULL;
+}
+
+static void put_reason(struct view view)
+{
+    const struct report *report = view.report;
+    struct buffer *buffer = view.buffer;
+    const char *remedy = remedy_word(report->remedy);
+    json_key(buffer, "reason");
+    json_open(buffer, '{');
+    json_key(buffer, "code");
+    json_words(buffer, reason_code(report->reason));
+    if (report->reason == REASON_OK) {
+        if (remedy != NULL) {
+            json_key(buffer, "remedy");
+            json_words(buffer, remedy);
+        }
+        json_close(buffer, '}');
+        return;
+    }
+    json_key(buffer, "limit");
+    words_symbol(buffer, view.symbols, report->limit);
+    json_key(buffer, "scope");
+    words_scope(buffer, report->scope);
+    json_key(buffer, "who");
+    json_words(buffer, who_word(report->who));
+    json_key(buffer, "message");
+    words_message(buffer, report, view.symbols);
+    json_key(buffer, "remedy");
+    if (remedy != NULL)
+        json_words(buffer, remedy);
+    else
+        json_null(buffer);
+    json_key(buffer, "retry_after_ms");
+    if (report->retry_after_ms >= 0)
+        json_number(buffer, report->retry_after_ms);
+    else
+        json_null(buffer);
+    json_key(buffer, "resets_at");
+    words_instant(buffer, report->resets_at_ms);
+    json_close(buffer, '}');
+}
+
+static void put_hold(struct view view)
+{
+    if (view.report->hold == HOLD_NONE || view.report->kind == COMMAND_CHECK) return;
+    json_key(view.buffer, "hold");
+    json_open(view.buffer, '{');
+    json_key(view.buffer, "state");
+    json_words(view.buffer, words_hold(view.report->hold));
+    if (view.report->hold == HOLD_HELD) {
+        json_key(view.buffer, "expires_at");
+        json_instant(view.buffer, view.report->expires_at_ms);
+    }
+    json_close(view.buffer, '}');
+}
+
+/* The object keeps the contract's shape; that it was not given back stands beside it. */
+static void put_overshoot(struct view view)
+{
+    const struct overshoot *overshoot = &view.report->overshoot;
+    struct buffer *buffer = view.buffer;
+    if (!view.report->has_overshoot) return;
+    json_key(buffer, "overshoot");
+    json_open(buffer, '{');
+    json_key(buffer, "units");
+    json_count(buffer, overshoot->units);
+    json_key(buffer, "charged");
+    json_credits(buffer, overshoot->charged);
+    json_key(buffer, "refunded");
+    json_credits(buffer, overshoot->refunded);
+    json_close(buffer, '}');
+    if (overshoot->booked == OVERSHOOT_REFUND) return;
+    json_key(buffer, "overshoot_booked");
+    json_words(buffer, overshoot->booked == OVERSHOOT_DEBT ? "debt" : "overage");
+}
+
+static void put_gate_note(struct view view, const struct note *note)
+{
+    struct buffer *buffer = view.buffer;
+    json_key(buffer, "gate");
+    json_text(buffer, words_name(view.symbols, note->name));
+    json_key(buffer, "verdict");
+    json_words(buffer, note->refused ? "refuse" : "pass");
+    json_key(buffer, "remaining");
+    if (note->kind == NOTE_BUDGET)
+        json_credits(buffer, (int64_t)note->amount);
+    else
+        json_count(buffer, note->amount);
+}
+
+static void put_source_note(struct view view, const struct note *note)
+{
+    struct buffer *buffer = view.buffer;
+    json_key(buffer, "source");
+    json_text(buffer, words_name(view.symbols, note->name));
+    json_key(buffer, "offered");
+    json_count(buffer, note->amount);
+    json_key(buffer, "drawn");
+    json_count(buffer, note->drawn);
+    if (note->skipped) {
+        json_key(buffer, "skipped");
+        json_bool(buffer, true);
+    }
+    if (!note->has_window) return;
+    json_key(buffer, "window");
+    json_text_begin(buffer);
+    words_period_part(buffer, note->period);
+    json_text_end(buffer);
+    json_key(buffer, "resets_at");
+    words_instant(buffer, note->resets_at_ms);
+}
+
+static void put_explain(struct view view)
+{
+    if (!view.report->explain) return;
+    json_key(view.buffer, "explain");
+    json_open(view.buffer, '[');
+    for (uint32_t place = 0; place < view.report->note_count; place++) {
+        const struct note *note = &view.report->notes[place];
+        json_open(view.buffer, '{');
+        if (note->kind == NOTE_SOURCE)
+            put_source_note(view, note);
+        else
+            put_gate_note(view, note);
+        json_close(view.buffer, '}');
+    }
+    json_close(view.buffer, ']');
+}
+
+static uint64_t seconds_up(int64_t ms)
+{
+    return ms <= 0 ? 0 : ((uint64_t)ms + 999) / 1000;
+}
+
+/* How long the window is; of a month, the one that it ends, or else the one that it would be now.
+ */
+static uint64_t window_seconds(struct view view, const struct note *note)
+{
+    int64_t start_ms;
+    switch (note->period.kind) {
+    case PERIOD_DURATION:
+        return seconds_up(note->period.duration_ms);
+    case PERIOD_HOUR:
+        return seconds_up(HOUR_MS);
+    case PERIOD_DAY:
+        return seconds_up(DAY_MS);
+    case PERIOD_WEEK:
+        return seconds_up(WEEK_MS);
+    case PERIOD_MONTH:
+        if (note->resets_at_ms > 0)
+            return seconds_up(note->resets_at_ms - calendar_add_months(note->resets_at_ms, -1));
+        start_ms = calendar_month_start(view.at_ms);
+        return seconds_up(calendar_add_months(start_ms, 1) - start_ms);
+    }
+    ENSURE(false);
+    return 0;
+}
+
+/* What an edge passes on: windows of the sources asked, and the rate gate that refused. */
+static bool is_for_edge(const struct note *note)
+{
+    return note->has_window &&
+           (note->kind == NOTE_SOURCE || (note->kind == NOTE_RATE && note->refused));
+}
+
+static void put_member_name(struct view view, const struct note *note, bool is_first)
+{
+    if (!is_first) json_words_part(view.buffer, ", ");
+    json_words_part(view.buffer, "\"");
+    json_text_part(view.buffer, words_name(view.symbols, note->name));
+    json_words_part(view.buffer, "\"");
+}
+
+static void put_parameter(struct view view, const char *name, uint64_t value)
+{
+    json_words_part(view.buffer, name);
+    json_count_part(view.buffer, value < FIELD_INTEGER_MAX ? value : FIELD_INTEGER_MAX);
+}
+
+static void put_policy_member(struct view view, const struct note *note)
+{
+    put_parameter(view, ";q=", note->limit);
+    put_parameter(view, ";w=", window_seconds(view, note));
+}
+
+static void put_limit_member(struct view view, const struct note *note)
+{
+    put_parameter(view, ";r=", note->kind == NOTE_SOURCE ? note->left : note->amount);
+    if (note->resets_at_ms > 0)
+        put_parameter(view, ";t=", seconds_up(note->resets_at_ms - view.at_ms));
+    else if (note->kind == NOTE_RATE && view.report->retry_after_ms >= 0)
+        put_parameter(view, ";t=", seconds_up(view.report->retry_after_ms));
+}
+
+static void put_rate_limit(struct view view, const char *header,
+                           void (*put)(struct view, const struct note *))
+{
+    bool is_first = true;
+    for (uint32_t place = 0; place < view.report->note_count; place++) {
+        const struct note *note = &view.report->notes[place];
+        if (!is_for_edge(note)) continue;
+        if (is_first) {
+            json_key(view.buffer, header);
+            json_text_begin(view.buffer);
+        }
+        put_member_name(view, note, is_first);
+        put(view, note);
+        is_first = false;
+    }
+    if (!is_first) json_text_end(view.buffer);
+}
+
+static void put_http(struct view view)
+{
+    const struct report *report = view.report;
+    json_key(view.buffer, "http");
+    json_open(view.buffer, '{');
+    json_key(view.buffer, "status");
+    json_count(view.buffer, reason_http_status(report->reason));
+    json_key(view.buffer, "headers");
+    json_open(view.buffer, '{');
+    if (reason_has_retry(report->reason) && report->retry_after_ms >= 0) {
+        json_key(view.buffer, "Retry-After");
+        json_text_begin(view.buffer);
+        json_count_part(view.buffer, seconds_up(report->retry_after_ms));
+        json_text_end(view.buffer);
+    }
+    put_rate_limit(view, "RateLimit-Policy", put_policy_member);
+    put_rate_limit(view, "RateLimit", put_limit_member);
+    json_close(view.buffer, '}');
+    json_close(view.buffer, '}');
+}
+
+static void put_decision(struct view view)
+{
+    put_decision_id(view);
+    json_key(view.buffer, "outcome");
+    json_words(view.buffer, outcome_word(view.report->outcome));
+    put_units(view);
+    put_lines(view);
+    put_charge(view);
+    put_reason(view);
+    put_hold(view);
+    put_overshoot(view);
+    put_explain(view);
+    put_http(view);
+}
+
+static void put_commit(struct view view)
+{
+    put_decision_id(view);
+    json_key(view.buffer, "outcome");
+    json_words(view.buffer, "committed");
+    put_units(view);
+    put_lines(view);
+    put_charge(view);
+    put_hold(view);
+    if (view.report->late) {
+        json_key(view.buffer, "late");
+        json_bool(view.buffer, true);
+    }
+    put_overshoot(view);
+}
+
+static void put_grant(struct view view)
+{
+    const struct report *report = view.report;
+    json_key(view.buffer, "grant_id");
+    json_id(view.buffer, 'g', report->id);
+    json_key(view.buffer, "category");
+    json_words(view.buffer, words_category(report->category));
+    json_key(view.buffer, "credits");
+    json_credits(view.buffer, report->nano);
+    json_key(view.buffer, "effective_at");
+    json_instant(view.buffer, report->grant_effective_ms);
+    json_key(view.buffer, "expires_at");
+    words_instant(view.buffer, report->grant_expires_ms);
+}
+
+static void put_void(struct view view)
+{
+    json_key(view.buffer, "grant_id");
+    json_id(view.buffer, 'g', view.report->id);
+    json_key(view.buffer, "voided");
+    json_credits(view.buffer, view.report->nano);
+}
+
+static void put_reset(struct view view)
+{
+    if (view.report->limit != SYMBOL_NONE) {
+        json_key(view.buffer, "limit");
+        words_symbol(view.buffer, view.symbols, view.report->limit);
+    }
+    json_key(view.buffer, "counters");
+    json_count(view.buffer, view.report->count);
+}
+
+static void put_refund(struct view view)
+{
+    put_decision_id(view);
+    json_key(view.buffer, "refunded");
+    json_credits(view.buffer, view.report->nano);
+    if (view.report->expired > 0) {
+        json_key(view.buffer, "expired");
+        json_credits(view.buffer, view.report->expired);
+    }
+    json_key(view.buffer, "refunded_total");
+    json_credits(view.buffer, view.report->total);
+}
+
+void wire_render_report(const struct report *report, int64_t at_ms, struct symbols symbols,
+                        struct buffer *buffer)
+{
+    const struct view view = {report, at_ms, symbols, buffer};
+    json_begin(buffer);
+    switch (report->kind) {
+    case COMMAND_AUTHORIZE:
+    case COMMAND_CONSUME:
+    case COMMAND_CHECK:
+    case COMMAND_USAGE:
+    case COMMAND_EXTEND:
+        put_decision(view);
+        break;
+    case COMMAND_COMMIT:
+        put_commit(view);
+        break;
+    case COMMAND_RELEASE:
+        put_decision_id(view);
+        put_hold(view);
+        break;
+    case COMMAND_GRANT:
+        put_grant(view);
+        break;
+    case COMMAND_VOID:
+        put_void(view);
+        break;
+    case COMMAND_RESET:
+        put_reset(view);
+        break;
+    case COMMAND_REFUND:
+        put_refund(view);
+        break;
+    case COMMAND_CUSTOMER:
+        json_key(buffer, "effective_at");
+        json_instant(buffer, at_ms);
+        break;
+    case COMMAND_POLICY:
+        json_key(buffer, "version");
+        json_count(buffer, report->count);
+        break;
+    case COMMAND_DUE:
+        ENSURE(false); /* nobody asked for it */
+        break;
+    }
+    json_close(buffer, '}');
+}

@@ -1,0 +1,139 @@
+/*
+ * wire.h: the door of src/wire. JSON bodies -> commands, reports and views -> JSON bodies. No
+ * sockets, no clock, no allocation but from the arena that is passed.
+ *
+ * Parsing (SEMANTICS A3): what is not JSON or not of the contract's shape is 400, a well-formed
+ * value that is wrong is 422; when a body has several mistakes, "not JSON" comes before shape,
+ * shape before values, and among equals the first in the text. Every problem names its field by
+ * path
+ * ("quantities.input_tokens", "operations[3].ttl_ms") and the value found there.
+ *
+ * Commands and problems are views into the body, the target, the key and the arena: these must
+ * outlive them.
+ *
+ * Rendering is a pure function of its arguments; a replayed entry renders to the same bytes. The
+ * caller checks buffer.overflowed; the upper bounds are below.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/base.h"
+#include "engine/command.h"
+#include "engine/engine.h"
+#include "engine/fact.h"
+#include "engine/problem.h"
+
+enum wire_call {
+    WIRE_AUTHORIZE,
+    WIRE_CONSUME,
+    WIRE_CHECK,
+    WIRE_USAGE,
+    WIRE_COMMIT,   /* target: decision id */
+    WIRE_RELEASE,  /* target: decision id */
+    WIRE_EXTEND,   /* target: decision id */
+    WIRE_CUSTOMER, /* target: customer */
+    WIRE_GRANT,    /* target: customer */
+    WIRE_RESET,    /* target: customer */
+    WIRE_VOID,     /* target: grant id */
+    WIRE_REFUND,   /* target: decision id */
+    WIRE_CALLS
+};
+
+#define WIRE_DEPTH_MAX 16u
+#define WIRE_OPERATIONS_MAX 1000u
+#define WIRE_PROBLEM_VALUE_BYTES_MAX 128u /* of a value shown in a problem */
+
+/* An arena of this size suffices for any body (the second: for a batch and its operations one at a
+ * time). Ordinary bodies need much less: about 10 KiB, the body once more if it has escapes, and 4
+ * x its longest string, all but the copies given back on return. A body whose longest string does
+ * not find room is answered PROBLEM_TOO_LARGE. */
+#define WIRE_PARSE_ARENA_BYTES(body_bytes) (32u * 1024u + 6u * (size_t)(body_bytes))
+#define WIRE_BATCH_ARENA_BYTES(body_bytes) (192u * 1024u + 6u * (size_t)(body_bytes))
+
+struct wire_request {
+    enum wire_call call;
+    struct bytes body;
+    struct bytes target;     /* the {id} of the path, percent-decoded */
+    struct bytes header_key; /* the Idempotency-Key header; at == NULL: absent */
+};
+
+/* command_out is written whole on success only; problem_out on failure only. Calls that take no key
+ * ignore header_key. RELEASE and VOID take an empty body for {}. */
+MUST_USE bool wire_parse(const struct wire_request *request, struct arena *arena,
+                         struct command *command_out, struct problem *problem_out);
+
+/* One operation of a batch, not parsed further than its own bytes. */
+struct wire_operation {
+    uint32_t index;
+    enum wire_call call;    /* WIRE_CALLS: it is no object, or its "op" is none: see problem */
+    struct bytes body;      /* a view into the batch's body */
+    struct problem problem; /* told by wire_parse_operation */
+};
+
+/* The batch's own shape: {"operations": [...]}, 1 to WIRE_OPERATIONS_MAX of them, all of the body
+ * well-formed JSON. The array is in the arena. */
+MUST_USE bool wire_parse_batch(struct bytes body, struct arena *arena,
+                               struct wire_operation **operations_out, uint32_t *count_out,
+                               struct problem *problem_out);
+/* One operation, when its turn comes; problems are the operation's own. The arena may be cut back
+ * to where it was once the command is no longer needed. */
+MUST_USE bool wire_parse_operation(const struct wire_operation *operation, struct arena *arena,
+                                   struct command *command_out, struct problem *problem_out);
+
+/* POST /v1/clock: exactly one of the three. */
+enum wire_clock_kind { WIRE_CLOCK_NOW, WIRE_CLOCK_ADVANCE, WIRE_CLOCK_CONFIRM_JUMP };
+struct wire_clock {
+    enum wire_clock_kind kind;
+    int64_t ms; /* NOW: the instant; ADVANCE: how far, 0..INSTANT_MS_MAX */
+};
+MUST_USE bool wire_parse_clock(struct bytes body, struct arena *arena, struct wire_clock *clock_out,
+                               struct problem *problem_out);
+
+/* Names that come by path or query, percent-decoded: the same rules as in bodies. */
+enum wire_name { WIRE_NAME_CUSTOMER, WIRE_NAME_SUBJECT, WIRE_NAME_FEATURE };
+MUST_USE bool wire_check_name(enum wire_name which, struct bytes text, struct problem *problem_out);
+
+/* Upper bounds of rendered answers, for names of their ceilings and every byte escaped. */
+#define WIRE_REPORT_BYTES_MAX (256u * 1024u)
+#define WIRE_PROBLEM_BYTES_MAX (8u * 1024u)
+#define WIRE_CUSTOMER_BYTES_MAX (4u * 1024u)
+#define WIRE_BALANCE_BYTES_MAX (4u * 1024u + GRANT_VIEWS_MAX * 4096u)
+#define WIRE_STATUS_BYTES_MAX(features) (8u * 1024u + (size_t)(features)*48u * 1024u)
+
+/* Any report's answer: decisions, commit, release, extend, grant, void, reset, refund; CUSTOMER
+ * gives {"customer", "effective_at"} only where no view is at hand (in a batch it cannot occur);
+ * POLICY gives {"version"}. at_ms is the entry's. HTTP status 200. */
+void wire_render_report(const struct report *report, int64_t at_ms, struct symbols symbols,
+                        struct buffer *buffer);
+
+/* application/problem+json, with the status of wire_problem_status. */
+unsigned wire_problem_status(enum problem_code code);
+void wire_render_problem(const struct problem *problem, struct buffer *buffer);
+/* PROBLEM_POLICY_INVALID with one string per mistake ("file:line:column: ..."). Bound: 1 KiB + 6
+ * bytes per byte of the strings. */
+void wire_render_policy_problem(const struct bytes *errors, uint32_t count, struct buffer *buffer);
+
+void wire_render_customer(struct bytes customer, const struct customer_view *view,
+                          struct symbols symbols, struct buffer *buffer);
+void wire_render_balance(struct bytes customer, const struct balance_view *view,
+                         struct symbols symbols, struct buffer *buffer);
+
+/* Status is rendered feature by feature: begin, any number of features, end. */
+void wire_status_begin(struct bytes customer, struct bytes subject, struct buffer *buffer);
+void wire_status_feature(const struct status_view *view, struct symbols symbols,
+                         struct buffer *buffer);
+/* balance: NULL for a customer never seen (all "0"). */
+void wire_status_end(const struct balance_view *balance, struct buffer *buffer);
+
+/* A batch's answer: {"results": [...]}: begin, then wire_batch_next before each answer or problem
+ * is rendered into the same buffer, end. Problems stand where their answer would. */
+void wire_batch_begin(struct buffer *buffer);
+void wire_batch_next(struct buffer *buffer);
+void wire_batch_end(struct buffer *buffer);
+
+void wire_render_clock(int64_t now_ms, struct buffer *buffer); /* {"now": RFC 3339} */
+/* {"version": n, "content_hash": 16 hex digits, "changed": bool, "installed_at", "from_file"} */
+void wire_render_policy(const struct engine_policy_info *info, bool changed, bool from_file,
+                        struct buffer *buffer);

@@ -1,0 +1,29 @@
+/*
+ * words.h: the closed words of the contract that reports and views share. Private to src/wire.
+ */
+#pragma once
+
+#include "base/base.h"
+#include "engine/fact.h"
+#include "engine/policy.h"
+
+struct bytes words_name(struct symbols symbols, uint32_t symbol); /* of a symbol other than 0 */
+
+const char *words_category(enum category category);
+const char *words_hold(enum hold_state state);
+const char *words_source(enum source_kind kind);
+
+/* "customer", "subject", "level:2" as a value. */
+void words_scope(struct buffer *buffer, struct scope_rule scope);
+
+/* "5h", "90m", "day": as part of a text. */
+void words_period_part(struct buffer *buffer, struct period period);
+
+/* A symbol's name as a value; null for 0. */
+void words_symbol(struct buffer *buffer, struct symbols symbols, uint32_t symbol);
+
+/* Null for 0 and INSTANT_NEVER. */
+void words_instant(struct buffer *buffer, int64_t instant_ms);
+
+/* One sentence for a person: what refused, and what helps. Never blames. */
+void words_message(struct buffer *buffer, const struct report *report, struct symbols symbols);

@@ -1,0 +1,99 @@
+"""The command line: help, usage errors, and the exit statuses 0, 1 and 2."""
+
+import pathlib
+import socket
+import subprocess
+import time
+
+import pytest
+
+from policies import policy
+from weir_client import Server, find_binary, free_port, run
+
+POLICY = policy("base: {tier: 1, features: {chat: {waterfall: [{unlimited: {}}]}}}")
+
+
+@pytest.fixture
+def place(tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "policy.yaml").write_text(POLICY)
+    return tmp_path
+
+
+@pytest.mark.parametrize("words", [["serve"], ["policy", "check"]], ids=" ".join)
+def test_every_subcommand_has_help(words):
+    status, out, _ = run(*words, "--help")
+    assert status == 0 and words[-1] in out
+
+
+def test_the_program_itself_has_help():
+    status, out, _ = run("--help")
+    assert status == 0
+    assert "serve" in out and "policy" in out
+
+
+@pytest.mark.parametrize("arguments, named", [
+    ([], ""),
+    (["nonsense"], "nonsense"),
+    (["--nonsense"], "nonsense"),
+    (["policy"], ""),
+    (["policy", "nonsense"], "nonsense"),
+    (["policy", "check"], ""),
+    (["policy", "check", "a", "b"], ""),
+    (["serve"], "--data"),
+    (["serve", "--policy", "POLICY"], "--data"),
+    (["serve", "--data", "DATA", "--policy", "POLICY", "--nonsense"], "--nonsense"),
+    (["serve", "--data", "DATA", "--policy", "POLICY", "extra"], "extra"),
+    (["serve", "--data"], "--data"),
+    (["serve", "--data", "DATA", "--policy", "POLICY", "--http", "nowhere"], "--http"),
+    (["serve", "--data", "DATA", "--policy", "POLICY", "--http", "127.0.0.1:99999"], "--http"),
+    (["serve", "--data", "DATA", "--policy", "POLICY", "--http", "127.0.0.1:x"], "--http"),
+    (["serve", "--data", "DATA", "--policy", "POLICY", "--test-clock", "tomorrow"], "--test-clock"),
+], ids=lambda value: " ".join(value) if isinstance(value, list) else None)
+def test_a_usage_error_is_a_two_and_names_what_is_wrong(place, arguments, named):
+    filled = [{"DATA": place / "data", "POLICY": place / "policy.yaml"}.get(word, word)
+              for word in arguments]
+    status, _, err = run(*filled)
+    assert status == 2, err
+    assert err.strip() and named in err, err
+    assert list((place / "data").iterdir()) == []
+
+
+def test_a_policy_file_that_is_not_there_is_named(place):
+    status, _, err = run("serve", "--data", place / "data", "--policy", place / "nowhere.yaml")
+    assert status in (1, 2) and "nowhere.yaml" in err
+
+
+def test_an_address_in_use_is_named(place):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        address = "127.0.0.1:%d" % taken.getsockname()[1]
+        status, _, err = run("serve", "--data", place / "data", "--policy", place / "policy.yaml",
+                             "--http", address, *Server.other_ports())
+    assert status == 1 and address in err, err
+
+
+def listening(port):
+    """The local addresses that listen on this port, as /proc shows them."""
+    rows = pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]
+    locals_ = [row.split()[1].split(":") for row in rows if row.split()[3] == "0A"]
+    return {address for address, hexadecimal in locals_ if int(hexadecimal, 16) == port}
+
+
+def test_without_keys_only_loopback_is_served(place):
+    """Refused, or narrowed to 127.0.0.1; never open to everyone."""
+    port = free_port()
+    process = subprocess.Popen(
+        [find_binary(), "serve", "--data", place / "data", "--policy", place / "policy.yaml",
+         "--http", f"0.0.0.0:{port}", *Server.other_ports()],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        deadline = time.monotonic() + 30
+        while process.poll() is None and not listening(port) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert process.poll() in (1, 2) or listening(port) == {"0100007F"}
+    finally:
+        process.kill()
+        said = process.communicate(timeout=30)[0]
+    assert "loopback" in said.lower() or "127.0.0.1" in said, said

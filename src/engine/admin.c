@@ -50,13 +50,13 @@ static struct problem find_limit(const struct decision_context *c, const struct 
     }
     const char *field = override->is_credits ? "budgets" : "limits";
     if (!found.found)
-        return (struct problem){PROBLEM_UNKNOWN_LIMIT, field, override->name,
+        return (struct problem){PROBLEM_UNKNOWN_LIMIT, field, override->name, BYTES_NONE,
                                 "the name of a limit in some plan"};
     if (!found.place_fits)
-        return (struct problem){PROBLEM_INVALID_VALUE, field, override->name,
+        return (struct problem){PROBLEM_INVALID_VALUE, field, override->name, BYTES_NONE,
                                 "no more values than the limit has windows"};
     if (!found.kind_fits && !override->removed)
-        return (struct problem){PROBLEM_INVALID_VALUE, field, override->name,
+        return (struct problem){PROBLEM_INVALID_VALUE, field, override->name, BYTES_NONE,
                                 "credits as a string for money, an integer for counts"};
     return (struct problem){0};
 }
@@ -70,10 +70,10 @@ static struct problem draft_overrides(struct view *view, const struct decision_c
             override->feature.length == 0 ? SYMBOL_NONE : symbol_find(c->engine, override->feature);
         if (override->feature.length != 0 && feature == SYMBOL_NONE)
             return (struct problem){PROBLEM_UNKNOWN_FEATURE, "limits", override->feature,
-                                    "a feature of the policy"};
+                                    BYTES_NONE, "a feature of the policy"};
         const struct problem problem =
             name == SYMBOL_NONE ? (struct problem){PROBLEM_UNKNOWN_LIMIT, "limits", override->name,
-                                                   "the name of a limit in some plan"}
+                                                   BYTES_NONE, "the name of a limit in some plan"}
                                 : find_limit(c, override, name, feature);
         if (problem.code != PROBLEM_NONE) return problem;
         struct effect *effect = view_effect(view, EFFECT_OVERRIDE);

@@ -43,12 +43,12 @@ struct problem measure_quantities(const struct engine *engine, const struct comm
         if (meter == meter_count)
             return (struct problem){.code = PROBLEM_UNKNOWN_METER,
                                     .field = "quantities",
-                                    .value = given->meter,
+                                    .member = given->meter,
                                     .expected = "a meter of the feature"};
         if (given->amount > QUANTITY_MAX)
             return (struct problem){.code = PROBLEM_OUT_OF_RANGE,
                                     .field = "quantities",
-                                    .value = given->meter,
+                                    .member = given->meter,
                                     .expected = "at most 9007199254740991"};
         quantities_out[meter] = given->amount;
     }
@@ -63,9 +63,7 @@ static struct problem measure_units(struct ask *ask)
         units = number_divide_up(price_cost(&ask->quote, ask->quantities), ask->quote.q);
     else
         units = ask->quantities[ask->unit];
-    const uint128 reserve = number_divide_up(
-        price_through(ask->price, units > QUANTITY_MAX ? 0 : (uint64_t)units), ask->price.q);
-    if (units > QUANTITY_MAX || reserve > (uint128)BALANCE_NANO_MAX)
+    if (units > QUANTITY_MAX)
         return (struct problem){.code = PROBLEM_OUT_OF_RANGE,
                                 .field = "quantities",
                                 .expected = "an amount whose cost can be counted"};

@@ -171,15 +171,15 @@ static void overshoot_to_overage(struct view *view, const struct plan_feature *p
     }
 }
 
-void draw_overshoot(struct view *view, const struct plan_feature *plan_feature,
+bool draw_overshoot(struct view *view, const struct plan_feature *plan_feature,
                     const struct ask *ask, uint64_t units, uint64_t from, enum overshoot_kind kind)
 {
-    if (units == 0) return;
+    if (units == 0) return true;
     int64_t charged = 0;
     const uint128 x = price_of_draw(ask->price, from, units);
     if (!price_settle(x, ask->price.q, ask->unit == UNIT_COST ? &(uint64_t){0} : &view->rem,
                       &charged))
-        charged = BALANCE_NANO_MAX;
+        return false;
     struct report *report = &view->fact->report;
     report->has_overshoot = true;
     report->overshoot = (struct overshoot){
@@ -188,11 +188,14 @@ void draw_overshoot(struct view *view, const struct plan_feature *plan_feature,
         .refunded = kind == OVERSHOOT_REFUND ? charged : 0,
         .booked = kind,
     };
-    if (charged == 0 || kind == OVERSHOOT_REFUND) return;
-    if (kind == OVERSHOOT_DEBT)
+    if (charged == 0 || kind == OVERSHOOT_REFUND) return true;
+    if (kind == OVERSHOOT_DEBT) {
+        if (view->debt - charged < -BALANCE_NANO_MAX) return false;
         view_debt_move(view, -charged);
-    else
+    } else {
         overshoot_to_overage(view, plan_feature, ask, charged);
+    }
+    return true;
 }
 
 bool draw_unrefusable(struct view *view, const struct plan_feature *plan_feature, struct ask *ask,
@@ -224,8 +227,9 @@ bool draw_unrefusable(struct view *view, const struct plan_feature *plan_feature
         if (plan_feature->sources[i].kind == SOURCE_GRANTS ||
             plan_feature->sources[i].kind == SOURCE_OVERAGE)
             from += evaluation.split.drawn[i];
-    draw_overshoot(view, plan_feature, ask, ask->units - evaluation.units, from,
-                   plan_feature == NULL ? OVERSHOOT_REFUND : plan_feature->overshoot);
+    if (!draw_overshoot(view, plan_feature, ask, ask->units - evaluation.units, from,
+                        plan_feature == NULL ? OVERSHOOT_REFUND : plan_feature->overshoot))
+        return false;
     view_remainder_store(view);
     report->units_requested += ask->units;
     report->units_allowed += evaluation.units;

@@ -37,7 +37,8 @@ static struct problem rule_multiply(const struct price_rule *rule, const struct 
         if (pick == multiplier->value_count)
             return (struct problem){.code = PROBLEM_UNLISTED_VALUE,
                                     .field = "attributes",
-                                    .value = given->name,
+                                    .member = given->name,
+                                    .value = given->value,
                                     .expected = "a value that the price rule lists"};
         product *= multiplier->num[pick];
     }
@@ -59,6 +60,7 @@ struct problem price_quote(const struct policy_feature *feature, const struct co
     if (rule == end)
         return (struct problem){.code = PROBLEM_NO_PRICE,
                                 .field = "attributes",
+                                .value = command->feature,
                                 .expected = "attributes that a price rule in force matches"};
     uint64_t product = 0;
     const struct problem problem = rule_multiply(rule, command, &product);

@@ -57,7 +57,8 @@ enum problem_code {
 
 struct problem {
     enum problem_code code;
-    const char *field;    /* static: "quantities", "attributes.model" is field + value; or NULL */
+    const char *field;    /* static: "quantities", "attributes"; or NULL */
+    struct bytes member;  /* "model": the member of the field that is meant; may be empty */
     struct bytes value;   /* what was found there, as given; may be empty */
     const char *expected; /* static: what would have been right, as a phrase; or NULL */
 };

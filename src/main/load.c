@@ -33,7 +33,9 @@ static const char notes[] =
     "\n"
     "--record writes a JSON object per row as it ends: row (0 is the first), customer, the\n"
     "quantities committed, outcome, reason, decision_id, charged, units (that sources carried),\n"
-    "overshoot. Exit status 1: a request failed, or a balance moved by something else.";
+    "overshoot. Exit status 1: a request failed, a balance moved by something else, or the trace "
+    "was\n"
+    "not played to its end.";
 
 struct load_options {
     const char *server;
@@ -253,11 +255,14 @@ static int run(const struct load_options *options, const char *path, struct load
     (void)snprintf(name, sizeof(name), "generated day, seed %" PRIu64, settings->seed);
     const struct sigaction once = {.sa_handler = interrupt, .sa_flags = (int)SA_RESETHAND};
     (void)sigaction(SIGINT, &once, NULL);
-    return play(settings, &trace,
-                path == NULL    ? name
-                : slash != NULL ? slash + 1
-                                : path,
-                options->is_json);
+    const char *file_name = slash != NULL ? slash + 1 : path;
+    struct load_memory memory = {0};
+    const int status =
+        load_memory_take(&memory, settings, &trace)
+            ? play(settings, &trace, path == NULL ? name : file_name, options->is_json, &memory)
+            : STATUS_REFUSED;
+    load_memory_free(&memory);
+    return status;
 }
 
 int command_load(int argc, char **argv)

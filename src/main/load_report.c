@@ -26,7 +26,8 @@ static uint64_t rate_of(uint64_t count, int64_t duration_ns)
 
 bool load_report_is_good(const struct load_report *report)
 {
-    return report->tally->outcomes[LOAD_FAILED] == 0 && report->verdict->differing == 0;
+    return report->tally->rows_played == report->rows &&
+           report->tally->outcomes[LOAD_FAILED] == 0 && report->verdict->differing == 0;
 }
 
 static void title(const struct page *page, const char *text)

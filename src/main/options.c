@@ -10,7 +10,8 @@
 
 #include "base/base.h"
 
-enum { OPTIONS_MAX = 40, HELP_INDEX = OPTIONS_MAX };
+/* What getopt_long returns for a long option: above every short one. */
+enum { OPTIONS_MAX = 40, FIRST_NUMBER = 256, HELP_NUMBER = FIRST_NUMBER + OPTIONS_MAX };
 
 static void print_help(const struct usage *usage)
 {
@@ -113,6 +114,16 @@ static enum options_result wrong(const struct usage *usage)
     return OPTIONS_WRONG;
 }
 
+/* After getopt_long said '?': a short option, of which there are none, or a long one. */
+static enum options_result wrong_option(const struct usage *usage, char **argv)
+{
+    if (optopt > 0 && optopt < FIRST_NUMBER)
+        (void)fprintf(stderr, "weir %s: unknown option '-%c'\n", usage->command, optopt);
+    else
+        (void)fprintf(stderr, "weir %s: unknown option '%s'\n", usage->command, argv[optind - 1]);
+    return wrong(usage);
+}
+
 static enum options_result take_option(const struct usage *usage, size_t number, bool *seen)
 {
     const struct option_rule *rule = &usage->rules[number];
@@ -164,16 +175,16 @@ enum options_result options_take(const struct usage *usage, int argc, char **arg
         const bool is_flag = usage->rules[i].kind == OPTION_FLAG;
         table[i] = (struct option){.name = usage->rules[i].name,
                                    .has_arg = is_flag ? no_argument : required_argument,
-                                   .val = (int)i};
+                                   .val = FIRST_NUMBER + (int)i};
     }
-    table[usage->rule_count] = (struct option){.name = "help", .val = HELP_INDEX};
+    table[usage->rule_count] = (struct option){.name = "help", .val = HELP_NUMBER};
 
     optind = 1;
     opterr = 0;
     for (;;) {
         const int number = getopt_long(argc, argv, ":", table, NULL);
         if (number == -1) break;
-        if (number == HELP_INDEX) {
+        if (number == HELP_NUMBER) {
             print_help(usage);
             return OPTIONS_HELP;
         }
@@ -181,12 +192,9 @@ enum options_result options_take(const struct usage *usage, int argc, char **arg
             (void)fprintf(stderr, "weir %s: %s needs a value\n", usage->command, argv[optind - 1]);
             return wrong(usage);
         }
-        if (number == '?') {
-            (void)fprintf(stderr, "weir %s: unknown option '%s'\n", usage->command,
-                          argv[optind - 1]);
-            return wrong(usage);
-        }
-        const enum options_result result = take_option(usage, (size_t)number, seen);
+        if (number == '?') return wrong_option(usage, argv);
+        const enum options_result result =
+            take_option(usage, (size_t)(number - FIRST_NUMBER), seen);
         if (result != OPTIONS_TAKEN) return result;
     }
     *operands_out = (struct operands){.at = argv + optind, .count = (size_t)(argc - optind)};

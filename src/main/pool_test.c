@@ -4,46 +4,24 @@
  */
 #include "main/pool.h"
 
-#include <netinet/in.h>
-#include <poll.h>
-#include <pthread.h>
-#include <stdatomic.h>
-#include <unistd.h>
+#include "main/testing.h"
 
-#include "base/testing.h"
+enum { JOBS = 400, CONNECTIONS = 7 };
 
-enum { JOBS = 400, CONNECTIONS = 7, PEERS_MAX = 64 };
-
-struct peer {
-    int listener;
-    uint16_t port;
-    atomic_bool is_stopping;
+struct turns {
+    unsigned count;
     bool is_broken; /* answers everything with 503 */
-    pthread_t thread;
 };
 
-/* Reads one request; its number stands in the path. -1: the client left. */
-static int read_request(int socket)
-{
-    char received[POOL_REQUEST_BYTES_MAX];
-    const ssize_t got = recv(socket, received, sizeof(received) - 1, 0);
-    if (got <= 0) return -1;
-    received[got] = '\0';
-    assert_non_null(strstr(received, "\r\n\r\n"));
-    return atoi(received + strlen("GET /"));
-}
-
-static void send_text(int socket, const char *text, size_t length)
-{
-    assert_int_equal(send(socket, text, length, MSG_NOSIGNAL), length);
-}
-
-/* One answer, good or bad by turns. False: hang up. */
-static bool answer(int socket, int number, unsigned turn)
+/* One answer, good or bad by turns; the request's number stands in its path. */
+static bool answer(void *self, int socket, const char *request)
 {
     char text[256];
     char body[64];
-    const int body_length = snprintf(body, sizeof(body), "{\"number\":%d}", number);
+    struct turns *turns = self;
+    const unsigned turn = turns->is_broken ? 2 : turns->count++;
+    const int body_length =
+        snprintf(body, sizeof(body), "{\"number\":%d}", atoi(request + strlen("GET /")));
     const bool closes = turn % 11 == 3;
     const unsigned status = turn % 7 == 2 ? 503 : 200;
     if (turn % 5 == 4) return false;
@@ -51,57 +29,12 @@ static bool answer(int socket, int number, unsigned turn)
         snprintf(text, sizeof(text), "HTTP/1.1 %u Said\r\nContent-Length: %d\r\n%s\r\n%s", status,
                  body_length, closes ? "Connection: close\r\n" : "", body);
     if (turn % 13 == 5) { /* torn: half of it, then gone */
-        send_text(socket, text, (size_t)length / 2);
+        peer_send(socket, text, (size_t)length / 2);
         return false;
     }
-    send_text(socket, text, 20);
-    send_text(socket, text + 20, (size_t)length - 20);
+    peer_send(socket, text, 20);
+    peer_send(socket, text + 20, (size_t)length - 20);
     return !closes;
-}
-
-static void *serve(void *self)
-{
-    struct peer *peer = self;
-    struct pollfd sockets[PEERS_MAX] = {
-        {.fd = peer->listener, .events = POLLIN}
-    };
-    nfds_t count = 1;
-    unsigned turn = 0;
-    while (!atomic_load(&peer->is_stopping)) {
-        (void)poll(sockets, count, 20);
-        for (nfds_t i = count; i-- > 1;) {
-            if (sockets[i].revents == 0) continue;
-            const int number = read_request(sockets[i].fd);
-            const unsigned said = peer->is_broken ? 2 : turn++;
-            if (number >= 0 && answer(sockets[i].fd, number, said)) continue;
-            (void)close(sockets[i].fd);
-            sockets[i] = sockets[--count];
-        }
-        if (sockets[0].revents != 0 && count < PEERS_MAX)
-            sockets[count++] =
-                (struct pollfd){.fd = accept(peer->listener, NULL, NULL), .events = POLLIN};
-    }
-    for (nfds_t i = 0; i < count; ++i)
-        (void)close(sockets[i].fd);
-    return NULL;
-}
-
-static void peer_start(struct peer *peer)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t length = sizeof(address);
-    peer->listener = socket(AF_INET, SOCK_STREAM, 0);
-    assert_int_equal(bind(peer->listener, (struct sockaddr *)&address, sizeof(address)), 0);
-    assert_int_equal(listen(peer->listener, PEERS_MAX), 0);
-    assert_int_equal(getsockname(peer->listener, (struct sockaddr *)&address, &length), 0);
-    peer->port = ntohs(address.sin_port);
-    assert_int_equal(pthread_create(&peer->thread, NULL, serve, peer), 0);
-}
-
-static void peer_stop(struct peer *peer)
-{
-    atomic_store(&peer->is_stopping, true);
-    assert_int_equal(pthread_join(peer->thread, NULL), 0);
 }
 
 struct jobs {
@@ -161,7 +94,8 @@ static uint64_t run(struct jobs *jobs, uint16_t port, uint32_t attempts)
 
 static void every_job_is_answered_once_by_a_peer_that_misbehaves(void **state)
 {
-    struct peer peer = {0};
+    struct turns turns = {0};
+    struct peer peer = {.self = &turns, .answer = answer};
     struct jobs jobs = {.count = JOBS};
     (void)state;
     peer_start(&peer);
@@ -172,7 +106,8 @@ static void every_job_is_answered_once_by_a_peer_that_misbehaves(void **state)
 
 static void jobs_wait_for_their_time(void **state)
 {
-    struct peer peer = {0};
+    struct turns turns = {0};
+    struct peer peer = {.self = &turns, .answer = answer};
     struct jobs jobs = {.count = 20, .is_slow = true};
     (void)state;
     peer_start(&peer);
@@ -182,7 +117,8 @@ static void jobs_wait_for_their_time(void **state)
 
 static void after_the_last_attempt_the_driver_hears_what_was_said(void **state)
 {
-    struct peer peer = {.is_broken = true};
+    struct turns turns = {.is_broken = true};
+    struct peer peer = {.self = &turns, .answer = answer};
     struct jobs jobs = {.count = 10};
     (void)state;
     peer_start(&peer);
@@ -193,7 +129,8 @@ static void after_the_last_attempt_the_driver_hears_what_was_said(void **state)
 
 static void with_nobody_there_every_job_is_refused(void **state)
 {
-    struct peer peer = {0};
+    struct turns turns = {0};
+    struct peer peer = {.self = &turns, .answer = answer};
     struct jobs jobs = {.count = 10};
     (void)state;
     peer_start(&peer);

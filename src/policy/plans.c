@@ -4,11 +4,9 @@
  */
 #include "policy/plans.h"
 
-#include <stdlib.h>
-
 #define TIER_MAX 1000u
 #define GRANT_PRIORITY_MAX 1000000
-/* Counters hold them signed. */
+/* Limits that may shut a thing off; overrides can open it again for a customer. */
 #define LIMIT_RANGE ((struct whole_range){0, QUANTITY_MAX})
 
 _Static_assert(METERS_MAX == GRANT_FEATURES_MAX, "recurring grants are grants");

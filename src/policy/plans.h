@@ -8,7 +8,6 @@
 struct feature_draft {
     struct policy_feature compiled;
     struct bytes name;
-    struct place place;
     struct bytes meters[METERS_MAX];
     const struct node *prices; /* names the list, or NULL */
     bool is_sound;             /* meters and unit are known */

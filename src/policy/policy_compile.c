@@ -19,8 +19,8 @@
 /* What the ceilings allow at most, of files with mistakes too. A price rule, a rate, a match or a
  * multiplier is one value of the file at least; four multipliers need a rule and its `multiply`
  * besides. Texts are no longer than the file, escapes half as long again. */
-#define ALIGNMENT_BYTES 16u
-#define TEXT_BYTES_ALL (2 * POLICY_BYTES_MAX + 2 * ALIGNMENT_BYTES * TREE_NODES_MAX)
+#define ALIGNMENT_BYTES ((size_t)16)
+#define TEXT_BYTES_ALL ((size_t)2 * POLICY_BYTES_MAX + 2 * ALIGNMENT_BYTES * TREE_NODES_MAX)
 _Static_assert(sizeof(struct plan_feature) * PLANS_MAX * FEATURES_MAX +
                        sizeof(struct price_rule) * FEATURES_MAX * PRICE_RULES_MAX +
                        sizeof(struct price_multiplier) * (TREE_NODES_MAX / 6 + 1) * 4 +
@@ -140,7 +140,6 @@ static void feature_read(struct compiler *compiler, const struct node *node,
     };
     const struct node *values[KEYS];
     feature->name = node->key;
-    feature->place = node->key_place;
     feature->compiled.divisible = true;
     if (check_name(compiler, node->key_place, node->key))
         feature->compiled.name = names_symbol(&compiler->names, node->key_place, node->key);

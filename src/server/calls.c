@@ -228,6 +228,7 @@ struct status_query {
     struct bytes customer;
     struct bytes subject;
     struct bytes feature; /* empty: all of the plan */
+    bool allowed;         /* of the features rendered so far, one at least would pass */
 };
 
 static bool take_status_parameter(struct asked *asked, struct bytes name, struct bytes value,
@@ -267,19 +268,21 @@ static bool parse_status(struct asked *asked, struct status_query *query_out)
     return true;
 }
 
-static enum problem_code render_feature(struct loop *loop, const struct status_query *query,
+static enum problem_code render_feature(struct loop *loop, struct status_query *query,
                                         struct bytes feature, struct buffer *out)
 {
     struct engine *engine = loop->parts.engine;
     const enum problem_code code =
         engine_status(engine, policy_in_force(loop), query->customer, query->subject, feature,
                       loop->now_ms, &loop->status);
-    if (code == PROBLEM_NONE) wire_status_feature(&loop->status, engine_symbols(engine), out);
-    return code;
+    if (code != PROBLEM_NONE) return code;
+    wire_status_feature(&loop->status, engine_symbols(engine), out);
+    query->allowed = query->allowed || loop->status.allowed;
+    return PROBLEM_NONE;
 }
 
 /* Every feature of the customer's plan; a customer never seen has the default plan. */
-static enum problem_code render_features(struct loop *loop, const struct status_query *query,
+static enum problem_code render_features(struct loop *loop, struct status_query *query,
                                          bool is_known, struct buffer *out)
 {
     const struct policy *policy = policy_in_force(loop);
@@ -319,7 +322,7 @@ static enum progress call_status(struct loop *loop, struct asked *asked)
     const bool has_balance =
         is_known &&
         engine_balance(engine, policy_in_force(loop), query.customer, loop->now_ms, &loop->balance);
-    wire_status_end(has_balance ? &loop->balance : NULL, &out);
+    wire_status_end(has_balance ? &loop->balance : NULL, query.allowed, &out);
     return answer_read(loop, asked->exchange, &out, CONTENT_JSON);
 }
 

@@ -319,6 +319,21 @@ static bool run_due(struct loop *loop)
     return done > 0;
 }
 
+static void read_clock(struct loop *loop)
+{
+    loop->now_ms = clock_now_ms(loop->parts.clock);
+    const struct clock_state state = clock_state(loop->parts.clock);
+    const uint64_t jumps = state.jumps_back + state.jumps_forward;
+    if (jumps == loop->jumps_told) return;
+    loop->jumps_told = jumps;
+    struct log_line line = log_begin(LOG_WARN, "wall_clock_jumped");
+    log_number(&line, "jumps_back", (int64_t)state.jumps_back);
+    log_number(&line, "jumps_forward", (int64_t)state.jumps_forward);
+    log_number(&line, "ahead_ms", state.ahead_ms);
+    log_number(&line, "unconfirmed_ms", state.unconfirmed_ms);
+    log_end(&line);
+}
+
 bool loop_step(struct loop *loop)
 {
     bool has_worked = take_journal_end(loop);
@@ -332,7 +347,7 @@ bool loop_step(struct loop *loop)
         return has_worked;
     }
     loop->is_blocked = loop->is_blocked && loop->in_flight != NULL;
-    loop->now_ms = clock_now_ms(loop->parts.clock);
+    read_clock(loop);
     if (!loop->is_blocked) {
         has_worked |= work(loop);
         has_worked |= run_due(loop);

@@ -80,7 +80,8 @@ struct loop {
     bool is_stopping;
     enum append_result failure; /* APPEND_NONE: all is well */
 
-    uint32_t exchanges; /* taken and not yet given back */
+    uint64_t jumps_told; /* of the wall clock, logged so far */
+    uint32_t exchanges;  /* taken and not yet given back */
     uint64_t answers_sent;
 
     struct asked asked[LOOP_ASKED_MAX];

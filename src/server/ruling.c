@@ -152,6 +152,9 @@ enum ruled loop_rule(struct loop *loop, struct command *command, const struct de
     case RULING_FACT:
         journal_and_apply(loop, command);
         render_fact(loop, command, out);
+        /* What the command itself brought on, a new plan's recurring grants above all; where the
+         * batch is full, it waits for the customer's next command. */
+        (void)(batch_has_room(loop->open) && run_due_for(loop, command));
         return RULED;
     case RULING_ANSWER:
         render_fact(loop, command, out);

@@ -686,6 +686,7 @@ static void a_stranger_has_the_default_plan_and_an_empty_wallet(void **state)
     assert_says(asker, "\"available\":\"0\",\"grants\":[]");
     world_do(world, asker, "GET", "/v1/customers/nobody/status", "");
     assert_says(asker, "\"feature\":\"chat\"");
+    assert_says(asker, "\"allowed\":true");
     world_do(world, asker, "PUT", "/v1/policy", POLICY_FOR_NO_STRANGERS);
     assert_int_equal(asker->status, 200);
     world_do(world, asker, "GET", "/v1/customers/nobody/balance", "");

@@ -153,16 +153,19 @@ static void measured_memory_suffices_for_tokens_of_any_length(void **state)
     (void)state;
     static const size_t around[] = {0, 2047, 2048, 4095, 4096, 8191, 8192, 16384, 32768};
     static char text[80 * 1024];
+    static char filling[40 * 1024];
+    memset(filling, 'a', sizeof filling);
     for (size_t place = 0; place < COUNT_OF(around); place++) {
         for (size_t length = around[place] < 3 ? 0 : around[place] - 3; length < around[place] + 3;
              length++) {
-            /* A string with escapes, then an open one, or a number that is not over at the end. */
-            memset(text, 'a', sizeof text);
-            memcpy(text, "[\"\\n", 4);
-            memcpy(text + 4 + length, "\",\"", 3);
+            /* A string with escapes, then an open one; then a number that the text ends with. */
+            struct buffer body = buffer_over(text, sizeof text);
+            buffer_put_text(&body, "[\"\\n");
+            buffer_put(&body, filling, length);
+            buffer_put_text(&body, "\",\"");
+            buffer_put(&body, filling, length);
             struct arena arena = arena_over(memory, sizeof memory);
-            struct json_result result =
-                json_read((struct bytes){(uint8_t *)text, 7 + 2 * length}, 4, &arena, ignore, NULL);
+            struct json_result result = json_read(buffer_bytes(&body), 4, &arena, ignore, NULL);
             assert_int_equal(result.verdict, JSON_MALFORMED);
             memset(text, '7', length + 1);
             result =
@@ -180,11 +183,11 @@ static void short_arenas_refuse_long_strings_and_get_their_room_back(void **stat
     text[0] = '"';
     text[sizeof text - 1] = '"';
     const struct bytes body = {(uint8_t *)text, sizeof text};
-    struct arena arena = arena_over(memory, 64 * 1024);
+    struct arena arena = arena_over(memory, sizeof text);
     assert_int_equal(json_read(body, 4, &arena, ignore, NULL).verdict, JSON_NO_ROOM);
-    assert_int_equal(arena.size, 64 * 1024);
+    assert_int_equal(arena.size, sizeof text);
     assert_int_equal(json_read(BYTES("[1]"), 4, &arena, ignore, NULL).verdict, JSON_READ);
-    assert_int_equal(arena.size, 64 * 1024);
+    assert_int_equal(arena.size, sizeof text);
     assert_true(arena.used <= 16);
 }
 

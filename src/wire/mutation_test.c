@@ -36,25 +36,24 @@ static const struct {
 };
 
 /* What mistakes and attacks are made of. */
-static const char *const pieces[] = {"\"",      "{",
-                                     "}",       "[",
-                                     "]",       ":",
-                                     ",",       "\\",
-                                     "\\u",     "\xff",
-                                     "\xc3",    "0",
-                                     "-",       "e9",
-                                     ".5",      "null",
-                                     "true",    "[[",
-                                     "{\"a\":", "\\ud800",
-                                     "\\u0000", "999999999999999999999",
-                                     " ",       "\n",
-                                     "\"a\":1,"};
+#define PIECE(literal)                                  \
+    {                                                   \
+        (const uint8_t *)(literal), sizeof(literal) - 1 \
+    }
+static const struct bytes pieces[] = {
+    PIECE("\""),       PIECE("{"),       PIECE("}"),       PIECE("["),
+    PIECE("]"),        PIECE(":"),       PIECE(","),       PIECE("\\"),
+    PIECE("\\u"),      PIECE("\xff"),    PIECE("\xc3"),    PIECE("0"),
+    PIECE("-"),        PIECE("e9"),      PIECE(".5"),      PIECE("null"),
+    PIECE("true"),     PIECE("[["),      PIECE(" "),       PIECE("\n"),
+    PIECE("{\"a\":"),  PIECE("\\ud800"), PIECE("\\u0000"), PIECE("99999999999999999999"),
+    PIECE("\"a\":1,"),
+};
 
 static size_t mutate(struct prng *prng, uint8_t *body, size_t length)
 {
     const size_t place = prng_below(prng, length + 1);
-    const char *piece = pieces[prng_below(prng, COUNT_OF(pieces))];
-    const size_t width = strlen(piece);
+    const struct bytes piece = pieces[prng_below(prng, COUNT_OF(pieces))];
     const size_t rest = length - place;
     const size_t cut = prng_below(prng, (rest < 8 ? rest : 8) + 1);
     switch (prng_below(prng, 5)) {
@@ -71,10 +70,10 @@ static size_t mutate(struct prng *prng, uint8_t *body, size_t length)
         memmove(body + place + cut, body + place, rest);
         return length + cut;
     default: /* something is too much */
-        if (length + width > BODY_BYTES_MAX) return length;
-        memmove(body + place + width, body + place, rest);
-        memcpy(body + place, piece, width);
-        return length + width;
+        if (length + piece.length > BODY_BYTES_MAX) return length;
+        memmove(body + place + piece.length, body + place, rest);
+        memcpy(body + place, piece.at, piece.length);
+        return length + piece.length;
     }
 }
 

@@ -312,12 +312,12 @@ static void check_numbers(struct way way, enum field field)
     char text[32];
     uint8_t block[BODY_BYTES_MAX];
     for (int64_t step = 0; step < 2; step++) {
-        (void)snprintf(text, sizeof text, "%lld", (long long)(rule->least - step));
+        (void)snprintf(text, sizeof text, "%lld", (long long)rule->least - step);
         if (step == 0)
             (void)expect_fine(way, body_with(way, field, bytes_of_text(text), block));
         else
             with_text(way, field, text, PROBLEM_INVALID_VALUE);
-        (void)snprintf(text, sizeof text, "%lld", (long long)(rule->most + step));
+        (void)snprintf(text, sizeof text, "%lld", (long long)rule->most + step);
         if (step == 0)
             (void)expect_fine(way, body_with(way, field, bytes_of_text(text), block));
         else
@@ -659,6 +659,10 @@ static void members_of_objects_are_checked_and_named(void **state)
     refuse(WIRE_GRANT, FIELD_FEATURES, "[\"a\",\"b\",\"a\"]", PROBLEM_INVALID_VALUE, "features[2]");
     refuse(WIRE_GRANT, FIELD_FEATURES, "[\"1\",\"2\",\"3\",\"4\",\"5\",\"6\",\"7\",\"8\",\"9\"]",
            PROBLEM_INVALID_VALUE, "features[8]");
+    refuse(WIRE_AUTHORIZE, FIELD_QUANTITIES,
+           "{\"1\":1,\"2\":1,\"3\":1,\"4\":1,\"5\":1,\"6\":1,\"7\":1,\"8\":1},\"quantities\":"
+           "{\"a\":1,\"b\":1,\"c\":1,\"d\":1,\"e\":1,\"f\":1,\"g\":1,\"h\":1}",
+           PROBLEM_DUPLICATE_FIELD, "quantities");
     const struct way commit = {WIRE_COMMIT, true};
     uint8_t block[BODY_BYTES_MAX];
     expect_problem(commit,
@@ -1186,7 +1190,7 @@ static void full_arenas_are_answered_not_asserted(void **state)
     (void)state;
     uint8_t block[BODY_BYTES_MAX];
     const struct bytes body = body_with(authorize, FIELD_KEY, BYTES("\"\\n\""), block);
-    for (size_t size = 0; size < 16 * 1024; size += 61) {
+    for (size_t size = 0; size < (size_t)16 * 1024; size += 61) {
         struct arena arena = arena_over(memory, size);
         const struct verdict verdict = parse_in(&arena, authorize, body);
         assert_false(verdict.is_fine);

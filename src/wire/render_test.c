@@ -698,7 +698,7 @@ static void status_shows_what_the_next_request_would_meet(void **state)
                                 .retry_after_ms = 5};
     wire_status_feature(&view, symbols(), &buffer);
     balance = (struct balance_view){.available = NANO_PER_CREDIT};
-    wire_status_end(&balance, &buffer);
+    wire_status_end(&balance, true, &buffer);
     assert_string_equal(
         text_of(&buffer),
         "{\"customer\":\"acme\",\"subject\":\"team-a/alice\",\"features\":[{\"feature\":\"chat\","
@@ -715,13 +715,14 @@ static void status_shows_what_the_next_request_would_meet(void **state)
         "\"limit\":null,\"used\":null,\"remaining\":null,\"resets_at\":null}]},"
         "{\"feature\":\"chat\",\"unit\":\"cost\",\"allowed\":false,\"reason\":"
         "\"allowance_exhausted\",\"retry_after_ms\":5,\"limits\":[]}],"
-        "\"balance\":{\"available\":\"1\",\"held\":\"0\"}}");
+        "\"allowed\":true,\"balance\":{\"available\":\"1\",\"held\":\"0\"}}");
     buffer = buffer_over(block, sizeof block);
     wire_status_begin(BYTES("acme"), BYTES_NONE, &buffer);
-    wire_status_end(NULL, &buffer);
-    assert_string_equal(text_of(&buffer),
-                        "{\"customer\":\"acme\",\"subject\":null,\"features\":[],\"balance\":{"
-                        "\"available\":\"0\",\"held\":\"0\"}}");
+    wire_status_end(NULL, false, &buffer);
+    assert_string_equal(
+        text_of(&buffer),
+        "{\"customer\":\"acme\",\"subject\":null,\"features\":[],\"allowed\":false,\"balance\":{"
+        "\"available\":\"0\",\"held\":\"0\"}}");
 }
 
 static void batches_clock_and_policy_have_their_frames(void **state)
@@ -840,7 +841,7 @@ static void the_largest_answers_fit_their_bounds(void **state)
     buffer = buffer_over(block, WIRE_STATUS_BYTES_MAX(1));
     wire_status_begin(widest, (struct bytes){customer, SUBJECT_BYTES_MAX}, &buffer);
     wire_status_feature(&view, worst_symbols(), &buffer);
-    wire_status_end(&balance, &buffer);
+    wire_status_end(&balance, true, &buffer);
     assert_false(buffer.overflowed);
 
     const struct customer_view settings = {.plan = NAME_PLUS,

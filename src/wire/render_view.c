@@ -21,6 +21,15 @@ unsigned wire_problem_status(enum problem_code code)
     return problems[code].status;
 }
 
+/* "attributes.model" */
+static void put_field(const struct problem *problem, struct buffer *buffer)
+{
+    json_words_part(buffer, problem->field);
+    if (problem->member.length == 0) return;
+    json_words_part(buffer, ".");
+    json_text_part(buffer, json_cut(problem->member, WIRE_PROBLEM_VALUE_BYTES_MAX));
+}
+
 /* "A value is out of range or malformed: ttl_ms (found '0'), expected an integer from 1 to ..." */
 static void put_detail(const struct problem *problem, struct buffer *buffer)
 {
@@ -32,7 +41,7 @@ static void put_detail(const struct problem *problem, struct buffer *buffer)
         json_words_part(buffer, ":");
     if (has_field) {
         json_words_part(buffer, " ");
-        json_words_part(buffer, problem->field);
+        put_field(problem, buffer);
     }
     if (problem->value.at != NULL) {
         json_words_part(buffer, has_field ? " (found '" : " found '");
@@ -69,7 +78,9 @@ void wire_render_problem(const struct problem *problem, struct buffer *buffer)
     json_words(buffer, problems[problem->code].code);
     if (problem->field != NULL && problem->field[0] != 0) {
         json_key(buffer, "field");
-        json_words(buffer, problem->field);
+        json_text_begin(buffer);
+        put_field(problem, buffer);
+        json_text_end(buffer);
     }
     if (problem->value.at != NULL) {
         json_key(buffer, "value");
@@ -330,9 +341,11 @@ void wire_status_feature(const struct status_view *view, struct symbols symbols,
     json_close(buffer, '}');
 }
 
-void wire_status_end(const struct balance_view *balance, struct buffer *buffer)
+void wire_status_end(const struct balance_view *balance, bool allowed, struct buffer *buffer)
 {
     json_close(buffer, ']');
+    json_key(buffer, "allowed");
+    json_bool(buffer, allowed);
     json_key(buffer, "balance");
     json_open(buffer, '{');
     json_key(buffer, "available");

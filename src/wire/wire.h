@@ -46,11 +46,11 @@ enum wire_call {
 #define WIRE_PROBLEM_VALUE_BYTES_MAX 128u /* of a value shown in a problem */
 
 /* An arena of this size suffices for any body (the second: for a batch and its operations one at a
- * time). Ordinary bodies need much less: about 10 KiB, the body once more if it has escapes, and 4
- * x its longest string, all but the copies given back on return. A body whose longest string does
- * not find room is answered PROBLEM_TOO_LARGE. */
-#define WIRE_PARSE_ARENA_BYTES(body_bytes) (32u * 1024u + 6u * (size_t)(body_bytes))
-#define WIRE_BATCH_ARENA_BYTES(body_bytes) (192u * 1024u + 6u * (size_t)(body_bytes))
+ * time). Ordinary bodies need much less: 10 KiB and four times the longest string, all of it given
+ * back on return; the body's length once more, if it has escapes, stays. A body whose longest
+ * string does not find room is answered PROBLEM_TOO_LARGE. */
+#define WIRE_PARSE_ARENA_BYTES(body_bytes) (32 * (size_t)1024 + 6 * (size_t)(body_bytes))
+#define WIRE_BATCH_ARENA_BYTES(body_bytes) (192 * (size_t)1024 + 6 * (size_t)(body_bytes))
 
 struct wire_request {
     enum wire_call call;
@@ -60,7 +60,11 @@ struct wire_request {
 };
 
 /* command_out is written whole on success only; problem_out on failure only. Calls that take no key
- * ignore header_key. RELEASE and VOID take an empty body for {}. */
+ * ignore header_key. RELEASE and VOID take an empty body for {}.
+ *
+ * Overrides of limits: an integer, credits or null is place 0; in an array each element is its own
+ * place, null among them. Null makes an override with `removed`. "feature/name" is cut at its first
+ * '/'. */
 MUST_USE bool wire_parse(const struct wire_request *request, struct arena *arena,
                          struct command *command_out, struct problem *problem_out);
 
@@ -96,15 +100,15 @@ enum wire_name { WIRE_NAME_CUSTOMER, WIRE_NAME_SUBJECT, WIRE_NAME_FEATURE };
 MUST_USE bool wire_check_name(enum wire_name which, struct bytes text, struct problem *problem_out);
 
 /* Upper bounds of rendered answers, for names of their ceilings and every byte escaped. */
-#define WIRE_REPORT_BYTES_MAX (256u * 1024u)
-#define WIRE_PROBLEM_BYTES_MAX (8u * 1024u)
-#define WIRE_CUSTOMER_BYTES_MAX (4u * 1024u)
-#define WIRE_BALANCE_BYTES_MAX (4u * 1024u + GRANT_VIEWS_MAX * 4096u)
-#define WIRE_STATUS_BYTES_MAX(features) (8u * 1024u + (size_t)(features)*48u * 1024u)
+#define WIRE_REPORT_BYTES_MAX (256 * (size_t)1024)
+#define WIRE_PROBLEM_BYTES_MAX (8 * (size_t)1024)
+#define WIRE_CUSTOMER_BYTES_MAX (4 * (size_t)1024)
+#define WIRE_BALANCE_BYTES_MAX ((GRANT_VIEWS_MAX + 1) * (size_t)4096)
+#define WIRE_STATUS_BYTES_MAX(features) ((8 + 48 * (size_t)(features)) * 1024)
 
-/* Any report's answer: decisions, commit, release, extend, grant, void, reset, refund; CUSTOMER
- * gives {"customer", "effective_at"} only where no view is at hand (in a batch it cannot occur);
- * POLICY gives {"version"}. at_ms is the entry's. HTTP status 200. */
+/* Any report's answer: decisions, commit, release, extend, grant, void, reset, refund. For callers
+ * without a view at hand, CUSTOMER gives {"effective_at"} and POLICY {"version"}. at_ms is the
+ * entry's. HTTP status 200. Not for COMMAND_DUE. */
 void wire_render_report(const struct report *report, int64_t at_ms, struct symbols symbols,
                         struct buffer *buffer);
 
@@ -125,7 +129,7 @@ void wire_status_begin(struct bytes customer, struct bytes subject, struct buffe
 void wire_status_feature(const struct status_view *view, struct symbols symbols,
                          struct buffer *buffer);
 /* balance: NULL for a customer never seen (all "0"). */
-void wire_status_end(const struct balance_view *balance, struct buffer *buffer);
+void wire_status_end(const struct balance_view *balance, bool allowed, struct buffer *buffer);
 
 /* A batch's answer: {"results": [...]}: begin, then wire_batch_next before each answer or problem
  * is rendered into the same buffer, end. Problems stand where their answer would. */

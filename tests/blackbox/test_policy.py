@@ -238,10 +238,10 @@ def plan_of(waterfall, features=FEATURES, prices=PRICES, defaults=""):
     # U6: one attribute each, and a request may have both.
     (plan_of("[{unlimited: {}}]", prices=PRICES + """
   - {name: fast, match: {speed: fast}, rates: {requests: {credits: "9", per: 1}}}
-"""), ["picky"]),
+"""), ["match"]),
     (plan_of("[{unlimited: {}}]", prices=PRICES + """
   - {name: again, match: {model: small}, rates: {requests: {credits: "9", per: 1}}}
-"""), ["again"]),
+"""), ["match"]),
     # H3: overshoot: overage wants an overage source.
     (plan_of("[{grants: {category: paid}}]", defaults="overshoot: overage"), ["overage"]),
     # A feature that is not defined.

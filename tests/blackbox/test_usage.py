@@ -61,9 +61,12 @@ def test_h3_what_nothing_can_carry_is_overshoot_and_not_refused(weir, new_custom
 
 def test_h2_gates_count_usage_and_refuse_none(weir, new_customer):
     customer = rich(weir, new_customer, "gated")
-    customer.hold(1)                                    # the slot is taken, 4 tokens are left
+    hold = customer.hold(1)                             # the slot is taken, 4 tokens are left
     expect(customer.usage(6))                           # -2
     assert customer.funds() == ("13", "1")
+    # Until the hold is over, pace alone would not help (S8).
+    assert denied(customer.check(1), "rate_limited")["retry_after_ms"] > 3 * SECOND
+    expect(customer.release(hold))
     assert denied(customer.consume(1), "rate_limited")["retry_after_ms"] == 3 * SECOND
 
 

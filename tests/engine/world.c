@@ -691,6 +691,9 @@ static void do_command(struct world *world, char **words, unsigned count, const 
     case RULING_PROBLEM:
         say(world, "! %s", problem_name(ruling.problem.code));
         if (ruling.problem.field != NULL) say(world, " %s", ruling.problem.field);
+        if (ruling.problem.member.length != 0)
+            say(world, ".%.*s", (int)ruling.problem.member.length,
+                (const char *)ruling.problem.member.at);
         if (ruling.problem.value.length != 0)
             say(world, ":%.*s", (int)ruling.problem.value.length,
                 (const char *)ruling.problem.value.at);

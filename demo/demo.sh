@@ -64,17 +64,19 @@ echo "The same server flat out: 1,000 customers, 256 connections, no waiting for
 "$weir" load --generate 20000 --server "$url" --customers 1000 --customer-prefix fast- \
     --plan enterprise --connections 256 | sed -n '2s/^/  /p; /^Latency/,/commit/p' || verdict=$?
 
+shown=${weir#"$PWD"/}
 server=
 [ "$port" = 7878 ] || server=" --server $url"
 cat <<TEXT
 
-The server goes on at $url (log and data: $data). Try:
+The server goes on at $url (data and log: $data). Try, in this order:
 
-  curl -s --json '{"customer":"acme","feature":"chat","quantities":{"requests":3},"explain":true}' $url/v1/consume
   curl -s --json '{"advance_ms":18000000}' $url/v1/clock
+  curl -s --json '{"customer":"acme","feature":"chat","quantities":{"requests":46},"explain":true}' $url/v1/consume
   curl -s $url/v1/customers/acme/balance
-  $build/weir status acme$server
+  $shown status acme$server
 
-Stop it with: make demo-stop   (or: kill $pid)
+Five hours pass, so 45 messages are included again; one is paid; the balance has moved by it.
+Stop the server with: make demo-stop   (or: kill $pid)
 TEXT
 exit "$verdict"

@@ -54,7 +54,7 @@ class Table:
     def __init__(self, server):
         self.server = server
         columns = [("", 34), *((source, 12) for source in SOURCES), ("available", 11), ("held", 6)]
-        print("  " + "".join(name.rjust(width) if name else " " * width for name, width in columns))
+        print("  " + "".join(name.rjust(width) for name, width in columns))
 
     def row(self, title, decision=None, outcome=""):
         cells = dict.fromkeys(SOURCES, "")
@@ -65,13 +65,9 @@ class Table:
             if outcome == "deny":
                 outcome = f"denied: {decision['reason']['code']}"
         balance = self.server.call("GET", f"/v1/customers/{CUSTOMER}/balance")
-        print(
-            f"  {title:34}"
-            + "".join(cells[source].rjust(12) for source in SOURCES)
-            + balance["available"].rjust(11)
-            + balance["held"].rjust(6)
-            + f"   {outcome}"
-        )
+        line = f"  {title:34}" + "".join(cells[source].rjust(12) for source in SOURCES)
+        line += balance["available"].rjust(11) + balance["held"].rjust(6) + f"   {outcome}"
+        print(line.rstrip())
 
 
 def main(url):

@@ -76,10 +76,14 @@ static struct problem draft_overrides(struct view *view, const struct decision_c
                                                    BYTES_NONE, "the name of a limit in some plan"}
                                 : find_limit(c, override, name, feature);
         if (problem.code != PROBLEM_NONE) return problem;
-        struct effect *effect = view_effect(view, EFFECT_OVERRIDE);
-        effect->override.id = slot_id_override(feature, name, override->place);
-        effect->override.removed = override->removed;
-        effect->override.value = override->removed ? 0 : override->value;
+        /* Taking back the first window's takes back all. */
+        const uint32_t places = override->removed && override->place == 0 ? WINDOWS_MAX : 1;
+        for (uint32_t place = override->place; place < override->place + places; place++) {
+            struct effect *effect = view_effect(view, EFFECT_OVERRIDE);
+            effect->override.id = slot_id_override(feature, name, place);
+            effect->override.removed = override->removed;
+            effect->override.value = override->removed ? 0 : override->value;
+        }
     }
     return (struct problem){0};
 }

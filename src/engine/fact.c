@@ -68,12 +68,13 @@ WALK walk_note(struct codec c, bool w, struct note *note)
     WALK_ENUM(c, w, note->kind, NOTE_SOURCE);
     walk_u32(c, w, &note->name);
     uint32_t flags = (note->refused ? NOTE_REFUSED : 0u) | (note->skipped ? NOTE_SKIPPED : 0u) |
-                     (note->has_window ? NOTE_WINDOW : 0u);
+                     (note->has_window ? NOTE_WINDOW : 0u) | (uint32_t)note->source << 3;
     walk_u32(c, w, &flags);
     walk_u64(c, w, &note->amount);
     walk_u64(c, w, &note->drawn);
     if (!w) {
-        if (flags > 7) c.in->bad = true;
+        if (flags >> 3 > SOURCE_UNLIMITED) c.in->bad = true;
+        note->source = (enum source_kind)(flags >> 3);
         note->refused = (flags & NOTE_REFUSED) != 0;
         note->skipped = (flags & NOTE_SKIPPED) != 0;
         note->has_window = (flags & NOTE_WINDOW) != 0;

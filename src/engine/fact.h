@@ -81,6 +81,7 @@ struct note {
     bool refused;  /* gates */
     bool skipped;  /* sources: not asked for lack of consent, or passed over as indivisible */
     bool has_window;
+    enum source_kind source; /* NOTE_SOURCE */
     /* gates: what is left after this decision (RATE whole tokens, CONCURRENCY slots, BUDGET
      * nano-credits); sources: what it offered, at most QUANTITY_MAX (A2) */
     uint64_t amount;

@@ -546,6 +546,7 @@ void ladder_explain(const struct view *view, const struct plan_feature *plan_fea
         struct note *note = &report->notes[report->note_count++];
         *note = (struct note){
             .kind = NOTE_SOURCE,
+            .source = source->kind,
             .name = source->name,
             .skipped = evaluation->split.skipped[i],
             .amount = evaluation->split.offered[i],

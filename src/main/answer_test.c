@@ -1,5 +1,5 @@
 /*
- * answer_test.c
+ * answer_test.c: lookups by path, and what is not there.
  */
 #include "main/answer.h"
 

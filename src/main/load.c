@@ -144,12 +144,35 @@ static void close_file(FILE **file)
     *file = NULL;
 }
 
+/* The invented day has two columns: the map says which meter each is for. */
+static bool arrange(const struct trace_map *map, struct trace *trace)
+{
+    static const char *const columns[] = {"ContextTokens", "GeneratedTokens"};
+    size_t column_of[TRACE_METERS_MAX];
+    for (uint32_t i = 0; i < map->count; ++i) {
+        column_of[i] = 0;
+        while (column_of[i] < COUNT_OF(columns) &&
+               strcmp(map->at[i].column, columns[column_of[i]]) != 0)
+            ++column_of[i];
+        if (column_of[i] == COUNT_OF(columns))
+            return complain("map", map->at[i].column,
+                            "ContextTokens or GeneratedTokens, the columns of --generate");
+    }
+    for (size_t row = 0; row < trace->count; ++row) {
+        const struct trace_row from = trace->rows[row];
+        for (uint32_t i = 0; i < map->count; ++i)
+            trace->rows[row].quantity[i] = from.quantity[column_of[i]];
+    }
+    return true;
+}
+
 static bool get_trace(const struct load_options *options, const char *path,
                       const struct load_settings *settings, struct trace *trace_out)
 {
     char complaint[TRACE_COMPLAINT_BYTES];
     if (path == NULL) {
-        if (trace_generate(options->generate, settings->seed, trace_out)) return true;
+        if (trace_generate(options->generate, settings->seed, trace_out))
+            return options->prints || arrange(&settings->map, trace_out);
         (void)fprintf(stderr, "weir load: no memory for %" PRIu64 " rows\n", options->generate);
         return false;
     }

@@ -8,7 +8,7 @@
 #include "main/commands.h"
 #include "main/options.h"
 #include "platform/platform.h"
-#include "policy/policy_compile.h"
+#include "policy/policy.h"
 
 #define CLEANUP(function) __attribute__((cleanup(function)))
 

@@ -1,5 +1,5 @@
 /*
- * progress.c
+ * progress.c: callers report as often as they like; drawing is what costs, so it is rationed here.
  */
 #include "main/progress.h"
 

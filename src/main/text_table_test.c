@@ -1,5 +1,5 @@
 /*
- * text_table_test.c
+ * text_table_test.c: what a terminal shows, character by character.
  */
 #include "main/text_table.h"
 

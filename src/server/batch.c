@@ -25,7 +25,7 @@ bool batch_has_room(const struct batch *batch)
 {
     return batch->entries < JOURNAL_BATCH_ENTRIES_MAX &&
            batch->body.used < JOURNAL_BATCH_BYTES_TARGET &&
-           BATCH_ANSWERS_BYTES - batch->answers_used >= WIRE_REPORT_BYTES_MAX;
+           BATCH_ANSWERS_BYTES - batch->answers_used >= (size_t)WIRE_REPORT_BYTES_MAX;
 }
 
 uint64_t batch_next_position(const struct batch *batch)

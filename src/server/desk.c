@@ -11,7 +11,7 @@ enum { IDLE_MS = 1000 };
 
 uint64_t desk_bytes(void)
 {
-    return sizeof(struct desk) + (uint64_t)DESK_JOBS_MAX * FACT_BYTES_MAX;
+    return sizeof(struct desk) + (uint64_t)DESK_JOBS_MAX * (uint64_t)FACT_BYTES_MAX;
 }
 
 struct desk *desk_over(void *block, struct journal *journal, struct policies *policies,
@@ -24,7 +24,7 @@ struct desk *desk_over(void *block, struct journal *journal, struct policies *po
     desk->loop_wake = loop_wake;
     for (uint32_t i = DESK_JOBS_MAX; i >= 1; --i) {
         desk->jobs[i].block = at;
-        at += FACT_BYTES_MAX;
+        at += (size_t)FACT_BYTES_MAX;
         desk->jobs[i].next_free = desk->free_first;
         desk->free_first = i;
     }
@@ -108,7 +108,7 @@ static enum desk_result fetch(struct desk *desk, struct desk_job *job)
     struct entry entry = {0};
     for (uint32_t i = 0; i <= position_index(job->position); ++i)
         if (!entry_take(&reader, &entry)) return reader.bad ? DESK_FAILED : DESK_MISSING;
-    ENSURE(entry.fact.length <= FACT_BYTES_MAX);
+    ENSURE(entry.fact.length <= (size_t)FACT_BYTES_MAX);
     if (entry.fact.length > 0) memcpy(job->block, entry.fact.at, entry.fact.length);
     job->fact = (struct bytes){job->block, entry.fact.length};
     job->at_ms = entry.at_ms;

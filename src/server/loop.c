@@ -52,7 +52,7 @@ struct loop *loop_over(void *block, struct loop_parts parts)
         run->answer = buffer_over(carve(&at, LOOP_RUN_ANSWER_BYTES), LOOP_RUN_ANSWER_BYTES);
     }
     loop->command_bytes = buffer_over(carve(&at, COMMAND_BYTES_MAX), COMMAND_BYTES_MAX);
-    loop->fact_bytes = buffer_over(carve(&at, FACT_BYTES_MAX), FACT_BYTES_MAX);
+    loop->fact_bytes = buffer_over(carve(&at, (size_t)FACT_BYTES_MAX), (size_t)FACT_BYTES_MAX);
     return loop;
 }
 

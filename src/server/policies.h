@@ -10,7 +10,7 @@
 
 #include "base/base.h"
 #include "engine/engine.h"
-#include "policy/policy_compile.h"
+#include "policy/policy.h"
 
 struct policy_room {
     struct arena arena;  /* POLICY_ARENA_BYTES */

@@ -289,8 +289,8 @@ static uint64_t window_seconds(struct view view, const struct note *note)
 /* What an edge passes on: windows of the sources asked, and the rate gate that refused. */
 static bool is_for_edge(const struct note *note)
 {
-    return note->has_window &&
-           (note->kind == NOTE_SOURCE || (note->kind == NOTE_RATE && note->refused));
+    return note->has_window && ((note->kind == NOTE_SOURCE && note->source == SOURCE_ALLOWANCE) ||
+                                (note->kind == NOTE_RATE && note->refused));
 }
 
 static void put_member_name(struct view view, const struct note *note, bool is_first)

@@ -117,6 +117,7 @@ static struct report example(void)
     report.notes[1] =
         (struct note){.kind = NOTE_CONCURRENCY, .name = NAME_IN_FLIGHT, .amount = 7, .limit = 8};
     report.notes[2] = (struct note){.kind = NOTE_SOURCE,
+                                    .source = SOURCE_ALLOWANCE,
                                     .name = NAME_INCLUDED,
                                     .has_window = true,
                                     .amount = 1,

@@ -137,6 +137,7 @@ static double turn(struct run *run, struct command *commands, const struct bytes
     const double from = seconds();
     for (unsigned i = 0; i < TURN; i++) {
         commands[i].customer = names[i];
+        commands[i].owner_hint = 0;
         engine_prefetch(run->engine, &commands[i]);
     }
     for (unsigned i = 0; i < TURN; i++) {

@@ -95,6 +95,14 @@ void buffer_put_text(struct buffer *buffer, const char *text)
 
 void buffer_put_unsigned_wide(struct buffer *buffer, uint64_t value)
 {
+    if (!buffer->overflowed && buffer->size - buffer->used >= VARINT_BYTES_MAX) {
+        uint8_t *at = buffer->at + buffer->used;
+        for (; value >= 0x80; value >>= 7)
+            *at++ = (uint8_t)(value | 0x80);
+        *at++ = (uint8_t)value;
+        buffer->used = (size_t)(at - buffer->at);
+        return;
+    }
     uint8_t varint[VARINT_BYTES_MAX];
     size_t length = 0;
     for (; value >= 0x80; value >>= 7)

@@ -595,7 +595,11 @@ static void apply_effect(struct application *a, const struct effect *effect)
 void engine_apply(struct engine *engine, const struct fact *fact)
 {
     struct application a = {.engine = engine, .fact = fact};
-    if (fact->has_customer) a.customer = customer_find(engine, fact->customer);
+    if (fact->has_customer) {
+        const uint32_t hint = fact->customer_hint;
+        a.customer = hint != 0 ? hint : customer_find(engine, fact->customer);
+        ENSURE(hint == 0 || hash_128_equal(customer_at(engine, hint)->id, fact->customer));
+    }
     for (uint32_t i = 0; i < fact->effect_count; i++)
         apply_effect(&a, &fact->effects[i]);
     if (a.due_moved) due_refresh(engine, a.customer);

@@ -92,6 +92,7 @@ struct command {
     struct bytes customer;
     bool has_owner; /* engine_prefetch has hashed the customer's name; not encoded */
     struct hash128 owner;
+    uint32_t owner_hint;  /* engine_prefetch_blocks has found the customer's block; 0: has not */
     struct bytes subject; /* a path, parts divided by '/'; empty: the one absent subject */
     struct bytes feature;
     struct bytes key; /* idempotency key; empty: none */

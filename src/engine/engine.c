@@ -11,6 +11,7 @@ void fact_clear(struct fact *fact, struct stamp stamp)
     fact->at_ms = stamp.now_ms;
     fact->position = stamp.position;
     fact->has_customer = false;
+    fact->customer_hint = 0;
     fact->effect_count = 0;
     memset(&fact->report, 0, offsetof(struct report, lines));
     fact->report.retry_after_ms = -1;
@@ -20,6 +21,10 @@ void fact_clear(struct fact *fact, struct stamp stamp)
 static bool command_owner(struct engine *engine, const struct command *command,
                           struct owner *owner_out)
 {
+    if (command->owner_hint != 0) {
+        *owner_out = (struct owner){command->owner, command->owner_hint};
+        return true;
+    }
     if (command->customer.length != 0) {
         *owner_out = owner_of_id(
             engine, command->has_owner ? command->owner : customer_id(engine, command->customer));
@@ -268,12 +273,12 @@ void engine_prefetch(const struct engine *engine, struct command *command)
     index_prefetch(&engine->customer_index, command->owner.word[0]);
 }
 
-void engine_prefetch_blocks(const struct engine *engine, const struct command *command)
+void engine_prefetch_blocks(const struct engine *engine, struct command *command)
 {
     if (!command->has_owner) return;
-    const uint32_t customer = customer_find(engine, command->owner);
-    if (customer == 0) return;
-    const struct customer *block = customer_at(engine, customer);
+    command->owner_hint = customer_find(engine, command->owner);
+    if (command->owner_hint == 0) return;
+    const struct customer *block = customer_at(engine, command->owner_hint);
     __builtin_prefetch(slot_at(engine, block->slots));
     __builtin_prefetch(grant_at(engine, block->grants));
     __builtin_prefetch(scope_at(engine, block->scopes));

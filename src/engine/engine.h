@@ -86,7 +86,7 @@ void engine_apply(struct engine *engine, const struct fact *fact);
 /* Says whose the command is and begins to fetch what it will need: the first when it arrives, the
  * second some commands later, before it is decided. Both are optional. */
 void engine_prefetch(const struct engine *engine, struct command *command);
-void engine_prefetch_blocks(const struct engine *engine, const struct command *command);
+void engine_prefetch_blocks(const struct engine *engine, struct command *command);
 
 /* Forgets keys and ended holds whose time is over, a bounded number per call. Not a fact: what is
  * over is already treated as absent. */

@@ -487,6 +487,7 @@ bool fact_decode(struct bytes bytes, struct fact *fact_out)
     fact_out->at_ms = 0;
     fact_out->position = 0;
     fact_out->effect_count = 0;
+    fact_out->customer_hint = 0;
     report_clear(&fact_out->report);
     walk_fact(c, false, fact_out);
     for (uint32_t i = 0; i < fact_out->effect_count && !reader.bad; i++)

@@ -366,6 +366,7 @@ struct fact {
     uint64_t position; /* of the journal entry */
     bool has_customer;
     struct hash128 customer;
+    uint32_t customer_hint; /* the block's number where it is known, not encoded; 0 */
     struct report report;
     uint32_t effect_count;
     struct effect effects[EFFECTS_MAX];

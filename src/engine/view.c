@@ -26,6 +26,7 @@ struct view view_open(struct engine *engine, const struct policy *policy, struct
     };
     fact->has_customer = true;
     fact->customer = owner.id;
+    fact->customer_hint = owner.customer;
     uint32_t plan = policy->default_plan;
     if (view.customer != 0) {
         const struct customer *customer = customer_at(engine, view.customer);

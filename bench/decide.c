@@ -15,7 +15,7 @@
 #include <time.h>
 
 #include "engine/engine.h"
-#include "policy/policy_compile.h"
+#include "policy/policy.h"
 
 static const char yaml[] =
     "version: 1\n"

@@ -12,7 +12,13 @@ seconds=${2:-4}
 here=$(cd "$(dirname "$0")" && pwd)
 folder=$(mktemp -d)
 servers=
-trap 'for pid in $servers; do kill "$pid" 2>/dev/null || true; done; rm -rf "$folder"' EXIT
+leave() {
+    for server in $servers; do
+        kill "$server" 2>/dev/null || true
+    done
+    rm -rf "$folder"
+}
+trap leave EXIT
 
 flags="-std=gnu17 -O2 -Wall -Wextra -Werror -DH2O_USE_LIBUV=0 -I$here -pthread"
 build() { # name, pkg-config module
@@ -43,7 +49,7 @@ wait_for() {
     done
 }
 for listening in $h2o_port $h2o_watch_port $mhd_port $mhd_thread_port $evhttp_port; do
-    wait_for $listening
+    wait_for "$listening"
 done
 [ ${#body} -eq 400 ]
 
@@ -69,7 +75,7 @@ http {
 }
 CONF
 nginx -p "$folder" -c "$folder/nginx.conf" -e "$folder/error.log" & servers="$servers $!"
-wait_for $nginx_port
+wait_for "$nginx_port"
 
 cat > "$folder/post.lua" <<LUA
 wrk.method = "POST"
@@ -88,18 +94,18 @@ measure() { # label, port, path, connections
         >> "$folder/results"
 }
 round=0
-while [ $round -lt "$rounds" ]; do
+while [ "$round" -lt "$rounds" ]; do
     for connections in 64 256; do
-        measure nginx $nginx_port now $connections
-        measure h2o_now $h2o_port now $connections
-        measure mhd_now $mhd_port now $connections
-        measure mhd_now_thread $mhd_thread_port now $connections
-        measure evhttp_now $evhttp_port now $connections
-        measure h2o_durable $h2o_port durable $connections
-        measure h2o_durable_watched $h2o_watch_port durable $connections
-        measure mhd_durable $mhd_port durable $connections
-        measure mhd_durable_thread $mhd_thread_port durable $connections
-        measure evhttp_durable $evhttp_port durable $connections
+        measure nginx "$nginx_port" now "$connections"
+        measure h2o_now "$h2o_port" now "$connections"
+        measure mhd_now "$mhd_port" now "$connections"
+        measure mhd_now_thread "$mhd_thread_port" now "$connections"
+        measure evhttp_now "$evhttp_port" now "$connections"
+        measure h2o_durable "$h2o_port" durable "$connections"
+        measure h2o_durable_watched "$h2o_watch_port" durable "$connections"
+        measure mhd_durable "$mhd_port" durable "$connections"
+        measure mhd_durable_thread "$mhd_thread_port" durable "$connections"
+        measure evhttp_durable "$evhttp_port" durable "$connections"
     done
     round=$((round + 1))
 done

@@ -240,7 +240,8 @@ static void apply_grant(struct application *a, const struct effect *effect)
         .expires_ms = effect->grant.expires_ms,
         .recurring = effect->grant.recurring,
     };
-    memcpy(grant->features, effect->grant.features, sizeof grant->features);
+    for (uint32_t i = 0; i < GRANT_FEATURES_MAX; i++)
+        grant->features[i] = (uint16_t)effect->grant.features[i];
     uint32_t *link = grant_link(a, grant);
     grant->next = *link;
     *link = number;

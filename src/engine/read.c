@@ -50,7 +50,8 @@ static void balance_grants(const struct engine *engine, const struct customer *c
             .expires_ms = grant->expires_ms,
             .feature_count = grant->feature_count,
         };
-        memcpy(shown->features, grant->features, sizeof shown->features);
+        for (uint32_t i = 0; i < grant->feature_count; i++)
+            shown->features[i] = grant->features[i];
     }
 }
 

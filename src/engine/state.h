@@ -117,8 +117,9 @@ struct grant {
     int64_t effective_ms;
     int64_t expires_ms;
     uint32_t recurring;
-    uint32_t features[GRANT_FEATURES_MAX];
+    uint16_t features[GRANT_FEATURES_MAX]; /* symbols */
 };
+_Static_assert(SYMBOLS_MAX <= UINT16_MAX, "a grant keeps symbols in 16 bits");
 
 struct hold_line {
     uint32_t next;

@@ -80,7 +80,8 @@ bool page_leaf_is_whole(struct bytes page)
 
     uint64_t accounted = free_bytes(page) + page.at[7];
     for (uint32_t row = 0; row < rows && accounted <= page.length; row++) {
-        const uint64_t bytes = cell_bytes(page, two_bytes(page.at + LEAF_HEADER_BYTES + 2 * row));
+        const uint64_t bytes =
+            cell_bytes(page, two_bytes(page.at + LEAF_HEADER_BYTES + (size_t)2 * row));
         if (bytes == 0) return false;
         accounted += bytes;
     }

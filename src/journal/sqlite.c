@@ -28,7 +28,7 @@
 #include "journal/core.h"
 #include "journal/journal.h"
 #include "journal/page.h"
-#include "platform/file.h"
+#include "platform/platform.h"
 
 #define APPLICATION_ID 0x57454952 /* "WEIR" */
 #define PAGE_BYTES 16384
@@ -343,8 +343,8 @@ static enum journal_fault read_row(struct journal *journal, uint64_t sequence,
     if (sqlite3_bind_int64(database->read, 1, (sqlite3_int64)sequence) != SQLITE_OK)
         return refuse_sqlite(database, JOURNAL_READ_FAILED, "cannot ask for a batch");
 
-    struct batch_header header;
-    struct bytes body;
+    struct batch_header header = {0};
+    struct bytes body = {0};
     enum journal_fault fault = JOURNAL_OK;
     const int code = sqlite3_step(database->read);
     if (code == SQLITE_ROW) {
@@ -607,8 +607,8 @@ static enum journal_fault check_ends(struct database *database)
     enum journal_fault fault = check_density(database, &newest);
     if (fault != JOURNAL_OK) return fault;
 
-    struct batch_header header;
-    struct bytes body;
+    struct batch_header header = {0};
+    struct bytes body = {0};
     fault = read_row(&core->journal, 1, &header, &body);
     if (fault == JOURNAL_READ_FAILED ||
         (fault == JOURNAL_OK && !core_genesis_key(body, &core->journal.key)))

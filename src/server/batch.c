@@ -24,7 +24,7 @@ void batch_reset(struct batch *batch, uint64_t sequence)
 bool batch_has_room(const struct batch *batch)
 {
     return batch->entries < JOURNAL_BATCH_ENTRIES_MAX &&
-           batch->body.used < JOURNAL_BATCH_BYTES_TARGET &&
+           batch->body.used < (size_t)JOURNAL_BATCH_BYTES_TARGET &&
            BATCH_ANSWERS_BYTES - batch->answers_used >= (size_t)WIRE_REPORT_BYTES_MAX;
 }
 

@@ -7,7 +7,7 @@
 #include "server/loop_inner.h"
 
 /* What one more operation may add, and what the rest must have room to be refused in. */
-#define ANSWER_ROOM ((size_t)(WIRE_REPORT_BYTES_MAX + WIRE_OPERATIONS_MAX * 1024u))
+#define ANSWER_ROOM ((size_t)WIRE_REPORT_BYTES_MAX + (size_t)WIRE_OPERATIONS_MAX * 1024)
 
 static struct operations *take_run(struct loop *loop)
 {

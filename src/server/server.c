@@ -337,7 +337,7 @@ static uint32_t connections_possible(uint32_t wanted)
             return wanted;
     }
     if (limit.rlim_cur >= needed) return wanted;
-    const uint32_t possible = limit.rlim_cur > 2 * DESCRIPTORS_SPARE
+    const uint32_t possible = limit.rlim_cur / 2 > DESCRIPTORS_SPARE
                                   ? (uint32_t)limit.rlim_cur - DESCRIPTORS_SPARE
                                   : DESCRIPTORS_SPARE;
     (void)printf("weir: at most %" PRIu32 " connections: the system gives %" PRIu64

@@ -11,8 +11,7 @@
 #include <stdint.h>
 
 #include "base/base.h"
-#include "engine/command.h"
-#include "engine/problem.h"
+#include "engine/engine.h"
 #include "wire/json.h"
 #include "wire/schema.h"
 

@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 #include "base/base.h"
-#include "engine/command.h"
+#include "engine/engine.h"
 #include "wire/wire.h"
 
 /* What a value must be. The first word of the name is its JSON type. */

@@ -20,10 +20,7 @@
 #include <stdint.h>
 
 #include "base/base.h"
-#include "engine/command.h"
 #include "engine/engine.h"
-#include "engine/fact.h"
-#include "engine/problem.h"
 
 enum wire_call {
     WIRE_AUTHORIZE,

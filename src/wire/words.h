@@ -4,8 +4,7 @@
 #pragma once
 
 #include "base/base.h"
-#include "engine/fact.h"
-#include "engine/policy.h"
+#include "engine/engine.h"
 
 struct bytes words_name(struct symbols symbols, uint32_t symbol); /* of a symbol other than 0 */
 

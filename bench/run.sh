@@ -1,0 +1,173 @@
+#!/usr/bin/env bash
+# The performance promises, as ratios against a named reference in the same run on the same machine.
+#
+# usage: bench/run.sh [decide|http|lone]...     all three when none is named
+#        BUILD=directory      where the programs are (build); data goes there too, not to a tmpfs
+#        ROUNDS=3 SECONDS_EACH=4 CONNECTIONS=256 CUSTOMERS=20000      of http
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+build=${BUILD:-$here/../build}
+rounds=${ROUNDS:-3}
+seconds=${SECONDS_EACH:-4}
+connections=${CONNECTIONS:-256}
+customers=${CUSTOMERS:-20000}
+parts=("$@")
+[ $# -gt 0 ] || parts=(decide http lone)
+
+mkdir -p "$build"
+folder=$(realpath "$(mktemp -d "$build/bench.XXXXXX")")
+servers=()
+leave() {
+    local server
+    for server in "${servers[@]}"; do
+        kill "$server" 2>/dev/null || true
+    done
+    wait
+    rm -rf "$folder"
+}
+trap leave EXIT
+
+need() {
+    command -v "$1" >/dev/null || { echo "$1 is missing: make bench installs it" >&2 && exit 1; }
+}
+
+# $1: what answers once the server is there
+wait_for() {
+    local tries=0
+    until curl -sf -o /dev/null "$1"; do
+        tries=$((tries + 1))
+        if [ $tries -gt 200 ]; then
+            echo "nothing answers at $1" >&2
+            cat "$folder"/*.log >&2
+            exit 1
+        fi
+        sleep 0.05
+    done
+}
+
+start_weir() {
+    "$build/weir" serve --data "$folder/data" --policy "$here/policy.yaml" --http 127.0.0.1:0 \
+        >"$folder/weir.log" 2>&1 &
+    servers+=($!)
+    local tries=0
+    until weir=$(grep -o 'http://.*' "$folder/weir.log"); do
+        tries=$((tries + 1))
+        [ $tries -le 200 ] || { cat "$folder/weir.log" >&2 && exit 1; }
+        sleep 0.05
+    done
+    wait_for "$weir/readyz"
+}
+
+consume() { # URL, feature; prints the whole answer, header and body
+    curl -si --json "{\"customer\":\"customer-000001\",\"feature\":\"$2\",\"quantities\":{\"requests\":1}}" "$1"
+}
+
+start_nginx() {
+    local port
+    port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+    nginx=http://127.0.0.1:$port
+    cat >"$folder/nginx.conf" <<CONF
+worker_processes 1;
+daemon off;
+pid $folder/nginx.pid;
+error_log $folder/nginx.log;
+events { worker_connections 4096; }
+http {
+    access_log off;
+    server_tokens off;
+    keepalive_requests 1000000000;
+    client_body_temp_path $folder/body;
+    proxy_temp_path $folder/proxy;
+    fastcgi_temp_path $folder/fastcgi;
+    uwsgi_temp_path $folder/uwsgi;
+    scgi_temp_path $folder/scgi;
+    default_type application/json;
+    server {
+        listen 127.0.0.1:$port backlog=4096;
+        location /ready { return 200; }
+        location /free { return 200 '$1'; }
+        location /metered { return 200 '$2'; }
+    }
+}
+CONF
+    "$nginx_program" -p "$folder" -c "$folder/nginx.conf" -e "$folder/nginx.log" &
+    servers+=($!)
+    wait_for "$nginx/ready"
+}
+
+# A body that makes nginx's whole answer as long as Weir's, whose header is another.
+padding_for() { # feature
+    local nginx_header_bytes=148 answer_bytes
+    answer_bytes=$(consume "$weir/v1/consume" "$1" | wc -c)
+    printf '%*s' $((answer_bytes - nginx_header_bytes)) '' | tr ' ' x
+}
+
+measure() { # label, feature, URL, path
+    wrk -t1 "-c$connections" "-d${seconds}s" -s "$here/consume.lua" "$3" -- "$4" "$2" "$customers" \
+        >"$folder/wrk.out"
+    if grep -q 'Non-2xx\|Socket errors' "$folder/wrk.out"; then
+        cat "$folder/wrk.out" >&2
+        exit 1
+    fi
+    awk -v key="$2 $1" '/^Requests\/sec/ { print key, $2 }' "$folder/wrk.out" >>"$folder/results"
+}
+
+bench_decide() {
+    "$build/bench/decide" 1000000 3000000
+}
+
+bench_http() {
+    local feature round free metered ours theirs
+    need wrk
+    need "$nginx_program"
+    free=$(padding_for free)
+    metered=$(padding_for metered)
+    start_nginx "$free" "$metered"
+    echo "durable consume over HTTP/1.1 and nginx 'return 200', in turn: wrk -t1 -c$connections," \
+        "$rounds rounds of $seconds s, $customers customers"
+    for feature in free metered; do
+        ours=$(consume "$weir/v1/consume" "$feature" | wc -c)
+        theirs=$(consume "$nginx/$feature" "$feature" | wc -c)
+        [ "$ours" = "$theirs" ] || { echo "answers differ: $ours, $theirs bytes" >&2 && exit 1; }
+        echo "  $feature: whole answers of $ours bytes, both"
+    done
+    for ((round = 0; round < rounds; round++)); do
+        for feature in free metered; do
+            measure nginx "$feature" "$nginx" "/$feature"
+            measure weir "$feature" "$weir" /v1/consume
+        done
+    done
+    sort -k1,2 -k3,3n "$folder/results" | awk '
+        { key = $1 " " $2; n[key]++; value[key, n[key]] = $3 }
+        function median(key,    m) {
+            m = n[key]
+            return m % 2 ? value[key, (m + 1) / 2] : (value[key, m / 2] + value[key, m / 2 + 1]) / 2
+        }
+        function row(feature, server,    key) {
+            key = feature " " server
+            printf "  %-10s %-8s %12d %12d %12d %10.2f\n", feature, server, median(key), \
+                value[key, 1], value[key, n[key]], median(key) / median(feature " nginx")
+        }
+        END {
+            printf "  %-10s %-8s %12s %12s %12s %10s\n", \
+                "feature", "server", "requests/s", "least", "most", "of nginx"
+            row("free", "nginx"); row("free", "weir")
+            row("metered", "nginx"); row("metered", "weir")
+        }'
+}
+
+bench_lone() {
+    echo "a lone client, one request at a time, and one page written over and synced, in turn"
+    "$build/bench/lone" "$weir" "$folder/page" 2000
+}
+
+nginx_program=$(PATH=$PATH:/usr/sbin command -v nginx || echo nginx)
+for part in "${parts[@]}"; do
+    declare -F "bench_$part" >/dev/null || { echo "no such part: $part" >&2 && exit 2; }
+done
+echo "$(nproc) processors, Linux $(uname -r), data on $(stat -f -c %T "$folder")"
+for part in "${parts[@]}"; do
+    echo
+    [ "$part" = decide ] || [ -n "${weir:-}" ] || start_weir
+    "bench_$part"
+done

@@ -3,7 +3,9 @@
 # a missing tool is a failure, and the last line says it all: N passed, N failed, N skipped.
 #
 # usage: tests/run_all.sh [STEP...]      all steps when none is named
-#        BUILD_ROOT=directory            where build, build-asan and build-tsan go (default: here)
+#        BUILD_ROOT=directory            where build, build-asan, -tsan, -fuzz go (default: here)
+#        FUZZ_RUNS=200000 FUZZ_SEED=1    how long to fuzz, and from where
+# docs/TESTING.md says what each step proves.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -12,7 +14,8 @@ build=$build_root/build
 logs=$build_root/build/run_all
 mkdir -p "$logs"
 
-all_steps=(build unit asan tsan purity floors format cppcheck tidy spelling shell blackbox)
+all_steps=(build unit purity floors format spelling shell cppcheck blackbox
+    asan asan_blackbox tsan fuzz tidy)
 steps=("${@:-${all_steps[@]}}")
 
 passed=0
@@ -45,7 +48,7 @@ c_files() {
 
 # --- steps: each prints what it does; those with cases of their own write them into $counts -------
 
-setup() { # directory, compiler, options...
+configure() { # directory, compiler, options...
     local directory=$1 compiler=$2
     shift 2
     need meson && need ninja && need "$compiler" || return 1
@@ -55,7 +58,16 @@ setup() { # directory, compiler, options...
         # It was configured where only the program had to be built.
         meson setup --reconfigure "$directory" || return 1
     fi
-    ninja -C "$directory"
+}
+
+setup() { # directory, compiler, options...
+    configure "$@" && ninja -C "$1"
+}
+
+asan_options=(-Db_lundef=false '-Db_sanitize=address,undefined' -Dc_args=-fno-sanitize-recover=all)
+
+setup_asan() {
+    setup "$build_root/build-asan" clang-14 "${asan_options[@]}"
 }
 
 run_meson_tests() { # directory, options of meson test...
@@ -81,9 +93,7 @@ step_unit() {
 }
 
 step_asan() {
-    setup "$build_root/build-asan" clang-14 -Db_lundef=false -Db_sanitize=address,undefined \
-        -Dc_args=-fno-sanitize-recover=all &&
-        UBSAN_OPTIONS=print_stacktrace=1 \
+    setup_asan && UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
             run_meson_tests "$build_root/build-asan" --timeout-multiplier 4
 }
 
@@ -96,6 +106,17 @@ step_tsan() {
     setup "$build_root/build-tsan" clang-14 -Db_lundef=false -Db_sanitize=thread &&
         TSAN_OPTIONS=halt_on_error=1 run_meson_tests "$build_root/build-tsan" --suite threads \
             --timeout-multiplier 4 "${wrapper[@]}"
+}
+
+# Tokens for the fuzzer: every field name and word the readers know.
+step_fuzz() {
+    local directory=$build_root/build-fuzz
+    configure "$directory" clang-14 -Dfuzz=true "${asan_options[@]}" &&
+        ninja -C "$directory" fuzz/fuzz_json || return 1
+    grep -ohE '"[a-z_]{2,}"' src/wire/*.c | sort -u | sed -E 's/"(.*)"/"\\"\1\\""/' >"$logs/words"
+    UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 "$directory/fuzz/fuzz_json" \
+        -runs="${FUZZ_RUNS:-200000}" -seed="${FUZZ_SEED:-1}" -max_len=4096 -dict="$logs/words" \
+        -artifact_prefix="$logs/fuzz_json-" -print_final_stats=1
 }
 
 step_purity() {
@@ -122,35 +143,52 @@ step_cppcheck() {
 
 step_tidy() {
     need run-clang-tidy-14 && need clang-tidy-14 &&
-        setup "$build_root/build-asan" clang-14 -Db_lundef=false \
-            -Db_sanitize=address,undefined -Dc_args=-fno-sanitize-recover=all &&
+        setup_asan &&
         run-clang-tidy-14 -quiet -j "$(nproc)" -p "$build_root/build-asan" \
-            '/src/(?!.*_test\.c$)[^/]*/[^/]*\.c$'
+            '/(src|bench)/(?!.*_test\.c$).*\.c$'
 }
 
 step_spelling() {
     local places=()
-    for place in README.md docs api src tests sim bench fuzz examples console clients; do
+    for place in README.md docs api src tests sim bench fuzz examples demo console clients; do
         [ -e "$place" ] && places+=("$place")
     done
-    need codespell && codespell --quiet-level 2 "${places[@]}" && echo 'no misspelling found'
+    need codespell && codespell "${places[@]}" && echo 'no misspelling found'
 }
 
 step_shell() {
     local scripts=(.ci/run)
-    mapfile -t -O 1 scripts < <(find tests bench sim examples -name '*.sh' 2>/dev/null | sort)
+    mapfile -t -O 1 scripts < <(find tests bench demo sim examples -name '*.sh' 2>/dev/null | sort)
     need shellcheck && shellcheck "${scripts[@]}" && echo "${#scripts[@]} scripts"
 }
 
-step_blackbox() {
+run_blackbox() { # program
     local status=0 report=$logs/blackbox.xml
-    [ -x "$build/weir" ] || { echo "$build/weir is missing" && return 1; }
-    [ -d tests/blackbox ] || { echo 'tests/blackbox is missing' && return 1; }
+    [ -x "$1" ] || { echo "$1 is missing" && return 1; }
     "$python" -c 'import pytest' || missing python3-pytest || return 1
     rm -f "$report"
-    WEIR_BIN=$build/weir "$python" -m pytest tests/blackbox -q -p no:cacheprovider \
-        --junitxml "$report" || status=$?
+    WEIR_BIN=$1 "$python" -m pytest tests/blackbox -q -p no:cacheprovider --junitxml "$report" ||
+        status=$?
     [ -f "$report" ] && "$python" tests/counts.py junit "$report" >"$counts"
+    return "$status"
+}
+
+step_blackbox() {
+    setup "$build" gcc && run_blackbox "$build/weir"
+}
+
+# Reports go to files, so that none is missed where a test does not look at how its server ended.
+step_asan_blackbox() {
+    local status=0 reports=$logs/sanitizer
+    setup_asan || return 1
+    rm -f "$reports".*
+    ASAN_OPTIONS=log_path=$reports UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1:log_path=$reports \
+        LSAN_OPTIONS=suppressions=$PWD/tests/lsan.supp:print_suppressions=0 \
+        run_blackbox "$build_root/build-asan/weir" || status=$?
+    if compgen -G "$reports.*" >/dev/null; then
+        cat "$reports".*
+        return 1
+    fi
     return "$status"
 }
 
@@ -185,7 +223,7 @@ run_step() { # name
     skipped=$((skipped + case_counts[2]))
     local verdict="${green}ok${plain}    "
     if [ "${case_counts[1]}" -gt 0 ]; then verdict="${red}FAILED${plain}"; fi
-    table+=("$(printf '  %-10s %s %7d %7d %8d %6ds' "$name" "$verdict" "${case_counts[@]}" \
+    table+=("$(printf '  %-13s %s %7d %7d %8d %6ds' "$name" "$verdict" "${case_counts[@]}" \
         $((SECONDS - started)))")
 }
 
@@ -200,7 +238,7 @@ for step in "${steps[@]}"; do
     run_step "$step"
 done
 
-printf '\n%s  step                passed  failed  skipped    time%s\n' "$bold" "$plain"
+printf '\n%s  step                   passed  failed  skipped    time%s\n' "$bold" "$plain"
 printf '%s\n' "${table[@]}"
 printf '\n  logs: %s\n\n' "$logs"
 echo "$passed passed, $failed failed, $skipped skipped"

@@ -61,6 +61,23 @@ static struct problem find_limit(const struct decision_context *c, const struct 
     return (struct problem){0};
 }
 
+/* Taking back the first window's takes back all, and `limits` takes back credits as well. */
+static void draft_override(struct view *view, const struct override *override, uint32_t name,
+                           uint32_t feature)
+{
+    const bool is_whole = override->removed && override->place == 0;
+    const uint32_t places = is_whole ? WINDOWS_MAX : 1;
+    const unsigned kinds = override->removed ? 2 : 1;
+    for (uint32_t i = 0; i < places * kinds; i++) {
+        const bool is_credits = override->removed ? i % 2 == 1 : override->is_credits;
+        struct effect *effect = view_effect(view, EFFECT_OVERRIDE);
+        effect->override.id =
+            slot_id_override(feature, name, override->place + i / kinds, is_credits);
+        effect->override.removed = override->removed;
+        effect->override.value = override->removed ? 0 : override->value;
+    }
+}
+
 static struct problem draft_overrides(struct view *view, const struct decision_context *c)
 {
     for (uint32_t i = 0; i < c->command->override_count; i++) {
@@ -76,14 +93,7 @@ static struct problem draft_overrides(struct view *view, const struct decision_c
                                                    BYTES_NONE, "the name of a limit in some plan"}
                                 : find_limit(c, override, name, feature);
         if (problem.code != PROBLEM_NONE) return problem;
-        /* Taking back the first window's takes back all. */
-        const uint32_t places = override->removed && override->place == 0 ? WINDOWS_MAX : 1;
-        for (uint32_t place = override->place; place < override->place + places; place++) {
-            struct effect *effect = view_effect(view, EFFECT_OVERRIDE);
-            effect->override.id = slot_id_override(feature, name, place);
-            effect->override.removed = override->removed;
-            effect->override.value = override->removed ? 0 : override->value;
-        }
+        draft_override(view, override, name, feature);
     }
     return (struct problem){0};
 }
@@ -257,6 +267,7 @@ static uint64_t reset_ring(struct view *view, struct slot_name slot, const struc
     effect->sliding.delta = 0;
     effect->sliding.after = 0;
     effect->sliding.cleared = true;
+    effect->sliding.generation = at->sliding.generation + 1;
     return 1;
 }
 
@@ -275,6 +286,7 @@ static uint64_t reset_slots(struct view *view, uint64_t scope, uint32_t first, u
             effect->window.slot = at;
             effect->window.start_ms = slot->window.start_ms;
             effect->window.end_ms = slot->window.end_ms;
+            effect->window.generation = slot->window.generation + 1;
             effect->window.delta = -slot->window.used;
             effect->window.after = 0;
             count++;

@@ -68,6 +68,7 @@ static void apply_setting(struct application *a, const struct effect *effect)
     case SETTING_PLAN:
         ENSURE(customer->plan == (uint32_t)effect->setting.before);
         customer->plan = (uint32_t)after;
+        customer->limits_changed_ms = a->fact->at_ms;
         return;
     case SETTING_MODE:
         ENSURE(customer->mode == (uint8_t)effect->setting.before);
@@ -142,6 +143,7 @@ static void apply_window(struct application *a, const struct effect *effect)
         .used = effect->window.after,
         .start_ms = effect->window.start_ms,
         .end_ms = effect->window.end_ms,
+        .generation = effect->window.generation,
     };
 }
 
@@ -154,6 +156,7 @@ static void apply_sliding(struct application *a, const struct effect *effect)
     state_touch(engine, ring, sizeof *ring);
     if (effect->sliding.cleared) memset(ring, 0, sizeof *ring);
     slot->sliding.per_ms = effect->sliding.per_ms;
+    slot->sliding.generation = effect->sliding.generation;
     const int64_t at = effect->sliding.start_ms / (effect->sliding.per_ms / 60);
     if (at > ring->newest) {
         int64_t from = ring->newest + 1;
@@ -194,6 +197,7 @@ static void apply_override(struct application *a, const struct effect *effect)
     const struct slot_name name = {0, effect->override.id};
     const bool existed = slot_find(a->engine, a->customer, name) != 0;
     struct customer *customer = application_customer(a);
+    customer->limits_changed_ms = a->fact->at_ms;
     if (effect->override.removed) {
         slot_drop(a, name);
         if (existed) customer->overrides--;

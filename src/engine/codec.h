@@ -14,10 +14,36 @@ struct codec {
 
 #define WALK static inline __attribute__((always_inline)) void
 
+/* A varint into a writer that lives in registers: encoders work on a copy of the caller's buffer,
+ * so that no byte stored makes the compiler read the writer's fields again. Wants room for the
+ * longest varint, which buffers of FACT_BYTES_MAX always have. */
+WALK put_varint(struct buffer *out, uint64_t value)
+{
+    if (out->overflowed || out->size - out->used < 10) {
+        out->overflowed = true;
+        return;
+    }
+    uint8_t *at = out->at + out->used;
+    for (; value >= 0x80; value >>= 7)
+        *at++ = (uint8_t)(value | 0x80);
+    *at++ = (uint8_t)value;
+    out->used = (size_t)(at - out->at);
+}
+
+WALK put_word(struct buffer *out, uint64_t value)
+{
+    if (out->overflowed || out->size - out->used < sizeof value) {
+        out->overflowed = true;
+        return;
+    }
+    __builtin_memcpy(out->at + out->used, &value, sizeof value);
+    out->used += sizeof value;
+}
+
 WALK walk_u64(struct codec c, bool writing, uint64_t *value)
 {
     if (writing)
-        buffer_put_unsigned(c.out, *value);
+        put_varint(c.out, *value);
     else
         *value = reader_take_unsigned(c.in);
 }
@@ -25,7 +51,7 @@ WALK walk_u64(struct codec c, bool writing, uint64_t *value)
 WALK walk_u32(struct codec c, bool writing, uint32_t *value)
 {
     if (writing) {
-        buffer_put_unsigned(c.out, *value);
+        put_varint(c.out, *value);
         return;
     }
     const uint64_t read = reader_take_unsigned(c.in);
@@ -48,7 +74,7 @@ WALK walk_count(struct codec c, bool writing, uint32_t *value, uint32_t max)
 WALK walk_i64(struct codec c, bool writing, int64_t *value)
 {
     if (writing)
-        buffer_put_signed(c.out, *value);
+        put_varint(c.out, ((uint64_t)*value << 1) ^ (*value < 0 ? UINT64_MAX : 0));
     else
         *value = reader_take_signed(c.in);
 }
@@ -64,16 +90,23 @@ WALK walk_i32(struct codec c, bool writing, int32_t *value)
 
 WALK walk_bytes(struct codec c, bool writing, struct bytes *value)
 {
-    if (writing)
-        buffer_put_bytes(c.out, *value);
-    else
+    if (!writing) {
         *value = reader_take_bytes(c.in);
+        return;
+    }
+    put_varint(c.out, value->length);
+    if (c.out->overflowed || c.out->size - c.out->used < value->length) {
+        c.out->overflowed = true;
+        return;
+    }
+    if (value->length != 0) __builtin_memcpy(c.out->at + c.out->used, value->at, value->length);
+    c.out->used += value->length;
 }
 
 WALK walk_bool(struct codec c, bool writing, bool *value)
 {
     if (writing) {
-        buffer_put_byte(c.out, *value ? 1 : 0);
+        put_varint(c.out, *value ? 1 : 0);
         return;
     }
     const uint8_t read = reader_take_byte(c.in);
@@ -84,12 +117,11 @@ WALK walk_bool(struct codec c, bool writing, bool *value)
 /* Fixed width, for hashes, whose bits a varint would only lengthen. */
 WALK walk_word(struct codec c, bool writing, uint64_t *value)
 {
-    uint64_t word = *value;
     if (writing) {
-        buffer_put(c.out, &word, sizeof word);
+        put_word(c.out, *value);
         return;
     }
-    word = 0;
+    uint64_t word = 0;
     for (unsigned byte = 0; byte < sizeof word; byte++)
         word |= (uint64_t)reader_take_byte(c.in) << (8 * byte);
     *value = word;

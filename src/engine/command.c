@@ -190,10 +190,12 @@ WALK walk_attached(struct codec c, bool w, struct command *k)
 
 void command_encode(const struct command *command, struct buffer *buffer)
 {
-    const struct codec c = {.out = buffer};
+    struct buffer out = *buffer;
+    const struct codec c = {.out = &out};
     struct command *fields = (struct command *)(uintptr_t)command; /* a writing walk only reads */
     walk_body(c, true, fields);
     walk_attached(c, true, fields);
+    *buffer = out;
 }
 
 bool command_decode(struct bytes bytes, struct command *command_out)

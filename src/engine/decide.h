@@ -51,9 +51,10 @@ void grant_enter(struct view *view, uint64_t id, enum category category, int64_t
 MUST_USE bool due_draft(struct engine *engine, const struct policy *policy, struct owner owner,
                         struct stamp stamp, struct command *command_out, struct fact *fact_out);
 
-/* Applies, in a trial, everything that the customer has due at now_ms. */
-void due_settle_trial(struct engine *engine, const struct policy *policy, struct hash128 id,
-                      int64_t now_ms);
+/* Applies, in a trial, what the customer has due at now_ms: all of it, unless that is more facts
+ * than facts_max or than a trial can take back. Says how many facts it were. */
+uint32_t due_settle_trial(struct engine *engine, const struct policy *policy, struct hash128 id,
+                          int64_t now_ms, uint32_t facts_max);
 
 /* Fills the report of a refusal or a grant of one ask. */
 void report_evaluation(struct report *report, const struct evaluation *evaluation,

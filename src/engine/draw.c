@@ -65,10 +65,9 @@ static void draw_grants(struct drawing *d, uint64_t units, int64_t nano)
     struct view *view = d->view;
     int64_t paid = 0;
     uint64_t counted = 0;
-    for (uint32_t n = customer_at(view->engine, view->customer)->grants; n != 0;
-         n = grant_at(view->engine, n)->next) {
+    struct lot_walk walk = {0};
+    for (uint32_t n; (n = lot_walk_next(view, &walk, d->source->category, d->ask->feature)) != 0;) {
         const struct grant *grant = grant_at(view->engine, n);
-        if (!grant_is_usable(grant, d->source->category, d->ask->feature, view->now_ms)) continue;
         const int64_t remaining = view_lot(view, n).remaining;
         if (remaining == 0 && nano != 0) continue;
         const int64_t pays = remaining < nano - paid ? remaining : nano - paid;
@@ -283,7 +282,7 @@ static uint32_t cut_draw(struct view *view, uint32_t first, struct unit_price pr
 }
 
 bool draw_cut(struct view *view, const struct hold *hold, struct unit_price price, uint64_t units,
-              struct cut cuts[LINES_MAX], uint64_t *from_out)
+              struct cut cuts[HOLD_LINES_MAX], uint64_t *from_out)
 {
     const struct engine *engine = view->engine;
     const bool unit_is_cost = hold->terms.unit == UNIT_COST;
@@ -332,7 +331,7 @@ void draw_end_hold(struct view *view, const struct hold *hold, const struct cut 
                    struct effect *ended, enum hold_state state)
 {
     const struct engine *engine = view->engine;
-    uint32_t numbers[LINES_MAX];
+    uint32_t numbers[HOLD_LINES_MAX];
     uint32_t count = 0;
     for (uint32_t n = hold->lines_first; n != 0; n = hold_line_at(engine, n)->next) {
         const struct hold_line *line = hold_line_at(engine, n);

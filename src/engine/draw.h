@@ -43,7 +43,7 @@ struct cut {
 /* Cuts a hold's lines, in drawing order, to `units` and prices them anew (H1). The view's remainder
  * moves. Says how many credit-funded units there were. False as draw_split. */
 MUST_USE bool draw_cut(struct view *view, const struct hold *hold, struct unit_price price,
-                       uint64_t units, struct cut cuts[LINES_MAX], uint64_t *from_out);
+                       uint64_t units, struct cut cuts[HOLD_LINES_MAX], uint64_t *from_out);
 
 /* Ends the hold: settles its cuts, returns the rest last line first, frees its slots, lets its keys
  * age, remembers the end. `report_lines`: show the cut lines in the report. */

@@ -78,7 +78,7 @@ static struct due due_first(const struct engine *engine, const struct policy *po
 static void draft_hold_expiry(struct view *view, uint64_t id)
 {
     const struct hold *hold = hold_at(view->engine, hold_find(view->engine, id));
-    struct cut cuts[LINES_MAX];
+    struct cut cuts[HOLD_LINES_MAX];
     memset(cuts, 0, hold->line_count * sizeof cuts[0]);
     struct effect ended = {.kind = EFFECT_ENDED};
     memset(&ended.ended, 0, sizeof ended.ended);
@@ -194,12 +194,18 @@ bool due_draft(struct engine *engine, const struct policy *policy, struct owner 
     return true;
 }
 
-void due_settle_trial(struct engine *engine, const struct policy *policy, struct hash128 id,
-                      int64_t now_ms)
+uint32_t due_settle_trial(struct engine *engine, const struct policy *policy, struct hash128 id,
+                          int64_t now_ms, uint32_t facts_max)
 {
     ENSURE(engine->trial.is_running);
-    const struct stamp stamp = {.now_ms = now_ms};
-    while (due_draft(engine, policy, owner_of_id(engine, id), stamp, engine->scratch_command,
-                     engine->scratch))
+    uint32_t facts = 0;
+    struct stamp stamp = {.now_ms = now_ms, .position = trial_id(engine)};
+    while (facts < facts_max && trial_has_room(engine) &&
+           due_draft(engine, policy, owner_of_id(engine, id), stamp, engine->scratch_command,
+                     engine->scratch)) {
         engine_apply(engine, engine->scratch);
+        stamp.position = trial_id(engine);
+        facts++;
+    }
+    return facts;
 }

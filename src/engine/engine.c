@@ -12,6 +12,7 @@ void fact_clear(struct fact *fact, struct stamp stamp)
     fact->position = stamp.position;
     fact->has_customer = false;
     fact->customer_hint = 0;
+    fact->is_out_of_range = false;
     fact->effect_count = 0;
     memset(&fact->report, 0, offsetof(struct report, lines));
     fact->report.retry_after_ms = -1;
@@ -100,7 +101,7 @@ static bool has_room(const struct engine *engine, const struct command *command,
            slab_room(&engine->remainders) >= spare &&
            slab_room(&engine->grants) >= RECURRING_MAX * spare &&
            (!takes_hold ||
-            (slab_room(&engine->holds) >= spare && slab_room(&engine->lines) >= LINES_MAX)) &&
+            (slab_room(&engine->holds) >= spare && slab_room(&engine->lines) >= DRAW_LINES_MAX)) &&
            (command->key.length == 0 || slab_room(&engine->keys) >= 1) &&
            slab_room(&engine->ended) > engine->holds.live;
 }
@@ -148,7 +149,7 @@ static struct ruling dispatch(const struct decision_context *c)
 static struct ruling check(struct decision_context *c)
 {
     trial_begin(c->engine);
-    due_settle_trial(c->engine, c->policy, c->owner.id, c->stamp.now_ms);
+    (void)due_settle_trial(c->engine, c->policy, c->owner.id, c->stamp.now_ms, UINT32_MAX);
     c->owner = owner_of_id(c->engine, c->owner.id);
     struct ruling ruling = dispatch(c);
     if (ruling.kind == RULING_FACT) ruling.kind = RULING_ANSWER;
@@ -180,8 +181,32 @@ struct ruling engine_decide(struct engine *engine, const struct policy *policy,
     if (kind_takes_memory(command->kind) && !has_room(engine, command, c.owner.customer != 0))
         return ruling_problem(PROBLEM_CAPACITY, NULL, BYTES_NONE, "a server with more --memory");
     const struct ruling ruling = dispatch(&c);
+    if (ruling.kind == RULING_FACT && fact_out->is_out_of_range)
+        return ruling_problem(PROBLEM_OUT_OF_RANGE, NULL, BYTES_NONE, "sums that can be counted");
     if (ruling.kind == RULING_FACT && has_key) key_bind(engine, policy, command, hash, fact_out);
     return ruling;
+}
+
+/* A stranger has nothing due unless the command lets him in: then his plan's recurring grants come
+ * first, so that it can use them. Tried out, so that a refusal leaves nothing behind. */
+static bool lets_in(struct engine *engine, const struct policy *policy,
+                    const struct command *command, struct owner owner, struct stamp stamp,
+                    struct fact *fact)
+{
+    const bool founds = command->kind == COMMAND_AUTHORIZE || command->kind == COMMAND_CONSUME ||
+                        command->kind == COMMAND_USAGE || command->kind == COMMAND_GRANT;
+    const struct plan *plan = policy_plan_of(policy, policy->default_plan);
+    if (!founds || plan == NULL || plan->recurring_count == 0) return false;
+    if (!has_room(engine, command, false)) return false;
+    struct decision_context c = {engine, policy, command, stamp, fact, owner};
+    trial_begin(engine);
+    (void)due_settle_trial(engine, policy, owner.id, stamp.now_ms, RECURRING_MAX);
+    c.owner = owner_of_id(engine, owner.id);
+    fact_clear(fact, stamp);
+    const struct ruling ruling = dispatch(&c);
+    trial_end(engine);
+    return ruling.kind == RULING_FACT && fact->report.outcome != OUTCOME_DENY &&
+           !fact->is_out_of_range;
 }
 
 bool engine_due_for(struct engine *engine, const struct policy *policy,
@@ -189,11 +214,9 @@ bool engine_due_for(struct engine *engine, const struct policy *policy,
                     struct fact *fact_out)
 {
     struct owner owner;
-    if (command->kind == COMMAND_CHECK || command->kind == COMMAND_POLICY) return false;
+    if (command->kind == COMMAND_POLICY) return false;
     if (!command_owner(engine, command, &owner)) return false;
-    if (owner.customer == 0 &&
-        (command->customer.length == 0 || command->kind == COMMAND_CUSTOMER ||
-         command->kind == COMMAND_RESET))
+    if (owner.customer == 0 && !lets_in(engine, policy, command, owner, stamp, fact_out))
         return false;
     if (!due_draft(engine, policy, owner, stamp, command_out, fact_out)) return false;
     if (owner.customer == 0) command_out->customer = command->customer;
@@ -214,38 +237,63 @@ bool engine_due(struct engine *engine, const struct policy *policy, struct stamp
  * happened. Time is tried out: from each refusal to the next moment at which something changes. */
 
 #define RETRY_TRIES_MAX 256
+/* After so many moments, and so many due facts, only the counters' own changes are looked at: the
+ * answer may then be later than the earliest, never one that does not hold. */
+#define RETRY_DUE_TRIES_MAX 64
+#define RETRY_DUE_FACTS_MAX 4096u
 
-static int64_t next_change(const struct view *view, const struct evaluation *evaluation)
+struct retry {
+    const struct decision_context *c;
+    struct hash128 id;
+    int64_t at_ms;
+    uint32_t tries;
+    uint32_t facts_left;
+};
+
+static int64_t next_change(const struct retry *retry, const struct evaluation *evaluation)
 {
     if (evaluation->reason == REASON_RATE_LIMITED) return evaluation->changes_at_ms;
-    const int64_t due_ms = view->customer == 0
-                               ? INSTANT_NEVER
-                               : customer_at(view->engine, view->customer)->next_due_ms;
+    const struct owner owner = owner_of_id(retry->c->engine, retry->id);
+    const bool looks_at_due =
+        owner.customer != 0 && retry->facts_left != 0 && retry->tries < RETRY_DUE_TRIES_MAX;
+    const int64_t due_ms =
+        looks_at_due ? customer_at(retry->c->engine, owner.customer)->next_due_ms : INSTANT_NEVER;
     return due_ms < evaluation->changes_at_ms ? due_ms : evaluation->changes_at_ms;
+}
+
+static void evaluate_then(struct retry *retry, const struct ask *ask, const uint64_t *levels,
+                          uint32_t level_count, struct evaluation *out)
+{
+    struct engine *engine = retry->c->engine;
+    const struct policy *policy = retry->c->policy;
+    retry->facts_left -=
+        due_settle_trial(engine, policy, retry->id, retry->at_ms, retry->facts_left);
+    fact_clear(engine->scratch, (struct stamp){.now_ms = retry->at_ms});
+    struct view view =
+        view_open(engine, policy, owner_of_id(engine, retry->id), retry->at_ms, engine->scratch);
+    view_levels(&view, levels, level_count);
+    ladder_evaluate(&view, current_terms(&view, ask->feature), ask, out);
 }
 
 static int64_t retry_in_trial(const struct decision_context *c, const struct ask *ask,
                               const uint64_t *levels, uint32_t level_count,
                               struct evaluation *evaluation)
 {
-    struct engine *engine = c->engine;
+    const int64_t until_ms = ask->until_ms == 0 ? INSTANT_MS_MAX + 1 : ask->until_ms;
     struct evaluation last = *evaluation;
-    const struct hash128 id = c->fact->customer;
-    int64_t at_ms = c->stamp.now_ms;
-    for (unsigned i = 0; i < RETRY_TRIES_MAX; i++) {
-        fact_clear(engine->scratch, (struct stamp){.now_ms = at_ms});
-        struct view view =
-            view_open(engine, c->policy, owner_of_id(engine, id), at_ms, engine->scratch);
-        at_ms = next_change(&view, &last);
-        if (at_ms > INSTANT_MS_MAX) return -1;
-        due_settle_trial(engine, c->policy, id, at_ms);
-        fact_clear(engine->scratch, (struct stamp){.now_ms = at_ms});
-        view = view_open(engine, c->policy, owner_of_id(engine, id), at_ms, engine->scratch);
-        view_levels(&view, levels, level_count);
-        ladder_evaluate(&view, current_terms(&view, ask->feature), ask, &last);
+    struct retry retry = {.c = c,
+                          .id = c->fact->customer,
+                          .at_ms = c->stamp.now_ms,
+                          .facts_left = RETRY_DUE_FACTS_MAX};
+    for (; retry.tries < RETRY_TRIES_MAX; retry.tries++) {
+        const int64_t next_ms = next_change(&retry, &last);
+        if (next_ms >= until_ms) return -1;
+        /* What was due and not looked at in its time has been settled by then. */
+        if (next_ms > retry.at_ms) retry.at_ms = next_ms;
+        evaluate_then(&retry, ask, levels, level_count, &last);
         if (last.reason == REASON_OK) {
-            evaluation->resets_at_ms = at_ms;
-            return at_ms - c->stamp.now_ms;
+            evaluation->resets_at_ms = retry.at_ms;
+            return retry.at_ms - c->stamp.now_ms;
         }
         if (last.reason != evaluation->reason) continue;
         evaluation->limit = last.limit; /* the window named is the one that binds then */

@@ -199,6 +199,7 @@ WALK walk_window_ref(struct codec c, bool w, struct window_ref *ref)
 {
     walk_slot(c, w, &ref->slot);
     walk_i64(c, w, &ref->start_ms);
+    walk_u32(c, w, &ref->generation);
     walk_bool(c, w, &ref->sliding);
 }
 
@@ -309,6 +310,7 @@ WALK walk_window(struct codec c, bool w, struct effect *effect)
     walk_slot(c, w, &effect->window.slot);
     walk_i64(c, w, &effect->window.start_ms);
     walk_i64(c, w, &effect->window.end_ms);
+    walk_u32(c, w, &effect->window.generation);
     walk_i64(c, w, &effect->window.delta);
     walk_i64(c, w, &effect->window.after);
 }
@@ -321,6 +323,7 @@ WALK walk_sliding(struct codec c, bool w, struct effect *effect)
     walk_i64(c, w, &effect->sliding.delta);
     walk_i64(c, w, &effect->sliding.after);
     walk_bool(c, w, &effect->sliding.cleared);
+    walk_u32(c, w, &effect->sliding.generation);
 }
 
 WALK walk_rate(struct codec c, bool w, struct effect *effect)
@@ -453,11 +456,13 @@ WALK walk_fact(struct codec c, bool w, struct fact *fact)
 
 void fact_encode(const struct fact *fact, struct buffer *buffer)
 {
-    const struct codec c = {.out = buffer};
+    struct buffer out = *buffer;
+    const struct codec c = {.out = &out};
     struct fact *fields = (struct fact *)(uintptr_t)fact; /* a writing walk only reads */
     walk_fact(c, true, fields);
     for (uint32_t i = 0; i < fact->effect_count; i++)
         walk_effect(c, true, &fields->effects[i]);
+    *buffer = out;
 }
 
 static void report_clear(struct report *report)
@@ -488,6 +493,7 @@ bool fact_decode(struct bytes bytes, struct fact *fact_out)
     fact_out->position = 0;
     fact_out->effect_count = 0;
     fact_out->customer_hint = 0;
+    fact_out->is_out_of_range = false;
     report_clear(&fact_out->report);
     walk_fact(c, false, fact_out);
     for (uint32_t i = 0; i < fact_out->effect_count && !reader.bad; i++)

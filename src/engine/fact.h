@@ -18,10 +18,15 @@
 
 #define FACT_VERSION 1
 #define GRANTS_LIVE_MAX 255u /* of one customer */
-#define LINES_MAX 320u       /* of one answer or hold: live grants, allowances, overage; extends */
+/* One draw takes at most this many lines: the live grants, and each other source once. */
+#define DRAW_LINES_MAX (GRANTS_LIVE_MAX + SOURCES_MAX)
+#define HOLD_LINES_MAX 352u                         /* of one hold, extends included */
+#define LINES_MAX (HOLD_LINES_MAX + DRAW_LINES_MAX) /* of one answer: a hold's, and its excess */
 #define NOTES_MAX (GATES_MAX + SOURCES_MAX)
-#define EFFECTS_MAX 4096u
-#define POLICY_SYMBOLS_NEW_MAX (EFFECTS_MAX - 16u) /* names that one policy may add */
+/* A commit may settle, return and expire each held line, in all its counters, and draw its excess.
+ */
+#define EFFECTS_MAX 8192u
+#define POLICY_SYMBOLS_NEW_MAX 4080u /* names that one policy may add */
 
 enum outcome { OUTCOME_NONE, OUTCOME_ALLOW, OUTCOME_PARTIAL, OUTCOME_DENY };
 
@@ -203,6 +208,7 @@ struct quote {
 struct window_ref {
     struct slot_name slot;
     int64_t start_ms; /* of the window instance; sliding: of the slot within the ring */
+    uint32_t generation;
     bool sliding;
 };
 
@@ -225,6 +231,7 @@ struct effect {
             struct slot_name slot;
             int64_t start_ms; /* of the instance after the effect */
             int64_t end_ms;
+            uint32_t generation; /* how often the instance was reset */
             int64_t delta; /* against the instance's own count; a new instance counts from 0 */
             int64_t after;
         } window;
@@ -235,6 +242,7 @@ struct effect {
             int64_t delta;
             int64_t after; /* of that slot of the ring */
             bool cleared;  /* the counter starts anew: the whole ring is emptied first */
+            uint32_t generation;
         } sliding;
         struct {
             struct slot_name slot;
@@ -367,6 +375,7 @@ struct fact {
     bool has_customer;
     struct hash128 customer;
     uint32_t customer_hint; /* the block's number where it is known, not encoded; 0 */
+    bool is_out_of_range;   /* a draft moved a sum beyond its range: never journaled */
     struct report report;
     uint32_t effect_count;
     struct effect effects[EFFECTS_MAX];

@@ -153,7 +153,7 @@ static struct ruling commit_open(const struct decision_context *c, const struct 
     report->unit = terms->unit == UNIT_COST ? UNIT_COST : terms->meters[terms->unit];
     report->units_requested = units < held ? units : held;
 
-    struct cut cuts[LINES_MAX];
+    struct cut cuts[HOLD_LINES_MAX];
     struct ask ask = ask_of_terms(terms);
     const uint64_t kept = units < held ? units : held;
     if (!draw_cut(&view, hold, ask.price, kept, cuts, &ask.from)) return too_much();
@@ -269,7 +269,7 @@ struct ruling decide_release(const struct decision_context *c)
     const struct hold *hold = hold_at(c->engine, number);
     struct view view = view_open(c->engine, c->policy, owner_of_customer(c->engine, hold->customer),
                                  c->stamp.now_ms, c->fact);
-    struct cut cuts[LINES_MAX];
+    struct cut cuts[HOLD_LINES_MAX];
     memset(cuts, 0, hold->line_count * sizeof cuts[0]);
     struct effect ended = {.kind = EFFECT_ENDED};
     memset(&ended.ended, 0, sizeof ended.ended);
@@ -285,6 +285,7 @@ static struct problem measure_addition(const struct decision_context *c, const s
 {
     const struct hold_terms *terms = &hold->terms;
     *ask = ask_of_terms(terms);
+    ask->until_ms = hold->expires_ms;
     const uint16_t place = terms->feature <= c->policy->symbol_count
                                ? c->policy->feature_of_symbol[terms->feature]
                                : 0;
@@ -365,7 +366,7 @@ struct ruling decide_extend(const struct decision_context *c)
     const uint32_t last_draw =
         hold->lines_last == 0 ? 0 : hold_line_at(c->engine, hold->lines_last)->draw;
     if (!draw_split(&view, terms, &ask, &evaluation, hold->id, last_draw)) return too_much();
-    if (hold->line_count + report->line_count > LINES_MAX)
+    if (hold->line_count + report->line_count > HOLD_LINES_MAX)
         return ruling_problem(PROBLEM_OUT_OF_RANGE, NULL, BYTES_NONE,
                               "a hold that was extended fewer times: commit it and authorize anew");
     ladder_explain(&view, terms, &ask, &evaluation);

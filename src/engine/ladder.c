@@ -22,14 +22,24 @@ struct slot_name gate_slot(const struct view *view, uint32_t feature, const stru
     return (struct slot_name){view_scope(view, gate->scope), slot_id_limit(feature, gate->name, 0)};
 }
 
+uint64_t gate_limit(const struct view *view, const struct ask *ask, const struct gate_rule *gate)
+{
+    return view_limit(view, (struct limit){.feature = ask->feature,
+                                           .name = gate->name,
+                                           .is_credits = gate->kind == GATE_BUDGET,
+                                           .value = gate->limit});
+}
+
+/* A customer's own limit of 0 closes the gate: a bucket that holds nothing. */
 struct rate_shape gate_shape(const struct view *view, const struct ask *ask,
                              const struct gate_rule *gate)
 {
-    const uint64_t limit = view_limit(view, ask->feature, gate->name, 0, gate->limit);
+    const uint64_t limit = gate_limit(view, ask, gate);
+    if (limit == 0) return (struct rate_shape){.limit = 1, .burst = 0, .per_ms = gate->per_ms};
     const bool burst_follows = gate->burst == gate->limit;
     return (struct rate_shape){
-        .limit = limit == 0 ? 1 : limit,
-        .burst = burst_follows && limit != 0 ? limit : gate->burst,
+        .limit = limit,
+        .burst = burst_follows ? limit : gate->burst,
         .per_ms = gate->per_ms,
     };
 }
@@ -61,7 +71,7 @@ static bool rate_passes(const struct view *view, const struct ask *ask,
     if (wait_ms == 0) return true;
     refuse_by_gate(out, gate, REASON_RATE_LIMITED, WHO_CALLER,
                    wait_ms == INSTANT_NEVER ? REMEDY_SPLIT_REQUEST : REMEDY_WAIT);
-    if (wait_ms != INSTANT_NEVER) {
+    if (wait_ms <= INSTANT_MS_MAX - view->now_ms) {
         out->changes_at_ms = view->now_ms + wait_ms;
         out->resets_at_ms = out->changes_at_ms;
     }
@@ -73,7 +83,7 @@ static bool concurrency_passes(const struct view *view, const struct ask *ask,
 {
     if (!ask->takes_slot) return true;
     const int64_t in_flight = view_in_flight(view, gate_slot(view, ask->feature, gate));
-    const uint64_t limit = view_limit(view, ask->feature, gate->name, 0, gate->limit);
+    const uint64_t limit = gate_limit(view, ask, gate);
     if (in_flight < 0 || (uint64_t)in_flight < limit) return true;
     refuse_by_gate(out, gate, REASON_CONCURRENCY_LIMITED, WHO_CALLER, REMEDY_FINISH_HOLDS);
     return false;
@@ -88,8 +98,7 @@ static void budget_measure(const struct view *view, const struct ask *ask,
     budget->counter = counter_read(view, gate_slot(view, ask->feature, gate), gate->period);
     budget->name = gate->name;
     budget->scope = gate->scope;
-    budget->left =
-        counter_left(&budget->counter, view_limit(view, ask->feature, gate->name, 0, gate->limit));
+    budget->left = counter_left(&budget->counter, gate_limit(view, ask, gate));
 }
 
 static bool gate_passes(const struct view *view, const struct ask *ask,
@@ -120,7 +129,14 @@ struct counter source_counter(const struct view *view, const struct ask *ask,
 uint64_t source_limit(const struct view *view, const struct ask *ask,
                       const struct source_rule *source, uint32_t place)
 {
-    return view_limit(view, ask->feature, source->name, place, source->windows[place].limit);
+    return view_limit(view,
+                      (struct limit){
+                          .feature = ask->feature,
+                          .name = source->name,
+                          .place = place,
+                          .is_credits = source->kind == SOURCE_OVERAGE || ask->unit == UNIT_COST,
+                          .value = source->windows[place].limit,
+                      });
 }
 
 /* The least of what an allowance's windows have left (S2). */
@@ -140,12 +156,9 @@ static int64_t grants_available(const struct view *view, const struct ask *ask,
                                 enum category category, bool *any_out)
 {
     int64_t sum = 0;
+    struct lot_walk walk = {0};
     *any_out = false;
-    if (view->customer == 0) return 0;
-    for (uint32_t n = customer_at(view->engine, view->customer)->grants; n != 0;
-         n = grant_at(view->engine, n)->next) {
-        if (!grant_is_usable(grant_at(view->engine, n), category, ask->feature, view->now_ms))
-            continue;
+    for (uint32_t n; (n = lot_walk_next(view, &walk, category, ask->feature)) != 0;) {
         *any_out = true;
         sum += view_lot(view, n).remaining;
     }
@@ -277,31 +290,44 @@ static const struct source_rule *source_where(const struct plan_feature *plan_fe
     return NULL;
 }
 
-/* When the waterfall's windows change by time alone, and which allowance window binds: of those
- * with the least left, the one that frees last. */
+/* The window that binds an allowance: of those with the least left, the one that frees last. */
+static int64_t allowance_frees_at(const struct view *view, const struct ask *ask,
+                                  const struct source_rule *source)
+{
+    uint64_t least = UINT64_MAX;
+    int64_t frees_ms = 0;
+    for (uint32_t place = 0; place < source->window_count; place++) {
+        const struct counter counter = source_counter(view, ask, source, place);
+        const uint64_t left = counter_left(&counter, source_limit(view, ask, source, place));
+        const int64_t at_ms = counter.used > 0 ? counter_resets_at(view, &counter) : 0;
+        if (left > least || (left == least && at_ms <= frees_ms)) continue;
+        least = left;
+        frees_ms = at_ms;
+    }
+    return frees_ms;
+}
+
+/* When the waterfall's windows change by time alone, and which allowance frees first. */
 static void waterfall_times(const struct view *view, const struct plan_feature *plan_feature,
                             const struct ask *ask, struct evaluation *out)
 {
-    uint64_t least = UINT64_MAX;
-    int64_t frees_last_ms = 0;
+    const struct source_rule *named = NULL;
+    int64_t first_ms = INSTANT_NEVER;
     for (uint32_t i = 0; i < out->budget_count; i++)
         sooner(&out->changes_at_ms, out->budgets[i].counter.changes_at);
     for (uint32_t i = 0; i < plan_feature->source_count; i++) {
         const struct source_rule *source = &plan_feature->sources[i];
-        for (uint32_t place = 0; place < source->window_count; place++) {
-            const struct counter counter = source_counter(view, ask, source, place);
-            sooner(&out->changes_at_ms, counter.changes_at);
-            if (source->kind != SOURCE_ALLOWANCE) continue;
-            const uint64_t left = counter_left(&counter, source_limit(view, ask, source, place));
-            const int64_t at_ms = counter_resets_at(view, &counter);
-            if (left > least || (left == least && at_ms <= frees_last_ms)) continue;
-            least = left;
-            frees_last_ms = at_ms;
-            out->limit = source->name;
-            out->scope = source->scope;
-            out->resets_at_ms = at_ms;
-        }
+        for (uint32_t place = 0; place < source->window_count; place++)
+            sooner(&out->changes_at_ms, source_counter(view, ask, source, place).changes_at);
+        if (source->kind != SOURCE_ALLOWANCE) continue;
+        const int64_t frees_ms = allowance_frees_at(view, ask, source);
+        if (named == NULL || (frees_ms != 0 && frees_ms < first_ms)) named = source;
+        if (frees_ms != 0) sooner(&first_ms, frees_ms);
     }
+    if (named == NULL) return;
+    out->limit = named->name;
+    out->scope = named->scope;
+    out->resets_at_ms = first_ms == INSTANT_NEVER ? 0 : first_ms;
 }
 
 static void refuse_by_source(struct evaluation *out, enum reason reason, enum who who,
@@ -482,21 +508,20 @@ static void explain_gate(const struct view *view, const struct ask *ask,
         note->has_window = true;
         note->left = note->amount;
         note->period = (struct period){PERIOD_DURATION, START_SLIDING, shape.per_ms};
-        const int64_t full_ms = rate_wait_ms(&bucket, bucket.burst);
-        note->resets_at_ms = view->now_ms + full_ms;
+        note->resets_at_ms = rate_full_at(&bucket);
         return;
     }
     case GATE_CONCURRENCY: {
         const int64_t in_flight = view_in_flight(view, slot);
         note->kind = NOTE_CONCURRENCY;
-        note->limit = view_limit(view, ask->feature, gate->name, 0, gate->limit);
+        note->limit = gate_limit(view, ask, gate);
         note->amount = (uint64_t)in_flight < note->limit ? note->limit - (uint64_t)in_flight : 0;
         return;
     }
     case GATE_BUDGET: {
         const struct counter counter = counter_read(view, slot, gate->period);
         note->kind = NOTE_BUDGET;
-        note->limit = view_limit(view, ask->feature, gate->name, 0, gate->limit);
+        note->limit = gate_limit(view, ask, gate);
         note->amount = counter_left(&counter, note->limit);
         note->has_window = true;
         note->left = note->amount;

@@ -20,6 +20,7 @@ struct ask {
     uint64_t from;           /* credit-funded units that came before (extend, excess) */
     bool divisible;
     enum consent consent;
+    int64_t until_ms;    /* the request is void from then on: the hold of an extend; 0: never */
     bool takes_slot;     /* concurrency gates are asked */
     bool is_unrefusable; /* excess, late, usage: budgets count and do not refuse (H2) */
 };
@@ -72,6 +73,7 @@ struct counter source_counter(const struct view *view, const struct ask *ask,
                               const struct source_rule *source, uint32_t place);
 struct rate_shape gate_shape(const struct view *view, const struct ask *ask,
                              const struct gate_rule *gate);
+uint64_t gate_limit(const struct view *view, const struct ask *ask, const struct gate_rule *gate);
 struct slot_name gate_slot(const struct view *view, uint32_t feature, const struct gate_rule *gate);
 uint64_t source_limit(const struct view *view, const struct ask *ask,
                       const struct source_rule *source, uint32_t place);

@@ -62,3 +62,9 @@ int64_t rate_wait_ms(const struct rate_slot *slot, uint64_t tokens)
     const uint128 wait_ms = number_divide_up(missing, slot->limit);
     return wait_ms > (uint128)INSTANT_MS_MAX ? INSTANT_NEVER : (int64_t)wait_ms;
 }
+
+int64_t rate_full_at(const struct rate_slot *slot)
+{
+    const int64_t wait_ms = rate_wait_ms(slot, slot->burst);
+    return wait_ms > INSTANT_MS_MAX - slot->at_ms ? 0 : slot->at_ms + wait_ms;
+}

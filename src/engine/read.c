@@ -62,7 +62,7 @@ bool engine_balance(struct engine *engine, const struct policy *policy, struct b
     const uint32_t number = customer_find(engine, id);
     if (number == 0) return false;
     trial_begin(engine);
-    due_settle_trial(engine, policy, id, now_ms);
+    (void)due_settle_trial(engine, policy, id, now_ms, UINT32_MAX);
     const struct customer *found = customer_at(engine, number);
     view_out->available = found->available;
     view_out->held = found->held;
@@ -110,13 +110,12 @@ static void status_gate(const struct view *view, const struct ask *ask,
         row->limit = shape.burst;
         row->remaining = bucket.level > 0 ? (uint64_t)bucket.level : 0;
         row->used = (int64_t)shape.burst - bucket.level;
-        const int64_t full_ms = rate_wait_ms(&bucket, shape.burst);
-        row->resets_at_ms = full_ms == 0 ? 0 : view->now_ms + full_ms;
+        row->resets_at_ms = row->used <= 0 ? 0 : rate_full_at(&bucket);
         return;
     }
     case GATE_CONCURRENCY: {
         struct status_row *row = status_row(out, NOTE_CONCURRENCY, gate->name, gate->scope);
-        row->limit = view_limit(view, ask->feature, gate->name, 0, gate->limit);
+        row->limit = gate_limit(view, ask, gate);
         row->used = view_in_flight(view, slot);
         row->remaining = (uint64_t)row->used < row->limit ? row->limit - (uint64_t)row->used : 0;
         return;
@@ -124,8 +123,7 @@ static void status_gate(const struct view *view, const struct ask *ask,
     case GATE_BUDGET: {
         const struct counter counter = counter_read(view, slot, gate->period);
         struct status_row *row = status_row(out, NOTE_BUDGET, gate->name, gate->scope);
-        status_counter(view, &counter, view_limit(view, ask->feature, gate->name, 0, gate->limit),
-                       row);
+        status_counter(view, &counter, gate_limit(view, ask, gate), row);
         row->is_credits = true;
         return;
     }
@@ -216,7 +214,7 @@ enum problem_code engine_status(struct engine *engine, const struct policy *poli
            engine->recalled, { id,               0}
     };
     trial_begin(engine);
-    due_settle_trial(engine, policy, id, now_ms);
+    (void)due_settle_trial(engine, policy, id, now_ms, UINT32_MAX);
     fact_clear(c.fact, c.stamp);
     c.fact->customer = id;
     status_fill(&c, found, subject, view_out);

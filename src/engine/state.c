@@ -19,7 +19,9 @@ struct trial_record {
     uint32_t unused;
 };
 
-#define TRIAL_BYTES_MAX (UINT64_C(64) << 20)
+/* Address space: a trial commits about 2 KiB for each hold that expires in it. */
+#define TRIAL_BYTES_MAX (UINT64_C(256) << 20)
+#define TRIAL_FACT_BYTES_MAX (UINT64_C(2) << 20) /* what applying one fact may touch */
 
 struct engine_ceilings engine_ceilings_for(uint64_t memory_bytes)
 {
@@ -194,9 +196,9 @@ uint64_t slot_id_limit(uint32_t feature, uint32_t name, uint32_t place)
     return (uint64_t)feature << 32 | (uint64_t)name << 8 | place;
 }
 
-uint64_t slot_id_override(uint32_t feature, uint32_t name, uint32_t place)
+uint64_t slot_id_override(uint32_t feature, uint32_t name, uint32_t place, bool is_credits)
 {
-    return UINT64_C(1) << 63 | slot_id_limit(feature, name, place);
+    return UINT64_C(1) << 63 | (uint64_t)is_credits << 61 | slot_id_limit(feature, name, place);
 }
 
 uint64_t slot_id_renewal(uint32_t name)
@@ -358,6 +360,17 @@ void trial_begin(struct engine *engine)
     engine->trial.is_running = true;
     engine->trial.used = 0;
     engine->trial.last = 0;
+    engine->trial.ids = 0;
+}
+
+bool trial_has_room(const struct engine *engine)
+{
+    return engine->trial.size - engine->trial.used >= TRIAL_FACT_BYTES_MAX;
+}
+
+uint64_t trial_id(struct engine *engine)
+{
+    return UINT64_C(1) << 62 | ++engine->trial.ids;
 }
 
 void trial_end(struct engine *engine)

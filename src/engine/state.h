@@ -24,13 +24,17 @@ enum slot_kind {
     SLOT_RENEWAL
 };
 
+/* A generation counts how often a counter was reset: what was drawn before a reset gives nothing
+ * back after it. */
 struct window_slot {
     int64_t used;
     int64_t start_ms;
     int64_t end_ms;
+    uint32_t generation;
 };
 struct sliding_slot {
     uint32_t ring; /* number of the ring block */
+    uint32_t generation;
     int64_t per_ms;
 };
 struct rate_slot {
@@ -80,7 +84,8 @@ struct customer {
     int64_t held;
     int64_t debt;
     int64_t next_due_ms;
-    uint32_t heap_place; /* 0: not in the heap */
+    int64_t limits_changed_ms; /* by an override or another plan */
+    uint32_t heap_place;       /* 0: not in the heap */
     uint32_t plan;
     uint32_t slots;
     uint32_t scopes;
@@ -186,6 +191,7 @@ struct trial {
     uint64_t size;
     uint64_t used;
     uint32_t last; /* offset + 1 of the newest record */
+    uint32_t ids;  /* given to what a trial makes */
     bool is_running;
 };
 
@@ -244,7 +250,8 @@ uint32_t subject_levels(const struct engine *engine, struct bytes subject,
                         uint64_t levels_out[LEVELS_MAX]); /* empty path: one level, "" */
 struct hash128 key_id(const struct engine *engine, struct hash128 customer, struct bytes key);
 uint64_t slot_id_limit(uint32_t feature, uint32_t name, uint32_t place);
-uint64_t slot_id_override(uint32_t feature, uint32_t name, uint32_t place);
+/* Overrides of counts and of credits are told apart: one name may be both, in two features. */
+uint64_t slot_id_override(uint32_t feature, uint32_t name, uint32_t place, bool is_credits);
 uint64_t slot_id_renewal(uint32_t name);
 
 /* Lookups; 0 when absent. */
@@ -274,6 +281,10 @@ void state_index_insert(struct engine *engine, struct index *index, uint64_t has
 void state_index_remove(struct engine *engine, struct index *index, uint64_t hash, uint32_t number);
 void trial_begin(struct engine *engine);
 void trial_end(struct engine *engine);
+/* Whether one fact more can be applied and taken back. */
+bool trial_has_room(const struct engine *engine);
+/* An id that no journal position is. */
+uint64_t trial_id(struct engine *engine);
 
 /* The treap of a customer's open holds, earliest expiry first. */
 void holds_insert(struct engine *engine, uint32_t customer, uint32_t hold);

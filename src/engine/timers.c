@@ -13,6 +13,13 @@ static bool hold_before(const struct hold *left, const struct hold *right)
     return left->id < right->id;
 }
 
+static void touch_links(struct engine *engine, struct hold *hold)
+{
+    state_touch(engine, &hold->left, sizeof hold->left + sizeof hold->right);
+}
+_Static_assert(offsetof(struct hold, right) == offsetof(struct hold, left) + sizeof(uint32_t),
+               "both links lie side by side");
+
 static uint64_t hold_weight(const struct hold *hold)
 {
     return hash_mix(hold->id, 7);
@@ -26,7 +33,7 @@ static void treap_split(struct engine *engine, uint32_t root, const struct hold 
     uint32_t *right_end = right_out;
     while (root != 0) {
         struct hold *hold = hold_at(engine, root);
-        state_touch(engine, hold, sizeof *hold);
+        touch_links(engine, hold);
         if (hold_before(hold, pivot)) {
             *left_end = root;
             left_end = &hold->right;
@@ -49,12 +56,12 @@ static uint32_t treap_join(struct engine *engine, uint32_t left, uint32_t right)
         struct hold *a = hold_at(engine, left);
         struct hold *b = hold_at(engine, right);
         if (hold_weight(a) > hold_weight(b)) {
-            state_touch(engine, a, sizeof *a);
+            touch_links(engine, a);
             *end = left;
             end = &a->right;
             left = a->right;
         } else {
-            state_touch(engine, b, sizeof *b);
+            touch_links(engine, b);
             *end = right;
             end = &b->left;
             right = b->left;
@@ -76,7 +83,7 @@ static uint32_t *treap_link(struct engine *engine, uint32_t customer, uint32_t n
     while (*link != 0 && *link != number) {
         struct hold *at = hold_at(engine, *link);
         if (stop_at_lighter && hold_weight(at) < hold_weight(hold)) break;
-        state_touch(engine, at, sizeof *at);
+        touch_links(engine, at);
         link = hold_before(at, hold) ? &at->right : &at->left;
     }
     return link;
@@ -86,7 +93,7 @@ void holds_insert(struct engine *engine, uint32_t customer, uint32_t number)
 {
     struct hold *hold = hold_at(engine, number);
     uint32_t *link = treap_link(engine, customer, number, true);
-    state_touch(engine, hold, sizeof *hold);
+    touch_links(engine, hold);
     uint32_t left = 0;
     uint32_t right = 0;
     treap_split(engine, *link, hold, &left, &right);
@@ -100,7 +107,7 @@ void holds_remove(struct engine *engine, uint32_t customer, uint32_t number)
     struct hold *hold = hold_at(engine, number);
     uint32_t *link = treap_link(engine, customer, number, false);
     ENSURE(*link == number);
-    state_touch(engine, hold, sizeof *hold);
+    touch_links(engine, hold);
     *link = treap_join(engine, hold->left, hold->right);
     hold->left = 0;
     hold->right = 0;

@@ -104,18 +104,18 @@ uint64_t view_scope(const struct view *view, struct scope_rule rule)
     ENSURE(false);
 }
 
-uint64_t view_limit(const struct view *view, uint32_t feature, uint32_t name, uint32_t place,
-                    uint64_t limit)
+uint64_t view_limit(const struct view *view, struct limit limit)
 {
     if (view->customer == 0 || customer_at(view->engine, view->customer)->overrides == 0)
-        return limit;
-    const uint32_t features[] = {feature, SYMBOL_NONE};
+        return limit.value;
+    const uint32_t features[] = {limit.feature, SYMBOL_NONE};
     for (unsigned i = 0; i < COUNT_OF(features); i++) {
-        const struct slot_name slot = {0, slot_id_override(features[i], name, place)};
-        const uint32_t number = view_slot(view, slot);
+        const struct slot_name slot = {
+            0, slot_id_override(features[i], limit.name, limit.place, limit.is_credits)};
+        const uint32_t number = slot_find(view->engine, view->customer, slot);
         if (number != 0) return slot_at(view->engine, number)->override;
     }
-    return limit;
+    return limit.value;
 }
 
 /* The newest effect of a kind on a slot in the draft; NULL. All counters begin with their slot. */
@@ -138,7 +138,7 @@ static bool window_running(const struct view *view, struct slot_name slot,
     const struct effect *effect = drafted(view, EFFECT_WINDOW, slot);
     if (effect != NULL) {
         *window_out = (struct window_slot){effect->window.after, effect->window.start_ms,
-                                           effect->window.end_ms};
+                                           effect->window.end_ms, effect->window.generation};
         return true;
     }
     const uint32_t number = view_slot(view, slot);
@@ -184,7 +184,11 @@ static void sliding_read(const struct view *view, struct counter *counter)
         counter->changes_at = sliding_frees_at(ring_of(view, slot), per_ms, view->now_ms);
     }
     counter->used += sliding_drafted(view, counter->slot);
-    if (drafted(view, EFFECT_SLIDING, counter->slot) != NULL) counter->starts_anew = false;
+    counter->generation = slot == NULL ? 0 : slot->sliding.generation + counter->starts_anew;
+    const struct effect *effect = drafted(view, EFFECT_SLIDING, counter->slot);
+    if (effect == NULL) return;
+    counter->starts_anew = false;
+    counter->generation = effect->sliding.generation;
 }
 
 struct counter counter_read(const struct view *view, struct slot_name slot, struct period period)
@@ -197,6 +201,7 @@ struct counter counter_read(const struct view *view, struct slot_name slot, stru
         counter.used = window.used;
         counter.start_ms = window.start_ms;
         counter.end_ms = window.end_ms;
+        counter.generation = window.generation;
         counter.changes_at = window.end_ms;
         return counter;
     }
@@ -229,86 +234,130 @@ int64_t counter_resets_at(const struct view *view, const struct counter *counter
     return window_opens(counter->period, view->now_ms, view->anchor_ms).end_ms;
 }
 
-static struct window_ref sliding_add(struct view *view, struct slot_name slot, int64_t per_ms,
-                                     int64_t start_ms, int64_t delta, bool starts_anew)
+/* What counts in one slot of a ring, the draft included. */
+static int64_t sliding_running(const struct view *view, struct slot_name slot, int64_t per_ms,
+                               int64_t start_ms)
 {
-    int64_t before = 0;
     const struct slot *stored = sliding_slot_of(view, slot);
-    if (!starts_anew && stored != NULL && stored->sliding.per_ms == per_ms)
-        before = sliding_count(ring_of(view, stored), per_ms, start_ms);
+    int64_t count = 0;
+    if (stored != NULL && stored->sliding.per_ms == per_ms)
+        count = sliding_count(ring_of(view, stored), per_ms, start_ms);
     for (uint32_t i = 0; i < view->fact->effect_count; i++) {
         const struct effect *effect = &view->fact->effects[i];
         if (effect->kind == EFFECT_SLIDING && effect->sliding.slot.id == slot.id &&
             effect->sliding.slot.scope == slot.scope && effect->sliding.start_ms == start_ms)
-            before = effect->sliding.after;
+            count = effect->sliding.after;
     }
+    return count;
+}
+
+static void sliding_add(struct view *view, const struct counter *counter, int64_t start_ms,
+                        int64_t delta)
+{
+    const int64_t per_ms = counter->period.duration_ms;
+    const int64_t before =
+        counter->starts_anew ? 0 : sliding_running(view, counter->slot, per_ms, start_ms);
     struct effect *effect = view_effect(view, EFFECT_SLIDING);
-    effect->sliding.slot = slot;
+    effect->sliding.slot = counter->slot;
     effect->sliding.per_ms = per_ms;
     effect->sliding.start_ms = start_ms;
     effect->sliding.delta = delta;
     effect->sliding.after = before + delta;
-    effect->sliding.cleared = starts_anew;
-    return (struct window_ref){.slot = slot, .start_ms = start_ms, .sliding = true};
+    effect->sliding.cleared = counter->starts_anew;
+    effect->sliding.generation = counter->generation;
+}
+
+static void window_add(struct view *view, const struct counter *counter, int64_t delta)
+{
+    struct effect *effect = view_effect(view, EFFECT_WINDOW);
+    effect->window.slot = counter->slot;
+    effect->window.start_ms = counter->start_ms;
+    effect->window.end_ms = counter->end_ms;
+    effect->window.generation = counter->generation;
+    effect->window.delta = delta;
+    effect->window.after = counter->used;
 }
 
 struct window_ref counter_add(struct view *view, struct counter *counter, int64_t delta)
 {
-    counter->used += delta;
+    struct window_ref ref = {.slot = counter->slot, .sliding = counter->sliding};
+    if (counter->used > BALANCE_NANO_MAX - delta)
+        view->fact->is_out_of_range = true;
+    else
+        counter->used += delta;
     if (counter->sliding) {
-        const int64_t per_ms = counter->period.duration_ms;
-        const int64_t resolution_ms = sliding_resolution(per_ms);
-        const int64_t start_ms = view->now_ms / resolution_ms * resolution_ms;
-        const bool anew = counter->starts_anew;
+        const int64_t resolution_ms = sliding_resolution(counter->period.duration_ms);
+        ref.start_ms = view->now_ms / resolution_ms * resolution_ms;
+        ref.generation = counter->generation;
+        sliding_add(view, counter, ref.start_ms, delta);
         counter->starts_anew = false;
-        return sliding_add(view, counter->slot, per_ms, start_ms, delta, anew);
+        return ref;
     }
     if (!counter->open) {
         const struct window_span span =
             window_opens(counter->period, view->now_ms, view->anchor_ms);
         if (span.start_ms > counter->start_ms) counter->start_ms = span.start_ms;
         counter->end_ms = span.end_ms;
+        counter->generation = 0;
         counter->open = true;
         counter->changes_at = span.end_ms;
     }
-    struct effect *effect = view_effect(view, EFFECT_WINDOW);
-    effect->window.slot = counter->slot;
-    effect->window.start_ms = counter->start_ms;
-    effect->window.end_ms = counter->end_ms;
-    effect->window.delta = delta;
-    effect->window.after = counter->used;
-    return (struct window_ref){.slot = counter->slot, .start_ms = counter->start_ms};
+    ref.start_ms = counter->start_ms;
+    ref.generation = counter->generation;
+    window_add(view, counter, delta);
+    return ref;
+}
+
+/* The counter as it stands, whatever the policy says of it by now; false: nothing counts there. */
+static bool counter_standing(const struct view *view, struct window_ref ref,
+                             struct counter *counter_out)
+{
+    struct counter counter = {.slot = ref.slot, .sliding = ref.sliding, .open = true};
+    struct window_slot window;
+    if (!ref.sliding) {
+        if (!window_running(view, ref.slot, &window) || view->now_ms >= window.end_ms) return false;
+        counter.start_ms = window.start_ms;
+        counter.end_ms = window.end_ms;
+        counter.used = window.used;
+        counter.generation = window.generation;
+        *counter_out = counter;
+        return window.start_ms == ref.start_ms;
+    }
+    const struct slot *slot = sliding_slot_of(view, ref.slot);
+    if (slot == NULL || ref.start_ms % sliding_resolution(slot->sliding.per_ms) != 0) return false;
+    counter.period = (struct period){PERIOD_DURATION, START_SLIDING, slot->sliding.per_ms};
+    counter.generation = slot->sliding.generation;
+    counter.used = sliding_running(view, ref.slot, slot->sliding.per_ms, ref.start_ms);
+    *counter_out = counter;
+    return sliding_is_live(ref.start_ms, slot->sliding.per_ms, view->now_ms);
 }
 
 void counter_return(struct view *view, struct window_ref ref, int64_t amount)
 {
-    if (amount == 0) return;
-    if (ref.sliding) {
-        const struct slot *slot = sliding_slot_of(view, ref.slot);
-        if (slot == NULL) return;
-        const int64_t per_ms = slot->sliding.per_ms;
-        if (ref.start_ms % sliding_resolution(per_ms) != 0) return; /* of a ring of another shape */
-        if (!sliding_is_live(ref.start_ms, per_ms, view->now_ms)) return;
-        if (sliding_count(ring_of(view, slot), per_ms, ref.start_ms) < amount) return;
-        (void)sliding_add(view, ref.slot, per_ms, ref.start_ms, -amount, false);
-        return;
-    }
-    struct window_slot window;
-    if (!window_running(view, ref.slot, &window)) return;
-    if (window.start_ms != ref.start_ms || view->now_ms >= window.end_ms) return;
-    if (window.used < amount) amount = window.used; /* a goodwill reset came between */
+    struct counter counter;
+    if (amount == 0 || !counter_standing(view, ref, &counter)) return;
+    if (counter.generation != ref.generation) return; /* a goodwill reset forgave it already */
+    if (amount > counter.used) amount = counter.used;
     if (amount <= 0) return;
-    struct effect *effect = view_effect(view, EFFECT_WINDOW);
-    effect->window.slot = ref.slot;
-    effect->window.start_ms = window.start_ms;
-    effect->window.end_ms = window.end_ms;
-    effect->window.delta = -amount;
-    effect->window.after = window.used - amount;
+    counter.used -= amount;
+    if (ref.sliding)
+        sliding_add(view, &counter, ref.start_ms, -amount);
+    else
+        window_add(view, &counter, -amount);
+}
+
+/* When the shape of this customer's limits may have changed last. */
+static int64_t limits_changed_ms(const struct view *view)
+{
+    const int64_t installed_ms = view->engine->policy.installed_ms;
+    if (view->customer == 0) return installed_ms;
+    const int64_t own_ms = customer_at(view->engine, view->customer)->limits_changed_ms;
+    return own_ms > installed_ms ? own_ms : installed_ms;
 }
 
 struct rate_slot view_rate(const struct view *view, struct slot_name slot, struct rate_shape shape)
 {
-    const int64_t changed_ms = view->engine->policy.installed_ms;
+    const int64_t changed_ms = limits_changed_ms(view);
     const struct effect *effect = drafted(view, EFFECT_RATE, slot);
     if (effect != NULL) {
         const struct rate_slot running = {effect->rate.level_after, effect->rate.part_after,
@@ -388,6 +437,11 @@ void view_lot_move(struct view *view, uint64_t grant_id, enum lot_cause cause,
         const uint32_t number = grant_find(view->engine, grant_id);
         if (number != 0) lot = view_lot(view, number);
     }
+    if (lot.remaining > BALANCE_NANO_MAX - remaining_delta ||
+        view->available > BALANCE_NANO_MAX - remaining_delta) {
+        view->fact->is_out_of_range = true;
+        return;
+    }
     view->available += remaining_delta;
     view->held += held_delta;
     struct effect *effect = view_effect(view, EFFECT_LOT);
@@ -442,13 +496,29 @@ void view_remainder_store(struct view *view)
     effect->remainder.after = view->rem;
 }
 
-bool grant_is_usable(const struct grant *grant, enum category category, uint32_t feature,
-                     int64_t now_ms)
+static bool grant_pays_for(const struct grant *grant, uint32_t feature, int64_t now_ms)
 {
-    if (grant->category != category || grant->state != GRANT_LIVE) return false;
     if (now_ms < grant->effective_ms || now_ms >= grant->expires_ms) return false;
     if (grant->feature_count == 0) return true;
     for (uint32_t i = 0; i < grant->feature_count; i++)
         if (grant->features[i] == feature) return true;
     return false;
+}
+
+uint32_t lot_walk_next(const struct view *view, struct lot_walk *walk, enum category category,
+                       uint32_t feature)
+{
+    if (!walk->is_begun && view->customer != 0)
+        walk->next = customer_at(view->engine, view->customer)->grants;
+    walk->is_begun = true;
+    while (walk->next != 0 && walk->seen < GRANTS_LIVE_MAX) {
+        const uint32_t number = walk->next;
+        const struct grant *grant = grant_at(view->engine, number);
+        walk->next = grant->next;
+        if (grant->state != GRANT_LIVE || (grant->remaining == 0 && grant->held == 0)) continue;
+        walk->seen++;
+        if (grant->category == category && grant_pays_for(grant, feature, view->now_ms))
+            return number;
+    }
+    return 0;
 }

@@ -46,9 +46,16 @@ void view_found_customer(struct view *view);
 
 struct effect *view_effect(struct view *view, enum effect_kind kind);
 uint64_t view_scope(const struct view *view, struct scope_rule rule);
+/* A limit as the plan has it: of units (or tokens, or holds), or of nano-credits. */
+struct limit {
+    uint32_t feature;
+    uint32_t name;
+    uint32_t place;
+    bool is_credits;
+    uint64_t value;
+};
 /* The plan's limit, or the customer's own. */
-uint64_t view_limit(const struct view *view, uint32_t feature, uint32_t name, uint32_t place,
-                    uint64_t limit);
+uint64_t view_limit(const struct view *view, struct limit limit);
 
 /* A counter of a window: allowance, budget or overage. */
 struct counter {
@@ -58,6 +65,7 @@ struct counter {
     bool open;
     bool starts_anew; /* the ring, or the slot's kind, is of another shape */
     int64_t used;
+    uint32_t generation;
     int64_t start_ms;
     int64_t end_ms;     /* of a fixed window, while open */
     int64_t changes_at; /* when time alone changes `used`; INSTANT_NEVER */
@@ -92,6 +100,12 @@ int64_t view_lot_lapse(struct view *view, uint64_t grant_id, int64_t amount);
 void view_remainder_load(struct view *view, const struct quote *quote);
 void view_remainder_store(struct view *view);
 
-/* True when the grant can pay now for a feature. */
-bool grant_is_usable(const struct grant *grant, enum category category, uint32_t feature,
-                     int64_t now_ms);
+/* Walks the lots that can pay now for a feature, in burn order: the first GRANTS_LIVE_MAX that hold
+ * anything take part, so that a fact has a ceiling. Start with a walk of zeroes; 0 at the end. */
+struct lot_walk {
+    uint32_t next;
+    uint32_t seen;
+    bool is_begun;
+};
+uint32_t lot_walk_next(const struct view *view, struct lot_walk *walk, enum category category,
+                       uint32_t feature);

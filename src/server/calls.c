@@ -55,14 +55,45 @@ static bool media_type_is(struct bytes type, const char *prefix, bool is_whole)
     return true;
 }
 
+/* JSON is read as what it is: an object, or an array of them. */
+static bool is_array(struct bytes json)
+{
+    static const char spaces[] = {' ', '\t', '\n', '\r'};
+    size_t at = 0;
+    while (at < json.length && memchr(spaces, json.at[at], sizeof(spaces)) != NULL)
+        ++at;
+    return at < json.length && json.at[at] == '[';
+}
+
+struct usage_form loop_usage_form(const struct exchange *exchange)
+{
+    const struct bytes type = exchange->content_type;
+    if (type.at == NULL || exchange->body.length == 0 ||
+        media_type_is(type, "application/json", true))
+        return (struct usage_form){WIRE_USAGE, is_array(exchange->body)};
+    if (media_type_is(type, "application/cloudevents+json", true))
+        return (struct usage_form){WIRE_EVENT, false};
+    if (media_type_is(type, "application/cloudevents-batch+json", true))
+        return (struct usage_form){WIRE_EVENT, true};
+    return (struct usage_form){WIRE_CALLS, false};
+}
+
 static bool has_right_type(const struct exchange *exchange)
 {
     const struct bytes type = exchange->content_type;
     if (type.at == NULL || exchange->body.length == 0) return true;
+    if (exchange->route->call == CALL_USAGE) return loop_usage_form(exchange).call != WIRE_CALLS;
     if (exchange->route->call != CALL_POLICY_PUT)
         return media_type_is(type, "application/json", true);
     return media_type_is(type, "application/yaml", true) ||
            media_type_is(type, "application/x-yaml", true) || media_type_is(type, "text/", false);
+}
+
+static const char *type_expected(enum call call)
+{
+    if (call == CALL_POLICY_PUT) return "application/yaml";
+    if (call != CALL_USAGE) return "application/json";
+    return "application/json, application/cloudevents+json or application/cloudevents-batch+json";
 }
 
 /* Whether the request may be what its route takes. */
@@ -70,18 +101,18 @@ static bool check_request(struct asked *asked)
 {
     const struct exchange *exchange = asked->exchange;
     const enum call call = exchange->route->call;
-    const size_t body_max = call == CALL_BATCH ? LOOP_BATCH_BYTES_MAX : LOOP_BODY_BYTES_MAX;
+    const bool is_long =
+        call == CALL_BATCH || (call == CALL_USAGE && loop_usage_form(exchange).is_list);
+    const size_t body_max = is_long ? LOOP_BATCH_BYTES_MAX : LOOP_BODY_BYTES_MAX;
     if (exchange->body.length > body_max)
-        return refuse(asked, (struct problem){.code = PROBLEM_TOO_LARGE,
-                                              .expected = call == CALL_BATCH ? "at most 4 MiB"
-                                                                             : "at most 1 MiB"});
-    if (!has_right_type(exchange))
         return refuse(asked,
-                      (struct problem){.code = PROBLEM_MEDIA_TYPE,
-                                       .field = "Content-Type",
-                                       .value = exchange->content_type,
-                                       .expected = call == CALL_POLICY_PUT ? "application/yaml"
-                                                                           : "application/json"});
+                      (struct problem){.code = PROBLEM_TOO_LARGE,
+                                       .expected = is_long ? "at most 4 MiB" : "at most 1 MiB"});
+    if (!has_right_type(exchange))
+        return refuse(asked, (struct problem){.code = PROBLEM_MEDIA_TYPE,
+                                              .field = "Content-Type",
+                                              .value = exchange->content_type,
+                                              .expected = type_expected(call)});
     if (exchange->query.length > 0 && call != CALL_STATUS)
         return refuse(asked, (struct problem){.code = PROBLEM_INVALID_QUERY,
                                               .field = "query",
@@ -103,12 +134,11 @@ static bool decode_target(struct asked *asked, struct bytes *target_out)
                                           .expected = "percent-encoded bytes"});
 }
 
-static void parse_command(struct loop *loop, struct asked *asked)
+static void parse_command(struct loop *loop, struct asked *asked, enum wire_call call)
 {
     const struct exchange *exchange = asked->exchange;
-    struct wire_request request = {.call = exchange->route->wire,
-                                   .body = exchange->body,
-                                   .header_key = exchange->idempotency_key};
+    struct wire_request request = {
+        .call = call, .body = exchange->body, .header_key = exchange->idempotency_key};
     if (!decode_target(asked, &request.target)) return;
     if (!wire_parse(&request, &asked->arena, &asked->command, &asked->problem)) {
         asked->is_refused = true;
@@ -124,7 +154,10 @@ void loop_prepare(struct loop *loop, struct asked *asked)
     if (exchange->is_gone || exchange->is_under_way) return;
     if (exchange->route == NULL && !find_route(asked)) return;
     if (!check_request(asked)) return;
-    if (exchange->route->call == CALL_COMMAND) parse_command(loop, asked);
+    if (exchange->route->call == CALL_COMMAND) parse_command(loop, asked, exchange->route->wire);
+    if (exchange->route->call != CALL_USAGE) return;
+    const struct usage_form form = loop_usage_form(exchange);
+    if (!form.is_list) parse_command(loop, asked, form.call);
 }
 
 /* ---- answers */
@@ -600,6 +633,9 @@ enum progress loop_call(struct loop *loop, struct asked *asked)
     switch (call) {
     case CALL_COMMAND:
         return call_command(loop, asked);
+    case CALL_USAGE:
+        return loop_usage_form(exchange).is_list ? loop_run_operations(loop, asked)
+                                                 : call_command(loop, asked);
     case CALL_BATCH:
         return loop_run_operations(loop, asked);
     case CALL_CUSTOMER:

@@ -38,7 +38,7 @@ struct exchange {
     const struct route *route;
     struct bytes target;    /* the path's {id}, as sent */
     struct desk_job *job;   /* what the desk brought for it */
-    struct operations *run; /* of POST /v1/batch, while under way */
+    struct operations *run; /* of a batch or list, while under way */
     bool is_under_way;      /* its first step is done and must not be done again */
 };
 

@@ -27,9 +27,9 @@
 #include "server/policies.h"
 
 #define LOOP_BODY_BYTES_MAX ((size_t)1 << 20)  /* of most calls, and of a policy */
-#define LOOP_BATCH_BYTES_MAX ((size_t)4 << 20) /* of POST /v1/batch */
+#define LOOP_BATCH_BYTES_MAX ((size_t)4 << 20) /* of POST /v1/batch and /v1/usage */
 #define LOOP_ASKED_MAX 8u /* commands parsed ahead, so that memory can be fetched */
-#define LOOP_RUNS_MAX 4u  /* POST /v1/batch under way at once; others wait */
+#define LOOP_RUNS_MAX 4u  /* batches and lists under way at once; others wait */
 #define LOOP_RUN_ANSWER_BYTES ((size_t)32 << 20)
 #define LOOP_DUE_PER_STEP_MAX 256u
 
@@ -42,7 +42,7 @@ struct asked {
     struct arena arena;
 };
 
-/* One POST /v1/batch under way. */
+/* One POST /v1/batch under way, or one list of usage. */
 struct operations {
     bool is_taken;
     struct arena arena;

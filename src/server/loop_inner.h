@@ -1,6 +1,7 @@
 /*
  * loop_inner.h: what the files of the loop know of each other: loop.c turns, ruling.c rules one
- * command, calls.c has the calls that are no commands, operations.c has batches of operations.
+ * command, calls.c has the calls that are no commands, operations.c has batches of operations and
+ * lists of usage.
  */
 #pragma once
 
@@ -62,6 +63,13 @@ enum progress loop_call(struct loop *loop, struct asked *asked);
 /* /healthz and /readyz answer also when nothing else does. */
 void loop_answer_health(struct loop *loop, struct exchange *exchange);
 void loop_answer_ready(struct loop *loop, struct exchange *exchange);
+
+/* How usage is told. */
+struct usage_form {
+    enum wire_call call; /* WIRE_CALLS: in none of the forms */
+    bool is_list;
+};
+struct usage_form loop_usage_form(const struct exchange *exchange);
 
 /* ---- operations.c */
 

@@ -1,8 +1,8 @@
 /*
- * operations.c: POST /v1/batch. Not atomic (SEMANTICS A5): each operation is parsed, stamped and
- * decided when its turn comes, and has its own result or problem. Between two of them the exchange
- * may wait for room in a batch or for the desk; its operations keep their place and what was
- * answered so far.
+ * operations.c: POST /v1/batch, and POST /v1/usage with a list. Not atomic (SEMANTICS A5): each
+ * operation is parsed, stamped and decided when its turn comes, and has its own result or problem.
+ * Between two of them the exchange may wait for room in a batch or for the desk; its operations
+ * keep their place and what was answered so far.
  */
 #include "server/loop_inner.h"
 
@@ -29,7 +29,12 @@ static bool begin(struct loop *loop, struct asked *asked)
 {
     struct exchange *exchange = asked->exchange;
     struct operations *run = exchange->run;
-    if (!wire_parse_batch(exchange->body, &run->arena, &run->at, &run->count, &asked->problem)) {
+    const bool is_fine =
+        exchange->route->call == CALL_BATCH
+            ? wire_parse_batch(exchange->body, &run->arena, &run->at, &run->count, &asked->problem)
+            : wire_parse_list(loop_usage_form(exchange).call, exchange->body, &run->arena, &run->at,
+                              &run->count, &asked->problem);
+    if (!is_fine) {
         loop_answer_problem(loop, exchange, &asked->problem, RELEASE_AT_ONCE);
         return false;
     }

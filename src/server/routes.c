@@ -12,7 +12,7 @@ static const struct route routes[] = {
     {"POST",     "/v1/holds/{}/release",         CALL_COMMAND,   WIRE_RELEASE},
     {"POST",      "/v1/holds/{}/extend",         CALL_COMMAND,    WIRE_EXTEND},
     {"POST",                "/v1/check",         CALL_COMMAND,     WIRE_CHECK},
-    {"POST",                "/v1/usage",         CALL_COMMAND,     WIRE_USAGE},
+    {"POST",                "/v1/usage",           CALL_USAGE,     WIRE_USAGE},
     {"POST",                "/v1/batch",           CALL_BATCH,              0},
     { "PUT",         "/v1/customers/{}",         CALL_COMMAND,  WIRE_CUSTOMER},
     { "GET",         "/v1/customers/{}",        CALL_CUSTOMER,              0},

@@ -11,6 +11,7 @@
 
 enum call {
     CALL_COMMAND, /* a body that wire_parse understands */
+    CALL_USAGE,   /* in one of several forms */
     CALL_BATCH,
     CALL_CUSTOMER,
     CALL_BALANCE,

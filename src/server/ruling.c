@@ -138,7 +138,7 @@ enum ruled loop_rule(struct loop *loop, struct command *command, const struct de
                      struct buffer *out, unsigned *status_out)
 {
     if (!batch_has_room(loop->open)) return RULED_BLOCKED;
-    if (command->kind != COMMAND_CHECK && !run_due_for(loop, command)) return RULED_BLOCKED;
+    if (!run_due_for(loop, command)) return RULED_BLOCKED;
 
     struct ruling ruling = engine_decide(loop->parts.engine, policy_in_force(loop), command,
                                          loop_stamp(loop), &loop->fact);

@@ -631,6 +631,108 @@ static void more_batches_than_there_is_room_for_wait_their_turn(void **state)
     close_world(world);
 }
 
+/* ---- usage in its forms */
+
+static void ask_typed(struct world *world, struct asker *asker, const char *method,
+                      const char *target, const char *type, const char *body)
+{
+    world_ask(world, asker, method, target, body);
+    asker->exchange.content_type = bytes_of_text(type);
+    world_settle(world);
+    assert_true(asker->is_answered);
+}
+
+#define EVENT(id) \
+    "{\"specversion\":\"1.0\",\"id\":\"" id "\",\"source\":\"s\",\"type\":\"t\",\"data\":" ONE "}"
+#define CLOUD_EVENT "application/cloudevents+json"
+#define CLOUD_EVENTS "application/cloudevents-batch+json"
+
+static void usage_is_read_by_its_content_type(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *type;
+        const char *body;
+        unsigned status;
+        const char *says;
+    } rows[] = {
+        {            "application/json",                   ONE, 200,               "{\"decision_id\":"},
+        {            "application/json",    " \r\n\t[" ONE "]", 200, "{\"results\":[{\"decision_id\":"},
+        {            "application/json",                  "[]", 200,                "{\"results\":[]}"},
+        {            "application/json",            EVENT("e"), 422,                       CLOUD_EVENT},
+        {            "application/json",    "[" EVENT("e") "]", 200,                      CLOUD_EVENTS},
+        { CLOUD_EVENT "; charset=utf-8",            EVENT("e"), 200,               "{\"decision_id\":"},
+        {                   CLOUD_EVENT,    "[" EVENT("e") "]", 400,                       "an object"},
+        {                   CLOUD_EVENT,                   ONE, 400,                     "specversion"},
+        {                  CLOUD_EVENTS, "[" EVENT("e") ",{}]", 200, "{\"results\":[{\"decision_id\":"},
+        {                  CLOUD_EVENTS,            EVENT("e"), 400,                        "an array"},
+        {"application/cloudevents+avro",            EVENT("e"), 415,                       CLOUD_EVENT},
+        {                  "text/plain",                   ONE, 415,                      CLOUD_EVENTS},
+    };
+    struct world *world = world_open(NULL, POLICY);
+    struct asker *asker = new_asker();
+    for (size_t row = 0; row < COUNT_OF(rows); ++row) {
+        ask_typed(world, asker, "POST", "/v1/usage", rows[row].type, rows[row].body);
+        if (asker->status != rows[row].status) print_error("row %zu: %s\n", row, asker->body);
+        assert_int_equal(asker->status, rows[row].status);
+        assert_says(asker, rows[row].says);
+    }
+    ask_typed(world, asker, "POST", "/v1/consume", CLOUD_EVENT, EVENT("e"));
+    assert_int_equal(asker->status, 415);
+    free(asker);
+    close_world(world);
+}
+
+static void an_event_told_again_gets_its_first_answer(void **state)
+{
+    (void)state;
+    struct world *world = world_open(NULL, POLICY);
+    struct asker *first = new_asker();
+    struct asker *again = new_asker();
+    ask_typed(world, first, "POST", "/v1/usage", CLOUD_EVENT, EVENT("e1"));
+    ask_typed(world, again, "POST", "/v1/usage", CLOUD_EVENT, EVENT("e1"));
+    assert_string_equal(first->body, again->body);
+    ask_typed(world, again, "POST", "/v1/usage", CLOUD_EVENTS,
+              "[" EVENT("e1") ",[]," EVENT("e2") "," EVENT("e2") "]");
+    const size_t start = strlen("{\"results\":[");
+    assert_memory_equal(again->body + start, first->body, first->length);
+    assert_says(again, "'[1]'");
+    const char *second = strstr(again->body + start + 1, "{\"decision_id\":");
+    assert_non_null(second);
+    const char *third = strstr(second + 1, "{\"decision_id\":");
+    assert_non_null(third);
+    assert_memory_equal(second, third, (size_t)(third - second) - 1);
+    assert_memory_not_equal(second, first->body, first->length);
+    free(first);
+    free(again);
+    close_world(world);
+}
+
+static void a_list_may_be_as_long_as_a_batch(void **state)
+{
+    (void)state;
+    struct world *world = world_open(NULL, POLICY);
+    struct asker *asker = new_asker();
+    const size_t length = LOOP_BATCH_BYTES_MAX + 1;
+    uint8_t *large = malloc(length);
+    memset(large, ' ', length);
+    large[0] = '[';
+    large[length - 2] = ']';
+    world_ask_bytes(world, asker, "POST", "/v1/usage", (struct bytes){large, length});
+    world_settle(world);
+    assert_int_equal(asker->status, 413);
+    world_ask_bytes(world, asker, "POST", "/v1/usage", (struct bytes){large, length - 1});
+    world_settle(world);
+    assert_int_equal(asker->status, 200);
+    large[0] = ' ';
+    world_ask_bytes(world, asker, "POST", "/v1/usage", (struct bytes){large, length - 1});
+    world_settle(world);
+    assert_int_equal(asker->status, 413);
+    free(large);
+    free(asker);
+    close_world(world);
+}
+
 /* ---- requests that get no decision */
 
 static void ask_wrongly(struct world *world, struct asker *asker, const char *method,
@@ -712,15 +814,6 @@ static void a_customer_may_be_called_anything(void **state)
     assert_int_equal(asker->status, 200);
     free(asker);
     close_world(world);
-}
-
-static void ask_typed(struct world *world, struct asker *asker, const char *method,
-                      const char *target, const char *type, const char *body)
-{
-    world_ask(world, asker, method, target, body);
-    asker->exchange.content_type = bytes_of_text(type);
-    world_settle(world);
-    assert_true(asker->is_answered);
 }
 
 static void bodies_of_other_types_and_sizes_are_refused(void **state)
@@ -869,6 +962,9 @@ int main(void)
         cmocka_unit_test(the_wall_clock_is_not_moved_by_request),
         cmocka_unit_test(operations_are_done_in_order_each_with_its_own_end),
         cmocka_unit_test(more_batches_than_there_is_room_for_wait_their_turn),
+        cmocka_unit_test(usage_is_read_by_its_content_type),
+        cmocka_unit_test(an_event_told_again_gets_its_first_answer),
+        cmocka_unit_test(a_list_may_be_as_long_as_a_batch),
         cmocka_unit_test(wrong_requests_get_their_own_problem),
         cmocka_unit_test(a_stranger_has_the_default_plan_and_an_empty_wallet),
         cmocka_unit_test(a_customer_may_be_called_anything),

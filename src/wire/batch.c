@@ -1,5 +1,6 @@
 /*
- * batch.c: the frame around operations. The whole body is read once, so that a torn batch does
+ * batch.c: the frame around operations, and around the elements of a list, which are operations
+ * whose call is known. The whole body is read once, so that a torn batch does
  * nothing at all; each operation is only located, and parsed when its turn comes.
  */
 #include "wire/wire.h"
@@ -11,6 +12,8 @@
 struct frame {
     struct draft draft; /* for its faults */
     struct bytes body;
+    bool is_list; /* has elements, all of the call */
+    enum wire_call call;
     bool in_operations;
     bool has_operations;
     bool is_ignored; /* within the value of an unknown field */
@@ -31,8 +34,10 @@ static struct place operations_place(void)
 static void spoil(struct frame *frame, struct wire_operation *operation, enum problem_code code,
                   const char *field, struct bytes value, const char *expected)
 {
-    struct draft draft = {
-        .arena = frame->draft.arena, .is_operation = true, .operation = operation->index};
+    struct draft draft = {.arena = frame->draft.arena,
+                          .is_operation = !frame->is_list,
+                          .is_element = frame->is_list,
+                          .place = operation->index};
     draft_fault(&draft, GRAVITY_SHAPE, code, (struct place){.field = field}, value, expected);
     operation->problem = draft.problem;
 }
@@ -61,12 +66,15 @@ static void begin_operation(struct frame *frame, const struct json_event *event)
     frame->count++;
     if (frame->count > WIRE_OPERATIONS_MAX) return;
     struct wire_operation *operation = &frame->operations[frame->count - 1];
-    *operation = (struct wire_operation){.index = frame->count - 1, .call = WIRE_CALLS};
-    frame->has_op = false;
-    if (event->kind == JSON_MAP)
+    *operation = (struct wire_operation){
+        .index = frame->count - 1, .is_element = frame->is_list, .call = WIRE_CALLS};
+    frame->has_op = frame->is_list;
+    if (event->kind == JSON_MAP) {
         operation->body.at = frame->body.at + event->offset - 1;
-    else
+        operation->call = frame->call;
+    } else {
         spoil(frame, operation, PROBLEM_INVALID_SHAPE, NULL, event->text, "an object");
+    }
 }
 
 static void end_operation(struct frame *frame, const struct json_event *event)
@@ -77,6 +85,15 @@ static void end_operation(struct frame *frame, const struct json_event *event)
     if (!frame->has_op)
         spoil(frame, operation, PROBLEM_MISSING_FIELD, "op", BYTES_NONE,
               field_rules[FIELD_OP].expected);
+}
+
+/* Where operations begin and end. */
+static void hear_operation(struct frame *frame, const struct json_event *event)
+{
+    if (event->kind == JSON_MAP_END)
+        end_operation(frame, event);
+    else if (event->kind != JSON_LIST_END)
+        begin_operation(frame, event);
 }
 
 static void hear_top(struct frame *frame, const struct json_event *event)
@@ -115,10 +132,7 @@ static void hear(void *self, const struct json_event *event)
     } else if (!frame->in_operations) {
         return;
     } else if (event->depth == 2) {
-        if (event->kind == JSON_MAP_END)
-            end_operation(frame, event);
-        else if (event->kind != JSON_LIST_END)
-            begin_operation(frame, event);
+        hear_operation(frame, event);
     } else if (event->depth == 3 && frame->count <= WIRE_OPERATIONS_MAX &&
                frame->operations[frame->count - 1].body.at != NULL) {
         if (frame->is_op)
@@ -128,19 +142,50 @@ static void hear(void *self, const struct json_event *event)
     }
 }
 
+static void hear_list(void *self, const struct json_event *event)
+{
+    struct frame *frame = self;
+    if (event->depth == 0 && (event->kind == JSON_LIST || event->kind == JSON_LIST_END)) {
+        frame->in_operations = event->kind == JSON_LIST;
+    } else if (event->depth == 0) {
+        draft_fault(&frame->draft, GRAVITY_SHAPE, PROBLEM_INVALID_SHAPE, (struct place){0},
+                    event->text, "an array");
+    } else if (frame->in_operations && event->depth == 1) {
+        hear_operation(frame, event);
+    }
+}
+
+/* NULL: the arena has no room. */
+static struct wire_operation *take_operations(struct arena *arena, struct problem *problem_out)
+{
+    struct wire_operation *operations = arena_take(arena, WIRE_OPERATIONS_MAX * sizeof *operations);
+    if (operations == NULL)
+        *problem_out = (struct problem){.code = PROBLEM_CAPACITY, .field = "operations"};
+    return operations;
+}
+
+static bool finish(const struct frame *frame, struct wire_operation **operations_out,
+                   uint32_t *count_out, struct problem *problem_out)
+{
+    if (frame->draft.gravity != GRAVITY_NONE) {
+        *problem_out = frame->draft.problem;
+        return false;
+    }
+    *operations_out = frame->operations;
+    *count_out = frame->count;
+    return true;
+}
+
 bool wire_parse_batch(struct bytes body, struct arena *arena,
                       struct wire_operation **operations_out, uint32_t *count_out,
                       struct problem *problem_out)
 {
     struct frame frame = {
         .draft = {.arena = arena, .field = FIELDS},
-          .body = body
+          .body = body, .call = WIRE_CALLS
     };
-    frame.operations = arena_take(arena, WIRE_OPERATIONS_MAX * sizeof *frame.operations);
-    if (frame.operations == NULL) {
-        *problem_out = (struct problem){.code = PROBLEM_CAPACITY, .field = "operations"};
-        return false;
-    }
+    frame.operations = take_operations(arena, problem_out);
+    if (frame.operations == NULL) return false;
     draft_read(&frame.draft, body, hear, &frame);
     if (!frame.has_operations)
         draft_fault(&frame.draft, GRAVITY_SHAPE, PROBLEM_MISSING_FIELD, operations_place(),
@@ -148,11 +193,23 @@ bool wire_parse_batch(struct bytes body, struct arena *arena,
     if (frame.count == 0 || frame.count > WIRE_OPERATIONS_MAX)
         draft_fault(&frame.draft, GRAVITY_VALUE, PROBLEM_INVALID_VALUE, operations_place(),
                     BYTES_NONE, operations_expected);
-    if (frame.draft.gravity != GRAVITY_NONE) {
-        *problem_out = frame.draft.problem;
-        return false;
-    }
-    *operations_out = frame.operations;
-    *count_out = frame.count;
-    return true;
+    return finish(&frame, operations_out, count_out, problem_out);
+}
+
+bool wire_parse_list(enum wire_call call, struct bytes body, struct arena *arena,
+                     struct wire_operation **operations_out, uint32_t *count_out,
+                     struct problem *problem_out)
+{
+    struct frame frame = {
+        .draft = {.arena = arena, .field = FIELDS},
+          .body = body, .is_list = true, .call = call
+    };
+    frame.operations = take_operations(arena, problem_out);
+    if (frame.operations == NULL) return false;
+    draft_read(&frame.draft, body, hear_list, &frame);
+    if (frame.count > WIRE_OPERATIONS_MAX)
+        draft_fault(&frame.draft, GRAVITY_VALUE, PROBLEM_INVALID_VALUE,
+                    (struct place){.in_list = true, .element = WIRE_OPERATIONS_MAX}, BYTES_NONE,
+                    "an array of at most 1000");
+    return finish(&frame, operations_out, count_out, problem_out);
 }

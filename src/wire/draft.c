@@ -61,30 +61,33 @@ static const char limit_name_expected[] =
 static const char limit_expected[] =
     "an integer, credits as a string, null, or an array of 1 to 4 of these";
 
+static void put_index(struct buffer *path, uint32_t index)
+{
+    buffer_put_byte(path, '[');
+    buffer_put_decimal(path, index);
+    buffer_put_byte(path, ']');
+}
+
+static void put_step(struct buffer *path, struct bytes name)
+{
+    if (path->used > 0) buffer_put_byte(path, '.');
+    for (size_t at = 0; at < name.length; at++)
+        buffer_put_byte(path, name.at[at] == 0 ? '?' : name.at[at]);
+}
+
 /* "operations[3].limits.codex/included[1]"; NULL when the arena has no room for it. */
 static const char *path_of(struct draft *draft, struct place place)
 {
     char *text = arena_take(draft->arena, PATH_BYTES_MAX);
     if (text == NULL) return NULL;
     struct buffer path = buffer_over(text, PATH_BYTES_MAX - 1);
-    if (draft->is_operation) {
-        buffer_put_text(&path, "operations[");
-        buffer_put_decimal(&path, draft->operation);
-        buffer_put_text(&path, place.field == NULL ? "]" : "].");
-    }
-    if (place.field != NULL) buffer_put_text(&path, place.field);
-    if (place.member.at != NULL) {
-        if (path.used > 0 && place.field != NULL && place.field[0] != 0)
-            buffer_put_byte(&path, '.');
-        const struct bytes member = json_cut(place.member, PATH_MEMBER_BYTES_MAX);
-        for (size_t at = 0; at < member.length; at++)
-            buffer_put_byte(&path, member.at[at] == 0 ? '?' : member.at[at]);
-    }
-    if (place.in_list) {
-        buffer_put_byte(&path, '[');
-        buffer_put_decimal(&path, place.element);
-        buffer_put_byte(&path, ']');
-    }
+    if (draft->is_operation) buffer_put_text(&path, "operations");
+    if (draft->is_operation || draft->is_element) put_index(&path, draft->place);
+    if (draft->in_data && place.field != NULL)
+        put_step(&path, bytes_of_text(field_rules[FIELD_EVENT_DATA].name));
+    if (place.field != NULL && place.field[0] != 0) put_step(&path, bytes_of_text(place.field));
+    if (place.member.at != NULL) put_step(&path, json_cut(place.member, PATH_MEMBER_BYTES_MAX));
+    if (place.in_list) put_index(&path, place.element);
     return text;
 }
 
@@ -93,7 +96,9 @@ void draft_fault(struct draft *draft, enum gravity gravity, enum problem_code co
 {
     if (gravity <= draft->gravity) return;
     draft->gravity = gravity;
-    const bool is_plain = !draft->is_operation && place.member.at == NULL && !place.in_list;
+    const bool is_within =
+        draft->is_operation || draft->is_element || (draft->in_data && place.field != NULL);
+    const bool is_plain = !is_within && place.member.at == NULL && !place.in_list;
     const char *field = is_plain ? place.field : path_of(draft, place);
     draft->problem = (struct problem){
         .code = code,
@@ -155,13 +160,19 @@ static bool take(struct draft *draft, const struct field_rule *rule, const struc
     return fault == VALUE_FINE;
 }
 
+bool draft_has(const struct draft *draft, enum field field)
+{
+    return (draft->seen & ~draft->unset & FIELD_BIT(field)) != 0;
+}
+
 static void begin_field(struct draft *draft, struct bytes key)
 {
+    const struct call_rule *call = draft->in_data ? &call_rules[CALL_EVENT_DATA] : draft->call;
     draft->field = FIELDS;
     draft->member = BYTES_NONE;
     draft->in_list = false;
     for (uint32_t field = 0; field < FIELDS; field++) {
-        if ((draft->call->takes & FIELD_BIT(field)) == 0 ||
+        if ((call->takes & FIELD_BIT(field)) == 0 ||
             !bytes_equal(key, bytes_of_text(field_rules[field].name)))
             continue;
         if ((draft->seen & FIELD_BIT(field)) == 0)
@@ -172,6 +183,7 @@ static void begin_field(struct draft *draft, struct bytes key)
         draft->seen |= FIELD_BIT(field);
         return;
     }
+    if (call->is_event && schema_is_attribute(key)) return;
     draft_fault(draft, GRAVITY_SHAPE, PROBLEM_UNKNOWN_FIELD,
                 (struct place){.field = "", .member = key}, BYTES_NONE, NULL);
 }
@@ -344,10 +356,19 @@ static void hear_field(struct draft *draft, const struct json_event *event)
         return;
     }
     const struct field_rule *rule = &field_rules[draft->field];
-    if (rule->rule == RULE_UNSUPPORTED) {
+    if (event->kind == JSON_NULL && draft->call->is_event && !draft->in_data) {
+        draft->unset |= FIELD_BIT(draft->field);
+    } else if (rule->rule == RULE_UNSUPPORTED) {
         ignore(draft, event);
         draft_fault(draft, GRAVITY_UNSUPPORTED, PROBLEM_UNSUPPORTED, here(draft), event->text,
                     rule->expected);
+    } else if (rule->rule == RULE_REFUSED) {
+        ignore(draft, event);
+        draft_fault(draft, GRAVITY_VALUE, PROBLEM_INVALID_VALUE, here(draft), event->text,
+                    rule->expected);
+    } else if (event->kind == JSON_MAP && rule->rule == RULE_MAP_DATA) {
+        draft->in_data = true;
+        draft->field = FIELDS;
     } else if (event->kind == JSON_MAP && is_map_rule(rule->rule)) {
         draft->member_count = 0;
     } else if (event->kind == JSON_LIST && rule->rule == RULE_LIST_NAMES) {
@@ -396,14 +417,14 @@ void draft_read(struct draft *draft, struct bytes body, json_listener *listener,
     }
 }
 
-void draft_hear(void *self, const struct json_event *event)
+static void hear(struct draft *draft, const struct json_event *event)
 {
-    struct draft *draft = self;
     if (draft->ignored_depth != 0) {
         if (event->depth < draft->ignored_depth) draft->ignored_depth = 0;
         return;
     }
     if (event->depth == 0) {
+        if (event->kind == JSON_MAP_END) draft->in_data = false;
         if (event->kind == JSON_MAP || event->kind == JSON_MAP_END) return;
         ignore(draft, event);
         draft_fault(draft, GRAVITY_SHAPE, PROBLEM_INVALID_SHAPE, (struct place){0}, event->text,
@@ -424,6 +445,14 @@ void draft_hear(void *self, const struct json_event *event)
     } else {
         hear_member(draft, event);
     }
+}
+
+void draft_hear(void *self, const struct json_event *event)
+{
+    struct draft *draft = self;
+    struct json_event within = *event;
+    if (draft->in_data) within.depth--;
+    hear(draft, &within);
 }
 
 void draft_store(struct draft *draft, enum field field, const struct value *value)
@@ -478,6 +507,21 @@ void draft_store(struct draft *draft, enum field field, const struct value *valu
         command->has_event_time = true;
         command->event_time_ms = value->number;
         break;
+    case FIELD_EVENT_ID:
+        draft->event_id = value->text;
+        break;
+    case FIELD_EVENT_SOURCE:
+        draft->event_source = value->text;
+        break;
+    case FIELD_EVENT_TIME:
+        draft->event_time_ms = value->number;
+        break;
+    case FIELD_EVENT_SPECVERSION:
+    case FIELD_EVENT_TYPE:
+    case FIELD_EVENT_SUBJECT:
+    case FIELD_EVENT_CONTENT_TYPE:
+    case FIELD_EVENT_SCHEMA:
+        break; /* only checked */
     case FIELD_PLAN:
         command->plan = value->text;
         break;
@@ -530,6 +574,9 @@ void draft_store(struct draft *draft, enum field field, const struct value *valu
     case FIELD_QUANTITIES:
     case FIELD_ATTRIBUTES:
     case FIELD_SPECVERSION:
+    case FIELD_EVENT_DATA:
+    case FIELD_EVENT_DATA_BASE64:
+    case FIELD_EVENT_KEY:
     case FIELD_SUSPENDED_SUBJECTS:
     case FIELD_LIMITS:
     case FIELD_BUDGETS:

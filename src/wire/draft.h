@@ -32,17 +32,23 @@ struct draft {
     const struct call_rule *call;
     bool
         is_operation; /* of a batch: "op" and "decision_id" stand in the body, problems are named */
-    uint32_t operation;
+    bool is_element;  /* of a list: problems are named */
+    uint32_t place;   /* of the operation or element */
     struct command command;
 
     /* What commands have no place for. */
     uint64_t seen;   /* FIELD_BITs */
+    uint64_t unset;  /* FIELD_BITs: seen, but null, which in an event is absent */
     uint64_t target; /* decision_id in the body */
     int64_t now_ms;
     int64_t advance_ms;
     bool confirm_jump;
+    struct bytes event_id;
+    struct bytes event_source;
+    int64_t event_time_ms;
 
     /* Where the reading is. */
+    bool in_data;           /* of an event: depths count from there */
     enum field field;       /* FIELDS: in none */
     uint32_t ignored_depth; /* within a container deeper than this nothing counts; 0: all counts */
     struct bytes member;    /* in an object within the body: the key at hand */
@@ -67,6 +73,9 @@ struct place {
 /* Kept unless something as grave is known already. */
 void draft_fault(struct draft *draft, enum gravity gravity, enum problem_code code,
                  struct place place, struct bytes value, const char *expected);
+
+/* Whether the body has the field. */
+MUST_USE bool draft_has(const struct draft *draft, enum field field);
 
 /* Puts one checked value of a plain field where it belongs. */
 void draft_store(struct draft *draft, enum field field, const struct value *value);

@@ -29,6 +29,16 @@ static const struct {
      "\"2026-05-01T14:00:00+02:00\",\"features\":[\"codex\",\"chat\"],\"reason\":\"order\\n7\"}"},
     {   WIRE_REFUND,          "{\"credits\":\"1.5\",\"reason\":\"x\",\"idempotency_key\":\"k\"}"},
     {    WIRE_RESET,                              "{\"limit\":\"included\",\"subject\":\"a/b\"}"},
+    {    WIRE_EVENT,
+     "{\"specversion\":\"1.0\",\"id\":\"e\\u0031\",\"source\":\"/"
+     "gateway\",\"type\":\"usage\",\"time\":"
+     "\"2026-05-01T12:00:00Z\",\"subject\":null,\"traceparent\":\"00-1\",\"datacontenttype\":"
+     "\"application/"
+     "json\",\"data\":{\"customer\":\"a\",\"feature\":\"f\",\"quantities\":{\"m\":1}}}"         },
+    {    TRIAL_LIST,
+     "[{\"specversion\":\"1.0\",\"id\":\"1\",\"source\":\"s\",\"type\":\"t\",\"data\":{"
+     "\"customer\":"
+     "\"a\",\"feature\":\"f\",\"quantities\":{}}},{},[],{\"data\":{\"idempotency_key\":1}}]"    },
     {   TRIAL_CLOCK,                                                    "{\"advance_ms\":60000}"},
     {   TRIAL_BATCH,
      "{\"operations\":[{\"op\":\"check\",\"customer\":\"a\",\"feature\":\"f\",\"quantities\":{}},"

@@ -1,6 +1,7 @@
 /*
  * parse.c: bodies -> commands. One reading against the tables, then what only the whole body can
- * show: fields that are missing, that exclude each other, or that the path and the header bring.
+ * show: fields that are missing, that exclude each other, that the path and the header bring, or
+ * that an event's attributes make.
  */
 #include "wire/wire.h"
 
@@ -17,15 +18,10 @@ static struct place at_field(enum field field)
     return (struct place){.field = field_rules[field].name};
 }
 
-static bool has(const struct draft *draft, enum field field)
-{
-    return (draft->seen & FIELD_BIT(field)) != 0;
-}
-
-static void check_missing(struct draft *draft)
+static void check_missing(struct draft *draft, const struct call_rule *call)
 {
     for (uint32_t field = 0; field < FIELDS; field++)
-        if ((draft->call->requires & ~draft->seen & FIELD_BIT(field)) != 0)
+        if ((call->requires & FIELD_BIT(field)) != 0 && !draft_has(draft, (enum field)field))
             draft_fault(draft, GRAVITY_SHAPE, PROBLEM_MISSING_FIELD, at_field((enum field)field),
                         BYTES_NONE, field_rules[field].expected);
 }
@@ -34,10 +30,10 @@ static void check_missing(struct draft *draft)
 static void check_refund(struct draft *draft)
 {
     if (draft->call->kind != COMMAND_REFUND) return;
-    if (draft->command.all && has(draft, FIELD_REFUND_CREDITS))
+    if (draft->command.all && draft_has(draft, FIELD_REFUND_CREDITS))
         draft_fault(draft, GRAVITY_VALUE, PROBLEM_INVALID_VALUE, at_field(FIELD_ALL), BYTES("true"),
                     "either credits or all");
-    if (!draft->command.all && !has(draft, FIELD_REFUND_CREDITS))
+    if (!draft->command.all && !draft_has(draft, FIELD_REFUND_CREDITS))
         draft_fault(draft, GRAVITY_SHAPE, PROBLEM_MISSING_FIELD, at_field(FIELD_REFUND_CREDITS),
                     BYTES_NONE, "credits, or all: true");
 }
@@ -51,12 +47,50 @@ static void check_key(struct draft *draft, struct bytes header_key)
         if (!schema_is_name(header_key, 1, KEY_BYTES_MAX) || !bytes_is_utf8(header_key))
             draft_fault(draft, GRAVITY_VALUE, PROBLEM_INVALID_VALUE, at_field(FIELD_KEY),
                         header_key, key_expected);
-        else if (has(draft, FIELD_KEY) && !bytes_equal(header_key, command->key))
+        else if (draft_has(draft, FIELD_KEY) && !bytes_equal(header_key, command->key))
             draft_fault(draft, GRAVITY_VALUE, PROBLEM_INVALID_VALUE, at_field(FIELD_KEY),
                         header_key, same_key_expected);
         command->key = header_key;
     }
     if (command->kind == COMMAND_CHECK) command->key = BYTES_NONE;
+}
+
+/* "7:gateway:e1": no other source and id come to the same. */
+static struct bytes event_key(struct draft *draft)
+{
+    struct buffer key = buffer_over(arena_take(draft->arena, KEY_BYTES_MAX), KEY_BYTES_MAX);
+    if (key.at == NULL) {
+        draft_fault(draft, GRAVITY_TEXT, PROBLEM_TOO_LARGE, at_field(FIELD_EVENT_ID), BYTES_NONE,
+                    "shorter strings");
+        return BYTES_NONE;
+    }
+    buffer_put_decimal(&key, draft->event_source.length);
+    buffer_put_byte(&key, ':');
+    buffer_put(&key, draft->event_source.at, draft->event_source.length);
+    buffer_put_byte(&key, ':');
+    buffer_put(&key, draft->event_id.at, draft->event_id.length);
+    ENSURE(!key.overflowed);
+    return buffer_bytes(&key);
+}
+
+/* An event's data is as native usage, but for the key, which its attributes are. */
+static void check_event(struct draft *draft, struct bytes header_key)
+{
+    if (!draft->call->is_event) return;
+    draft->in_data = true;
+    check_missing(draft, &call_rules[CALL_EVENT_DATA]);
+    draft->in_data = false;
+    if (header_key.at != NULL)
+        draft_fault(draft, GRAVITY_VALUE, PROBLEM_INVALID_VALUE, at_field(FIELD_KEY), header_key,
+                    event_key_expected);
+    if (draft->event_source.length + draft->event_id.length > EVENT_NAMES_BYTES_MAX)
+        draft_fault(draft, GRAVITY_VALUE, PROBLEM_INVALID_VALUE, at_field(FIELD_EVENT_ID),
+                    draft->event_id, "at most 251 bytes together with source");
+    else
+        draft->command.key = event_key(draft);
+    if (draft->command.has_event_time || !draft_has(draft, FIELD_EVENT_TIME)) return;
+    draft->command.has_event_time = true;
+    draft->command.event_time_ms = draft->event_time_ms;
 }
 
 static void check_target(struct draft *draft, struct bytes target)
@@ -145,9 +179,10 @@ static void complete(struct draft *draft, const struct wire_request *request)
     draft->command.kind = draft->call->kind;
     if (request->body.length > 0 || !draft->call->may_be_empty)
         draft_read(draft, request->body, draft_hear, draft);
-    check_missing(draft);
+    check_missing(draft, draft->call);
     check_refund(draft);
     check_key(draft, request->header_key);
+    check_event(draft, request->header_key);
     check_target(draft, request->target);
     sort(&draft->command);
     check_overrides(draft);
@@ -174,13 +209,16 @@ bool wire_parse_operation(const struct wire_operation *operation, struct arena *
         return false;
     }
     struct call_rule call = call_rules[operation->call];
-    call.takes |= FIELD_BIT(FIELD_OP);
-    if (call.target == TARGET_DECISION) {
+    if (!operation->is_element) call.takes |= FIELD_BIT(FIELD_OP);
+    if (!operation->is_element && call.target == TARGET_DECISION) {
         call.takes |= FIELD_BIT(FIELD_DECISION_ID);
         call.requires |= FIELD_BIT(FIELD_DECISION_ID);
     }
-    struct draft draft = {
-        .arena = arena, .call = &call, .is_operation = true, .operation = operation->index};
+    struct draft draft = {.arena = arena,
+                          .call = &call,
+                          .is_operation = !operation->is_element,
+                          .is_element = operation->is_element,
+                          .place = operation->index};
     complete(&draft, &(struct wire_request){.call = operation->call, .body = operation->body});
     if (draft.gravity != GRAVITY_NONE) {
         *problem_out = draft.problem;
@@ -195,8 +233,8 @@ bool wire_parse_clock(struct bytes body, struct arena *arena, struct wire_clock 
 {
     struct draft draft = {.arena = arena, .call = &call_rules[CALL_CLOCK]};
     complete(&draft, &(struct wire_request){.body = body});
-    const bool now = has(&draft, FIELD_NOW);
-    const bool advance = has(&draft, FIELD_ADVANCE_MS);
+    const bool now = draft_has(&draft, FIELD_NOW);
+    const bool advance = draft_has(&draft, FIELD_ADVANCE_MS);
     const bool confirm = draft.confirm_jump;
     if (!now && !advance && !confirm)
         draft_fault(&draft, GRAVITY_SHAPE, PROBLEM_MISSING_FIELD, at_field(FIELD_NOW), BYTES_NONE,

@@ -28,6 +28,17 @@ static const char *const samples[FIELDS] = {
     [FIELD_COMPUTE] = "h100 x 8",
     [FIELD_TIME] = "2026-05-01T12:00:00Z",
     [FIELD_SPECVERSION] = "\"1.0\"",
+    [FIELD_EVENT_SPECVERSION] = "1.0",
+    [FIELD_EVENT_ID] = "e",
+    [FIELD_EVENT_SOURCE] = "s",
+    [FIELD_EVENT_TYPE] = "usage",
+    [FIELD_EVENT_SUBJECT] = "x",
+    [FIELD_EVENT_TIME] = "2026-05-01T12:00:00Z",
+    [FIELD_EVENT_CONTENT_TYPE] = "application/json; charset=utf-8",
+    [FIELD_EVENT_SCHEMA] = "https://example.com/usage",
+    [FIELD_EVENT_DATA] = "{\"customer\":\"acme\",\"feature\":\"chat\",\"quantities\":{}}",
+    [FIELD_EVENT_DATA_BASE64] = "\"e30=\"",
+    [FIELD_EVENT_KEY] = "\"req_01\"",
     [FIELD_PLAN] = "plus",
     [FIELD_CREDIT_MODE] = "ask",
     [FIELD_ANCHOR] = "2026-01-31T00:00:00Z",
@@ -146,9 +157,35 @@ static struct bytes target_of(uint32_t call)
     return BYTES_NONE;
 }
 
+/* Each part once, one behind the other. */
+static struct bytes joined(struct arena *arena, const char *before, struct bytes body,
+                           const char *after)
+{
+    const size_t size = strlen(before) + body.length + strlen(after);
+    struct buffer whole = buffer_over(arena_take(arena, size), size);
+    buffer_put_text(&whole, before);
+    buffer_put(&whole, body.at, body.length);
+    buffer_put_text(&whole, after);
+    assert_false(whole.overflowed);
+    return buffer_bytes(&whole);
+}
+
+#define ENVELOPE "\"specversion\":\"1.0\",\"id\":\"e1\",\"source\":\"gateway\",\"type\":\"usage\""
+
+/* What problems in the body that is tested begin with. */
+static const char *prefix_of(struct way way)
+{
+    if (way.is_operation) return "operations[7].";
+    return way.call == CALL_EVENT_DATA ? "data." : "";
+}
+
 static struct verdict parse_in(struct arena *arena, struct way way, struct bytes body)
 {
     struct verdict verdict = {0};
+    if (way.call == CALL_EVENT_DATA) {
+        body = joined(arena, "{" ENVELOPE ",\"data\":", body, "}");
+        way.call = WIRE_EVENT;
+    }
     if (way.call == CALL_CLOCK) {
         struct wire_clock clock;
         verdict.is_fine = wire_parse_clock(body, arena, &clock, &verdict.problem);
@@ -158,15 +195,10 @@ static struct verdict parse_in(struct arena *arena, struct way way, struct bytes
         verdict.is_fine = wire_parse(&request, arena, &verdict.command, &verdict.problem);
     } else {
         /* The eighth of a batch, so that its number shows in problems. */
-        struct buffer batch = buffer_over(arena_take(arena, body.length + 64), body.length + 64);
-        buffer_put_text(&batch, "{\"operations\":[1,1,1,1,1,1,1,");
-        buffer_put(&batch, body.at, body.length);
-        buffer_put_text(&batch, "]}");
-        assert_false(batch.overflowed);
+        body = joined(arena, "{\"operations\":[1,1,1,1,1,1,1,", body, "]}");
         struct wire_operation *operations;
         uint32_t count;
-        if (!wire_parse_batch(buffer_bytes(&batch), arena, &operations, &count, &verdict.problem))
-            return verdict;
+        if (!wire_parse_batch(body, arena, &operations, &count, &verdict.problem)) return verdict;
         assert_int_equal(count, 8);
         verdict.is_fine =
             wire_parse_operation(&operations[7], arena, &verdict.command, &verdict.problem);
@@ -188,8 +220,7 @@ static void expect_problem(struct way way, struct bytes body, enum problem_code 
                            const char *field)
 {
     char path[PATH_MAX_BYTES] = "";
-    if (field != NULL)
-        (void)snprintf(path, sizeof path, "%s%s", way.is_operation ? "operations[7]." : "", field);
+    if (field != NULL) (void)snprintf(path, sizeof path, "%s%s", prefix_of(way), field);
     const struct verdict verdict = parse(way, body);
     const char *found = verdict.problem.field != NULL ? verdict.problem.field : "";
     if (verdict.is_fine || verdict.problem.code != code || strcmp(found, path) != 0)
@@ -236,9 +267,9 @@ static void with_text(struct way way, enum field field, const char *value, enum 
                    field_rules[field].name);
 }
 
-static bool is_unsupported(enum field field)
+static bool is_refused(enum field field)
 {
-    return field_rules[field].rule == RULE_UNSUPPORTED;
+    return field_rules[field].rule == RULE_UNSUPPORTED || field_rules[field].rule == RULE_REFUSED;
 }
 
 static void check_sample(struct way way, enum field field)
@@ -248,8 +279,11 @@ static void check_sample(struct way way, enum field field)
     struct buffer value = buffer_over(sample, sizeof sample);
     put_sample(&value, way, field);
     const struct bytes body = body_with(way, field, buffer_bytes(&value), block);
-    if (is_unsupported(field))
-        expect_problem(way, body, PROBLEM_UNSUPPORTED, field_rules[field].name);
+    if (is_refused(field))
+        expect_problem(way, body,
+                       field_rules[field].rule == RULE_REFUSED ? PROBLEM_INVALID_VALUE
+                                                               : PROBLEM_UNSUPPORTED,
+                       field_rules[field].name);
     else
         (void)expect_fine(way, body);
 }
@@ -274,14 +308,15 @@ static void check_types(struct way way, enum field field)
                                          "{\"a\":{\"b\":[1]}}",
                                          "[[{}],[{\"x\":[]}]]"};
     const enum rule rule = field_rules[field].rule;
-    if (is_unsupported(field)) return;
+    if (is_refused(field)) return;
     for (size_t place = 0; place < COUNT_OF(values); place++) {
         const char first = values[place][0];
         const bool is_of_type =
             (first == '"' && is_string(field)) ||
             (first >= '0' && first <= '9' && rule == RULE_NUMBER_INTEGER) ||
             ((first == 't' || first == 'f') && rule == RULE_BOOL) ||
-            (first == '{' && rule >= RULE_MAP_QUANTITIES && rule <= RULE_MAP_SUBJECTS) ||
+            (first == '{' && rule >= RULE_MAP_QUANTITIES && rule <= RULE_MAP_DATA) ||
+            (first == 'n' && call_rules[way.call].is_event) ||
             (first == '[' && rule == RULE_LIST_NAMES);
         if (!is_of_type) with_text(way, field, values[place], PROBLEM_INVALID_SHAPE);
     }
@@ -429,7 +464,7 @@ static void check_once(struct way way, enum field field)
     uint8_t block[BODY_BYTES_MAX];
     uint8_t text[512];
     struct buffer twice = buffer_over(text, sizeof text);
-    if (is_unsupported(field)) return;
+    if (is_refused(field)) return;
     put_sample(&twice, way, field);
     buffer_put_text(&twice, ",\"");
     buffer_put_text(&twice, field_rules[field].name);
@@ -463,7 +498,9 @@ static void check_text(struct way way, enum field field)
     body = body_with(way, field, BYTES("[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]"), block);
     const struct verdict verdict = parse(way, body);
     assert_int_equal(verdict.problem.code, PROBLEM_TOO_DEEP);
-    if (!way.is_operation) assert_string_equal(verdict.problem.field, field_rules[field].name);
+    char path[PATH_MAX_BYTES];
+    (void)snprintf(path, sizeof path, "%s%s", prefix_of(way), field_rules[field].name);
+    if (!way.is_operation) assert_string_equal(verdict.problem.field, path);
     body = body_with(way, field,
                      BYTES("{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{"
                            "\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":1}}}}}}}}}}}}}}}}"),
@@ -483,7 +520,7 @@ static void check_torn(struct way way, enum field field)
     uint8_t block[BODY_BYTES_MAX];
     uint8_t sample[256];
     struct buffer value = buffer_over(sample, sizeof sample);
-    if (way.is_operation) return; /* a torn operation is a torn batch */
+    if (way.is_operation || way.call == CALL_EVENT_DATA) return; /* the whole is torn elsewhere */
     put_sample(&value, way, field);
     const struct bytes body = body_with(way, field, buffer_bytes(&value), block);
     for (size_t length = 0; length < body.length; length++) {
@@ -511,7 +548,7 @@ static void check_unknown(struct way way, enum field field)
     uint8_t block[BODY_BYTES_MAX];
     uint8_t sample[256];
     struct buffer value = buffer_over(sample, sizeof sample);
-    if (is_unsupported(field)) return;
+    if (is_refused(field)) return;
     put_sample(&value, way, field);
     (void)snprintf(name, sizeof name, "%s_", field_rules[field].name);
     (void)snprintf(text, sizeof text, ",\"%s\":{\"a\":[1,{}]}", name);
@@ -540,9 +577,13 @@ static void calls_take_their_own_fields_only(void **state)
                 is_known =
                     is_known || ((fields_of(way) & FIELD_BIT(other)) != 0 &&
                                  strcmp(field_rules[field].name, field_rules[other].name) == 0);
-            if (!is_known)
-                expect_problem(way, body_with(way, (enum field)field, BYTES("1"), block),
-                               PROBLEM_UNKNOWN_FIELD, field_rules[field].name);
+            if (is_known) continue;
+            const struct bytes body = body_with(way, (enum field)field, BYTES("1"), block);
+            const char *name = field_rules[field].name;
+            if (call_rules[call].is_event && schema_is_attribute(bytes_of_text(name)))
+                (void)expect_fine(way, body);
+            else
+                expect_problem(way, body, PROBLEM_UNKNOWN_FIELD, name);
         }
     }
     assert_true(checked >= 200);
@@ -1185,6 +1226,277 @@ static void commands_keep_decoded_text_and_give_other_room_back(void **state)
     assert_true(bytes_equal(verdict.command.quantities[0].meter, BYTES("x")));
 }
 
+static const struct way event = {WIRE_EVENT, false};
+static const struct way event_data = {CALL_EVENT_DATA, false};
+
+#define USAGE "\"customer\":\"acme\",\"feature\":\"chat\",\"quantities\":{\"requests\":3}"
+
+static void an_event_becomes_usage(void **state)
+{
+    (void)state;
+    struct command command = expect_fine(
+        event, BYTES("{" ENVELOPE ",\"time\":\"2026-05-01T12:00:00Z\",\"subject\":\"x\","
+                     "\"traceparent\":\"00-1\",\"sampledrate\":{\"a\":[1]},"
+                     "\"data\":{" USAGE ",\"subject\":\"team-a/alice\"}}"));
+    assert_int_equal(command.kind, COMMAND_USAGE);
+    assert_true(bytes_equal(command.customer, BYTES("acme")));
+    assert_true(bytes_equal(command.subject, BYTES("team-a/alice")));
+    assert_true(bytes_equal(command.key, BYTES("7:gateway:e1")));
+    assert_int_equal(command.quantity_count, 1);
+    assert_true(command.has_event_time && command.event_time_ms == INT64_C(1777636800000));
+
+    command = expect_fine(event, BYTES("{\"data\":{\"time\":\"2026-05-01T12:00:01Z\"," USAGE "},"
+                                       "\"time\":\"2026-05-01T12:00:00Z\"," ENVELOPE "}"));
+    assert_true(command.has_event_time && command.event_time_ms == INT64_C(1777636801000));
+    command = expect_fine(event, BYTES("{" ENVELOPE ",\"data\":{" USAGE "}}"));
+    assert_false(command.has_event_time);
+}
+
+static void attributes_that_are_null_are_absent(void **state)
+{
+    (void)state;
+    const struct command command = expect_fine(
+        event,
+        BYTES("{" ENVELOPE ",\"time\":null,\"subject\":null,\"datacontenttype\":null,"
+              "\"dataschema\":null,\"data_base64\":null,\"other\":null,\"data\":{" USAGE "}}"));
+    assert_false(command.has_event_time);
+    static const enum field required[] = {FIELD_EVENT_SPECVERSION, FIELD_EVENT_ID,
+                                          FIELD_EVENT_SOURCE, FIELD_EVENT_TYPE, FIELD_EVENT_DATA};
+    for (size_t place = 0; place < COUNT_OF(required); place++)
+        refuse(WIRE_EVENT, required[place], "null", PROBLEM_MISSING_FIELD,
+               field_rules[required[place]].name);
+    refuse(WIRE_EVENT, FIELD_EVENT_TIME, "null,\"time\":null", PROBLEM_DUPLICATE_FIELD, "time");
+    /* That is said of attributes, not of the data. */
+    expect_problem(event_data, BYTES("{" USAGE ",\"time\":null}"), PROBLEM_INVALID_SHAPE, "time");
+}
+
+static struct bytes key_of(const char *source, const char *id, struct arena *arena)
+{
+    char body[1024];
+    (void)snprintf(
+        body, sizeof body,
+        "{\"specversion\":\"1.0\",\"type\":\"t\",\"source\":\"%s\",\"id\":\"%s\",\"data\":{" USAGE
+        "}}",
+        source, id);
+    const struct verdict verdict = parse_in(arena, event, bytes_of_text(body));
+    if (!verdict.is_fine) {
+        assert_int_equal(verdict.problem.code, PROBLEM_INVALID_VALUE);
+        assert_string_equal(verdict.problem.field, "id");
+    }
+    return verdict.is_fine ? verdict.command.key : BYTES_NONE;
+}
+
+static void an_event_is_known_by_its_source_and_id(void **state)
+{
+    (void)state;
+    struct arena arena = arena_over(memory, sizeof memory);
+    assert_true(bytes_equal(key_of("a", "b", &arena), BYTES("1:a:b")));
+    static const char *const names[] = {"a",   "b",   ":", "a:",  ":a",
+                                        "1:a", "a:1", "1", "a:b", "2:a:"};
+    struct bytes keys[COUNT_OF(names) * COUNT_OF(names)];
+    size_t count = 0;
+    for (size_t source = 0; source < COUNT_OF(names); source++)
+        for (size_t id = 0; id < COUNT_OF(names); id++)
+            keys[count++] = key_of(names[source], names[id], &arena);
+    for (size_t one = 0; one < count; one++)
+        for (size_t other = 0; other < one; other++)
+            assert_false(bytes_equal(keys[one], keys[other]));
+
+    char source[256] = {0};
+    char id[256] = {0};
+    for (size_t length = 1; length <= 250; length++) {
+        memset(source, 's', length);
+        memset(id, 'i', 251 - length);
+        id[251 - length] = 0;
+        arena = arena_over(memory, sizeof memory);
+        assert_in_range(key_of(source, id, &arena).length, 251, KEY_BYTES_MAX);
+        id[251 - length] = 'i';
+        id[252 - length] = 0;
+        if (length > 1) assert_null(key_of(source, id, &arena).at);
+    }
+}
+
+static void an_event_has_no_other_key(void **state)
+{
+    (void)state;
+    expect_problem(event_data, BYTES("{" USAGE ",\"idempotency_key\":\"k\"}"),
+                   PROBLEM_INVALID_VALUE, "idempotency_key");
+    struct arena arena = arena_over(memory, sizeof memory);
+    struct command command;
+    struct problem problem;
+    const struct wire_request request = {.call = WIRE_EVENT,
+                                         .body = BYTES("{" ENVELOPE ",\"data\":{" USAGE "}}"),
+                                         .header_key = BYTES("k")};
+    assert_false(wire_parse(&request, &arena, &command, &problem));
+    assert_int_equal(problem.code, PROBLEM_INVALID_VALUE);
+    assert_string_equal(problem.field, "idempotency_key");
+    assert_non_null(strstr(problem.expected, "id and source"));
+}
+
+static void data_must_be_of_a_type_that_is_json(void **state)
+{
+    (void)state;
+    static const char *const good[] = {"\"application/json\"",
+                                       "\"APPLICATION/Json\"",
+                                       "\"text/json\"",
+                                       "\"application/vnd.weir.usage+json\"",
+                                       "\"application/json;charset=utf-8\"",
+                                       "\"application/json ; charset=utf-8\""};
+    static const char *const bad[] = {"\"application/xml\"",
+                                      "\"application/jsonx\"",
+                                      "\"json\"",
+                                      "\"/json\"",
+                                      "\"a/+json\"",
+                                      "\"a/xjson\"",
+                                      "\"application/\"",
+                                      "\"text/plain; x=/json\"",
+                                      "\"a/json;\\n\""};
+    uint8_t block[BODY_BYTES_MAX];
+    for (size_t place = 0; place < COUNT_OF(good); place++)
+        (void)expect_fine(
+            event, body_with(event, FIELD_EVENT_CONTENT_TYPE, bytes_of_text(good[place]), block));
+    for (size_t place = 0; place < COUNT_OF(bad); place++)
+        refuse(WIRE_EVENT, FIELD_EVENT_CONTENT_TYPE, bad[place], PROBLEM_INVALID_VALUE,
+               "datacontenttype");
+}
+
+static void an_event_and_its_data_are_told_apart_in_problems(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *body;
+        enum problem_code code;
+        const char *field;
+    } rows[] = {
+        {              "{" ENVELOPE ",\"data\":{\"customer\":\"acme\"}}",   PROBLEM_MISSING_FIELD,"data.feature"                                                                                                  },
+        {              "{" ENVELOPE ",\"data\":{" USAGE ",\"extra\":1}}",   PROBLEM_UNKNOWN_FIELD,    "data.extra"},
+        {        "{" ENVELOPE ",\"data\":{" USAGE ",\"specversion\":1}}",   PROBLEM_UNKNOWN_FIELD,
+         "data.specversion"                                                                                       },
+        {              "{" ENVELOPE ",\"data\":{" USAGE "},\"Extra\":1}",   PROBLEM_UNKNOWN_FIELD,         "Extra"},
+        {                   "{" ENVELOPE ",\"data\":{" USAGE "},\"\":1}",   PROBLEM_UNKNOWN_FIELD,              ""},
+        {                                "{" ENVELOPE ",\"data\":\"x\"}",   PROBLEM_INVALID_SHAPE,          "data"},
+        { "{" ENVELOPE ",\"data\":{" USAGE ",\"attributes\":{\"m\":1}}}",   PROBLEM_INVALID_SHAPE,
+         "data.attributes.m"                                                                                      },
+        {                                            "{" ENVELOPE ",\"data\":{\"customer\":\"\",\"feature\":\"f\",\"quantities\":{}},\"time\":"
+                                            "\"now\"}",   PROBLEM_INVALID_VALUE, "data.customer"         },
+        {                                 "{" ENVELOPE ",\"time\":\"now\",\"data\":{\"customer\":\"\",\"feature\":\"f\","
+                                 "\"quantities\":{}}}",   PROBLEM_INVALID_VALUE,          "time"         },
+        {                     "{" ENVELOPE ",\"data\":{" USAGE ",\"x\":",       PROBLEM_MALFORMED,            NULL},
+        {                      "{" ENVELOPE ",\"data\":{\"customer\":1}",       PROBLEM_MALFORMED,            NULL},
+        {"{" ENVELOPE ",\"data\":{" USAGE "},\"data\":{\"customer\":1}}", PROBLEM_DUPLICATE_FIELD,
+         "data"                                                                                                   },
+        {                                             "[{" ENVELOPE "}]",   PROBLEM_INVALID_SHAPE,            NULL},
+    };
+    for (size_t row = 0; row < COUNT_OF(rows); row++)
+        expect_problem(event, bytes_of_text(rows[row].body), rows[row].code, rows[row].field);
+}
+
+static bool list(enum wire_call call, const char *body, struct wire_operation **operations_out,
+                 uint32_t *count_out, struct problem *problem_out)
+{
+    static struct arena arena;
+    arena = arena_over(memory, sizeof memory);
+    return wire_parse_list(call, bytes_of_text(body), &arena, operations_out, count_out,
+                           problem_out);
+}
+
+static void a_bad_element_is_its_own_problem_only(void **state)
+{
+    (void)state;
+    static const struct {
+        enum wire_call call;
+        const char *element;
+        enum problem_code code;
+        const char *field;
+    } rows[] = {
+        {WIRE_USAGE,                  "{" USAGE ",\"idempotency_key\":\"k\"}",PROBLEM_NONE,                      ""                                                                              },
+        {WIRE_USAGE,                           "{" USAGE ",\"op\":\"usage\"}", PROBLEM_UNKNOWN_FIELD,                "[2].op"},
+        {WIRE_USAGE,                                                     "{}", PROBLEM_MISSING_FIELD,          "[2].customer"},
+        {WIRE_USAGE,                                          "[{" USAGE "}]", PROBLEM_INVALID_SHAPE,                   "[2]"},
+        {WIRE_USAGE,                                                      "7", PROBLEM_INVALID_SHAPE,                   "[2]"},
+        {WIRE_USAGE,                    "{" USAGE ",\"specversion\":\"1.0\"}",   PROBLEM_UNSUPPORTED,       "[2].specversion"},
+        {WIRE_EVENT,                    "{" ENVELOPE ",\"data\":{" USAGE "}}",          PROBLEM_NONE,                      ""},
+        {WIRE_EVENT,   "{" ENVELOPE ",\"op\":\"usage\",\"data\":{" USAGE "}}",          PROBLEM_NONE,                      ""},
+        {WIRE_EVENT,                             "{" ENVELOPE ",\"data\":{}}", PROBLEM_MISSING_FIELD,     "[2].data.customer"},
+        {WIRE_EVENT, "{" ENVELOPE ",\"data\":{\"quantities\":{\"a\":\"1\"}}}",
+         PROBLEM_INVALID_SHAPE, "[2].data.quantities.a"                                                                      },
+        {WIRE_EVENT,                                         "{" ENVELOPE "}", PROBLEM_MISSING_FIELD,              "[2].data"},
+        {WIRE_EVENT,                                                   "null", PROBLEM_INVALID_SHAPE,                   "[2]"},
+    };
+    for (size_t row = 0; row < COUNT_OF(rows); row++) {
+        static uint8_t room[64 * 1024];
+        struct arena arena = arena_over(room, sizeof room);
+        char body[1024];
+        struct wire_operation *operations;
+        struct command command;
+        struct problem problem;
+        uint32_t count;
+        (void)snprintf(body, sizeof body, " [ {} , 1 , %s ] ", rows[row].element);
+        assert_true(list(rows[row].call, body, &operations, &count, &problem));
+        assert_int_equal(count, 3);
+        const bool is_fine = wire_parse_operation(&operations[2], &arena, &command, &problem);
+        assert_int_equal(is_fine, rows[row].code == PROBLEM_NONE);
+        if (is_fine) {
+            assert_int_equal(command.kind, COMMAND_USAGE);
+            assert_true(command.key.length > 0);
+            continue;
+        }
+        assert_int_equal(problem.code, rows[row].code);
+        assert_string_equal(problem.field, rows[row].field);
+    }
+}
+
+static void refuse_list(const char *body, enum problem_code code, const char *field)
+{
+    struct wire_operation *operations;
+    uint32_t count;
+    struct problem problem;
+    assert_false(list(WIRE_EVENT, body, &operations, &count, &problem));
+    assert_int_equal(problem.code, code);
+    if (field == NULL)
+        assert_null(problem.field);
+    else
+        assert_string_equal(problem.field, field);
+}
+
+static void lists_of_another_shape_are_refused_whole(void **state)
+{
+    (void)state;
+    refuse_list("", PROBLEM_MALFORMED, NULL);
+    refuse_list("{}", PROBLEM_INVALID_SHAPE, NULL);
+    refuse_list("{\"operations\":[{}]}", PROBLEM_INVALID_SHAPE, NULL);
+    refuse_list("null", PROBLEM_INVALID_SHAPE, NULL);
+    refuse_list("[{}", PROBLEM_MALFORMED, NULL);
+    refuse_list("[{},]", PROBLEM_MALFORMED, NULL);
+    refuse_list("[] []", PROBLEM_MALFORMED, NULL);
+    refuse_list("[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]", PROBLEM_TOO_DEEP, NULL);
+}
+
+static void a_list_holds_up_to_a_thousand(void **state)
+{
+    (void)state;
+    static const uint32_t counts[] = {0, 1, WIRE_OPERATIONS_MAX, WIRE_OPERATIONS_MAX + 1};
+    static char body[64 * 1024];
+    for (size_t row = 0; row < COUNT_OF(counts); row++) {
+        struct wire_operation *operations;
+        uint32_t count;
+        struct problem problem;
+        size_t length = (size_t)snprintf(body, sizeof body, "[");
+        for (uint32_t i = 0; i < counts[row]; i++)
+            length += (size_t)snprintf(body + length, sizeof body - length, "%s{\"id\":\"%u\"}",
+                                       i == 0 ? "" : ",", i);
+        (void)snprintf(body + length, sizeof body - length, "]");
+        if (counts[row] > WIRE_OPERATIONS_MAX) {
+            refuse_list(body, PROBLEM_INVALID_VALUE, "[1000]");
+            continue;
+        }
+        assert_true(list(WIRE_EVENT, body, &operations, &count, &problem));
+        assert_int_equal(count, counts[row]);
+        if (count == WIRE_OPERATIONS_MAX)
+            assert_true(bytes_equal(operations[999].body, BYTES("{\"id\":\"999\"}")));
+    }
+}
+
 static void full_arenas_are_answered_not_asserted(void **state)
 {
     (void)state;
@@ -1199,6 +1511,16 @@ static void full_arenas_are_answered_not_asserted(void **state)
     }
     struct arena arena = arena_over(memory, WIRE_PARSE_ARENA_BYTES(body.length));
     assert_int_equal(parse_in(&arena, authorize, body).problem.code, PROBLEM_INVALID_VALUE);
+
+    const struct bytes told = BYTES("{" ENVELOPE ",\"data\":{" USAGE "}}");
+    size_t fine = 0;
+    for (size_t size = 0; size < (size_t)16 * 1024; size += 1) {
+        arena = arena_over(memory, size);
+        const struct verdict verdict = parse_in(&arena, event, told);
+        fine += verdict.is_fine;
+        assert_true(verdict.is_fine || verdict.problem.code == PROBLEM_TOO_LARGE);
+    }
+    assert_true(fine > 0);
 }
 
 int main(void)
@@ -1232,6 +1554,15 @@ int main(void)
         cmocka_unit_test(a_bad_operation_is_its_own_problem_only),
         cmocka_unit_test(a_batch_holds_a_thousand_operations),
         cmocka_unit_test(commands_keep_decoded_text_and_give_other_room_back),
+        cmocka_unit_test(an_event_becomes_usage),
+        cmocka_unit_test(attributes_that_are_null_are_absent),
+        cmocka_unit_test(an_event_is_known_by_its_source_and_id),
+        cmocka_unit_test(an_event_has_no_other_key),
+        cmocka_unit_test(data_must_be_of_a_type_that_is_json),
+        cmocka_unit_test(an_event_and_its_data_are_told_apart_in_problems),
+        cmocka_unit_test(a_bad_element_is_its_own_problem_only),
+        cmocka_unit_test(lists_of_another_shape_are_refused_whole),
+        cmocka_unit_test(a_list_holds_up_to_a_thousand),
         cmocka_unit_test(full_arenas_are_answered_not_asserted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -31,6 +31,10 @@ static const char *const category_words[] = {
     NULL,
 };
 
+static const char *const specversion_words[] = {"1.0", NULL};
+
+const char event_key_expected[] = "no key of its own: the event's id and source are its key";
+
 const struct field_rule field_rules[FIELDS] = {
 #define X(field, name, rule, least, most, words, expected) \
     [field] = {name, rule, least, most, words, expected},
@@ -55,11 +59,17 @@ const struct field_rule field_rules[FIELDS] = {
      BIT(FEATURES) | BIT(REASON) | BIT(KEY))
 #define PURCHASE_NEEDS (BIT(CATEGORY) | BIT(CREDITS))
 #define GIVE_BACK (BIT(REFUND_CREDITS) | BIT(ALL) | BIT(REASON) | BIT(KEY))
+#define ENVELOPE_NEEDS \
+    (BIT(EVENT_SPECVERSION) | BIT(EVENT_ID) | BIT(EVENT_SOURCE) | BIT(EVENT_TYPE) | BIT(EVENT_DATA))
+#define ENVELOPE                                                                       \
+    (ENVELOPE_NEEDS | BIT(EVENT_SUBJECT) | BIT(EVENT_TIME) | BIT(EVENT_CONTENT_TYPE) | \
+     BIT(EVENT_SCHEMA) | BIT(EVENT_DATA_BASE64))
+#define EVENT_DATA ((ASK & ~BIT(KEY)) | BIT(EVENT_KEY) | SETTLE | BIT(TIME))
 #define CLOCK (BIT(NOW) | BIT(ADVANCE_MS) | BIT(CONFIRM_JUMP))
 
-#define CALL(name, takes, requires, target, may_be_empty, op)              \
-    {                                                                      \
-        COMMAND_##name, takes, requires, TARGET_##target, may_be_empty, op \
+#define CALL(name, takes, requires, target, may_be_empty, op)                     \
+    {                                                                             \
+        COMMAND_##name, takes, requires, TARGET_##target, may_be_empty, op, false \
     }
 
 const struct call_rule call_rules[CALLS] = {
@@ -75,7 +85,12 @@ const struct call_rule call_rules[CALLS] = {
     [WIRE_RESET] = CALL(RESET, BIT(LIMIT) | BIT(SUBJECT), BIT(LIMIT), CUSTOMER, false, NULL),
     [WIRE_VOID] = CALL(VOID, 0, 0, GRANT, true, NULL),
     [WIRE_REFUND] = CALL(REFUND, GIVE_BACK, 0, DECISION, false, NULL),
-    [CALL_CLOCK] = {.takes = CLOCK},
+    [WIRE_EVENT] = {.kind = COMMAND_USAGE,
+                    .takes = ENVELOPE,
+                    .requires = ENVELOPE_NEEDS,
+                    .is_event = true},
+    [CALL_CLOCK] = {       .takes = CLOCK                      },
+    [CALL_EVENT_DATA] = {  .takes = EVENT_DATA, .requires = ASK_NEEDS        },
 };
 
 static bool has_controls(struct bytes text)
@@ -102,4 +117,34 @@ bool schema_is_path(struct bytes text, size_t most)
         start = at + 1;
     }
     return parts <= LEVELS_MAX;
+}
+
+static uint8_t lower(uint8_t letter)
+{
+    return letter >= 'A' && letter <= 'Z' ? (uint8_t)(letter + ('a' - 'A')) : letter;
+}
+
+bool schema_is_json_type(struct bytes text)
+{
+    static const char json[] = "json";
+    const size_t json_length = sizeof json - 1;
+    size_t length = 0;
+    size_t slash = 0;
+    for (; length < text.length && text.at[length] != ';' && text.at[length] != ' '; length++)
+        if (text.at[length] == '/') slash = length;
+    if (slash == 0 || has_controls(text) || length < slash + 1 + json_length) return false;
+    const size_t start = length - json_length;
+    for (size_t at = 0; at < json_length; at++)
+        if (lower(text.at[start + at]) != (uint8_t)json[at]) return false;
+    return start == slash + 1 || (start > slash + 2 && text.at[start - 1] == '+');
+}
+
+bool schema_is_attribute(struct bytes text)
+{
+    for (size_t at = 0; at < text.length; at++) {
+        const uint8_t letter = text.at[at];
+        const bool is_fine = (letter >= 'a' && letter <= 'z') || (letter >= '0' && letter <= '9');
+        if (!is_fine) return false;
+    }
+    return text.length > 0;
 }

@@ -11,6 +11,10 @@
 #include "engine/engine.h"
 #include "wire/wire.h"
 
+/* Of an event's source and id together: what their joint leaves of the key (wire.h). */
+#define EVENT_NAMES_BYTES_MAX (KEY_BYTES_MAX - 5u)
+#define EVENT_NAME_BYTES_MAX (EVENT_NAMES_BYTES_MAX - 1u)
+
 /* What a value must be. The first word of the name is its JSON type. */
 enum rule {
     RULE_STRING_NAME,     /* least..most bytes, no control characters */
@@ -19,6 +23,7 @@ enum rule {
     RULE_STRING_WORD,     /* one of words */
     RULE_STRING_CREDITS,  /* least..most nano-credits */
     RULE_STRING_INSTANT,  /* RFC 3339 */
+    RULE_STRING_JSON,     /* a media type that is JSON */
     RULE_STRING_DECISION, /* a decision id */
     RULE_NUMBER_INTEGER,  /* least..most */
     RULE_BOOL,
@@ -27,7 +32,9 @@ enum rule {
     RULE_MAP_LIMITS,     /* [feature/]name -> integer, credits or null, or a list of these */
     RULE_MAP_BUDGETS,    /* [feature/]name -> credits or null */
     RULE_MAP_SUBJECTS,   /* path -> bool */
+    RULE_MAP_DATA,       /* an event's data: the fields of CALL_EVENT_DATA */
     RULE_LIST_NAMES,     /* least..most distinct names */
+    RULE_REFUSED,        /* of any type: PROBLEM_INVALID_VALUE */
     RULE_UNSUPPORTED     /* of any type: PROBLEM_UNSUPPORTED */
 };
 
@@ -64,7 +71,25 @@ enum rule {
       "1 to 1024 bytes without NUL")                                                               \
     X(FIELD_TIME, "time", RULE_STRING_INSTANT, 0, 0, NULL, "an RFC 3339 time")                     \
     X(FIELD_SPECVERSION, "specversion", RULE_UNSUPPORTED, 0, 0, NULL,                              \
-      "the native form of a usage event (CloudEvents come later)")                                 \
+      "the content type application/cloudevents+json, or application/cloudevents-batch+json")      \
+    X(FIELD_EVENT_SPECVERSION, "specversion", RULE_STRING_WORD, 0, 0, specversion_words, "1.0")    \
+    X(FIELD_EVENT_ID, "id", RULE_STRING_NAME, 1, EVENT_NAME_BYTES_MAX, NULL,                       \
+      "1 to 250 bytes without control characters")                                                 \
+    X(FIELD_EVENT_SOURCE, "source", RULE_STRING_NAME, 1, EVENT_NAME_BYTES_MAX, NULL,               \
+      "1 to 250 bytes without control characters")                                                 \
+    X(FIELD_EVENT_TYPE, "type", RULE_STRING_NAME, 1, TEXT_BYTES_MAX, NULL,                         \
+      "1 to 1024 bytes without control characters")                                                \
+    X(FIELD_EVENT_SUBJECT, "subject", RULE_STRING_NAME, 1, TEXT_BYTES_MAX, NULL,                   \
+      "1 to 1024 bytes without control characters")                                                \
+    X(FIELD_EVENT_TIME, "time", RULE_STRING_INSTANT, 0, 0, NULL, "an RFC 3339 time")               \
+    X(FIELD_EVENT_CONTENT_TYPE, "datacontenttype", RULE_STRING_JSON, 0, 0, NULL,                   \
+      "application/json, or another type that is JSON")                                            \
+    X(FIELD_EVENT_SCHEMA, "dataschema", RULE_STRING_NAME, 1, TEXT_BYTES_MAX, NULL,                 \
+      "1 to 1024 bytes without control characters")                                                \
+    X(FIELD_EVENT_DATA, "data", RULE_MAP_DATA, 0, 0, NULL, "usage, as an object")                  \
+    X(FIELD_EVENT_DATA_BASE64, "data_base64", RULE_UNSUPPORTED, 0, 0, NULL,                        \
+      "usage in data, as an object")                                                               \
+    X(FIELD_EVENT_KEY, "idempotency_key", RULE_REFUSED, 0, 0, NULL, event_key_expected)            \
     X(FIELD_PLAN, "plan", RULE_STRING_NAME, 1, NAME_BYTES_MAX, NULL,                               \
       "1 to 64 bytes without control characters")                                                  \
     X(FIELD_CREDIT_MODE, "credit_mode", RULE_STRING_WORD, 0, 0, credit_mode_words,                 \
@@ -120,8 +145,8 @@ extern const struct field_rule field_rules[FIELDS];
 
 #define FIELD_BIT(field) (UINT64_C(1) << (field))
 
-/* Calls that are not of enum wire_call. */
-enum { CALL_CLOCK = WIRE_CALLS, CALLS };
+/* Calls that are not of enum wire_call; the second is a part of WIRE_EVENT. */
+enum { CALL_CLOCK = WIRE_CALLS, CALL_EVENT_DATA, CALLS };
 
 enum target_kind { TARGET_NONE, TARGET_CUSTOMER, TARGET_DECISION, TARGET_GRANT };
 
@@ -132,9 +157,15 @@ struct call_rule {
     enum target_kind target;
     bool may_be_empty; /* an empty body stands for {} */
     const char *op;    /* as an operation of a batch; NULL: cannot be one */
+    bool is_event;     /* of CloudEvents: null is absent, and attributes may be added */
 };
 
 extern const struct call_rule call_rules[CALLS];
+extern const char event_key_expected[];
 
 MUST_USE bool schema_is_name(struct bytes text, size_t least, size_t most);
 MUST_USE bool schema_is_path(struct bytes text, size_t most);
+/* Whether a media type, whatever its parameters, is JSON: "application/json", "x/y+json". */
+MUST_USE bool schema_is_json_type(struct bytes text);
+/* Whether CloudEvents lets an attribute be called so. */
+MUST_USE bool schema_is_attribute(struct bytes text);

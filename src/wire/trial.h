@@ -12,7 +12,7 @@
 #include "wire/wire.h"
 
 /* The first byte of the input picks what reads the rest. */
-enum { TRIAL_CLOCK = WIRE_CALLS, TRIAL_BATCH, TRIALS };
+enum { TRIAL_CLOCK = WIRE_CALLS, TRIAL_BATCH, TRIAL_LIST, TRIALS };
 
 static inline void trial_ignore(void *self, const struct json_event *event)
 {
@@ -74,17 +74,20 @@ static inline struct bytes trial_target(uint32_t call)
     return BYTES("d_0000000000c81");
 }
 
-static inline void trial_batch(struct bytes body, struct arena *arena)
+static inline void trial_batch(struct bytes body, bool is_list, struct arena *arena)
 {
     struct wire_operation *operations;
     uint32_t count;
     struct problem problem;
     static struct command command;
-    if (!wire_parse_batch(body, arena, &operations, &count, &problem)) {
+    const bool is_fine =
+        is_list ? wire_parse_list(WIRE_EVENT, body, arena, &operations, &count, &problem)
+                : wire_parse_batch(body, arena, &operations, &count, &problem);
+    if (!is_fine) {
         trial_problem(&problem);
         return;
     }
-    ENSURE(count >= 1 && count <= WIRE_OPERATIONS_MAX);
+    ENSURE((is_list || count >= 1) && count <= WIRE_OPERATIONS_MAX);
     const size_t used = arena->used;
     for (uint32_t place = 0; place < count; place++) {
         arena->used = used;
@@ -101,15 +104,16 @@ static inline bool trial(const uint8_t *input, size_t length)
     if (length == 0) return false;
     const uint32_t call = input[0] % TRIALS;
     const struct bytes body = {input + 1, length - 1};
-    const size_t bytes = call == TRIAL_BATCH ? WIRE_BATCH_ARENA_BYTES(body.length)
-                                             : WIRE_PARSE_ARENA_BYTES(body.length);
+    const bool is_batch = call == TRIAL_BATCH || call == TRIAL_LIST;
+    const size_t bytes =
+        is_batch ? WIRE_BATCH_ARENA_BYTES(body.length) : WIRE_PARSE_ARENA_BYTES(body.length);
     void *block = malloc(bytes);
     ENSURE(block != NULL);
     struct arena arena = arena_over(block, bytes);
     struct problem problem;
     bool is_fine = false;
-    if (call == TRIAL_BATCH) {
-        trial_batch(body, &arena);
+    if (is_batch) {
+        trial_batch(body, call == TRIAL_LIST, &arena);
     } else if (call == TRIAL_CLOCK) {
         struct wire_clock clock;
         is_fine = wire_parse_clock(body, &arena, &clock, &problem);

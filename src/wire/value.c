@@ -72,6 +72,9 @@ static enum value_fault check_string(const struct field_rule *rule, struct bytes
     case RULE_STRING_INSTANT:
         is_fine = calendar_parse(text, &value_out->number);
         break;
+    case RULE_STRING_JSON:
+        is_fine = schema_is_json_type(text);
+        break;
     case RULE_STRING_DECISION:
         return id_parse('d', text, &value_out->id) ? VALUE_FINE : VALUE_UNKNOWN;
     case RULE_NUMBER_INTEGER:
@@ -81,7 +84,9 @@ static enum value_fault check_string(const struct field_rule *rule, struct bytes
     case RULE_MAP_LIMITS:
     case RULE_MAP_BUDGETS:
     case RULE_MAP_SUBJECTS:
+    case RULE_MAP_DATA:
     case RULE_LIST_NAMES:
+    case RULE_REFUSED:
     case RULE_UNSUPPORTED:
         return VALUE_SHAPE;
     }
@@ -108,6 +113,7 @@ const char *value_type_expected(enum rule rule)
     case RULE_STRING_TEXT:
     case RULE_STRING_WORD:
     case RULE_STRING_INSTANT:
+    case RULE_STRING_JSON:
     case RULE_STRING_DECISION:
         return "a string";
     case RULE_STRING_CREDITS:
@@ -121,9 +127,11 @@ const char *value_type_expected(enum rule rule)
     case RULE_MAP_LIMITS:
     case RULE_MAP_BUDGETS:
     case RULE_MAP_SUBJECTS:
+    case RULE_MAP_DATA:
         return "an object";
     case RULE_LIST_NAMES:
         return "an array";
+    case RULE_REFUSED:
     case RULE_UNSUPPORTED:
         break;
     }

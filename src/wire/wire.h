@@ -35,6 +35,7 @@ enum wire_call {
     WIRE_RESET,    /* target: customer */
     WIRE_VOID,     /* target: grant id */
     WIRE_REFUND,   /* target: decision id */
+    WIRE_EVENT,    /* usage as a CloudEvent */
     WIRE_CALLS
 };
 
@@ -61,13 +62,19 @@ struct wire_request {
  *
  * Overrides of limits: an integer, credits or null is place 0; in an array each element is its own
  * place, null among them. Null makes an override with `removed`. "feature/name" is cut at its first
- * '/'. */
+ * '/'.
+ *
+ * EVENT is one CloudEvent 1.0 in structured mode, with usage as its data. Its key is
+ * "<bytes of source>:<source>:<id>", so that source and id cannot run into each other; no other key
+ * is taken. Its time is the usage's unless the data has one. Attributes that are null are absent,
+ * those that nobody knows are passed over. */
 MUST_USE bool wire_parse(const struct wire_request *request, struct arena *arena,
                          struct command *command_out, struct problem *problem_out);
 
-/* One operation of a batch, not parsed further than its own bytes. */
+/* One operation of a batch, or element of a list, not parsed further than its own bytes. */
 struct wire_operation {
     uint32_t index;
+    bool is_element;        /* of a list: has no "op" */
     enum wire_call call;    /* WIRE_CALLS: it is no object, or its "op" is none: see problem */
     struct bytes body;      /* a view into the batch's body */
     struct problem problem; /* told by wire_parse_operation */
@@ -78,6 +85,10 @@ struct wire_operation {
 MUST_USE bool wire_parse_batch(struct bytes body, struct arena *arena,
                                struct wire_operation **operations_out, uint32_t *count_out,
                                struct problem *problem_out);
+/* A list of bodies of one call: [...], up to WIRE_OPERATIONS_MAX of them; else as a batch. */
+MUST_USE bool wire_parse_list(enum wire_call call, struct bytes body, struct arena *arena,
+                              struct wire_operation **operations_out, uint32_t *count_out,
+                              struct problem *problem_out);
 /* One operation, when its turn comes; problems are the operation's own. The arena may be cut back
  * to where it was once the command is no longer needed. */
 MUST_USE bool wire_parse_operation(const struct wire_operation *operation, struct arena *arena,

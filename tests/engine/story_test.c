@@ -728,6 +728,190 @@ static void overrides_replace_limits_from_the_next_decision(void **state)
     TELL(holds_policy, rows);
 }
 
+static const char *const rhythm_policy[] = {
+    CHAT_FEATURES
+    "plans:\n"
+    "  free:\n"
+    "    features:\n"
+    "      chat:\n"
+    "        waterfall:\n"
+    "          - allowance: {name: included, windows: [{limit: 3, per: 5h, start: first_use}]}\n"
+    "          - grants: {category: entitlement}\n"
+    "          - grants: {category: paid}\n"
+    "    recurring:\n"
+    "      - grant: {name: one, category: entitlement, credits: \"1\", per: hour, start: "
+    "calendar}\n"
+    "      - grant: {name: two, category: entitlement, credits: \"2\", per: hour, start: "
+    "calendar}\n",
+};
+
+/* Goal: renewals that a trial makes on its way are told apart. */
+static void trials_see_many_renewals(void **state)
+{
+    (void)state;
+    static const struct row rows[] = {
+  /* A refused stranger leaves nothing; one who is let in has his recurring grants at once. */
+        {"T2",           "consume a chess requests=1","! unknown_feature feature:chess"                                                      },
+        {"T2",            "consume a chat requests=7",                    "deny 0/7 insufficient_credits(paid)"},
+        {"T2",                            "balance a",                                     "! unknown_customer"},
+        {"T2",            "consume a chat requests=6",
+         "allow 6/6 =3 | included 3 | entitlement[?] 1=1 | entitlement[?] 2=2"                                 },
+ /* Both renew every hour; at 17:00 the allowance is back as well. */
+        {"S8", "consume a chat requests=3 credits=no",
+         "deny 0/3 allowance_exhausted(included) retry +1h"                                                    },
+        {"S8", "consume a chat requests=6 credits=no",
+         "deny 0/6 allowance_exhausted(included) retry +5h"                                                    },
+        {"S8", "consume a chat requests=7 credits=no",                 "deny 0/7 allowance_exhausted(included)"},
+        {"T2",                               "at +1h",                                                     "ok"},
+        {"T2",                            "balance a",                         "available 3 held 0 | ? 1 | ? 2"},
+        {"S8",              "check a chat requests=3", "allow 3/3 =3 | entitlement[?] 1=1 | entitlement[?] 2=2"},
+        {"T2",                              "at +40h",                                                     "ok"},
+        {"T2",                            "balance a",                         "available 3 held 0 | ? 1 | ? 2"},
+    };
+    TELL(rhythm_policy, rows);
+}
+
+static const char *const edges_policy[] = {
+    CHAT_FEATURES
+    "plans:\n"
+    "  free:\n"
+    "    features:\n"
+    "      chat:\n"
+    "        gates:\n"
+    "          - rate: {name: pace, meter: requests, limit: 1, per: 1m, burst: 100}\n"
+    "        waterfall:\n"
+    "          - allowance: {name: roll, windows: [{limit: 1000, per: 1h, start: sliding}]}\n"
+    "      solid:\n"
+    "        waterfall:\n"
+    "          - allowance: {name: roll, windows: [{limit: 10, per: 1h, start: sliding}]}\n"
+    "          - allowance: {name: fixed, windows: [{limit: 10, per: 5h, start: first_use}]}\n"
+    "      extra: {waterfall: [{unlimited: {}}]}\n"
+    "  over:\n"
+    "    features:\n"
+    "      chat:\n"
+    "        overshoot: overage\n"
+    "        waterfall:\n"
+    "          - overage: {name: over, credits: \"2\", per: month, start: calendar}\n",
+};
+
+/* Goal: what a reviewer broke stays mended. */
+static void edges_hold(void **state)
+{
+    (void)state;
+    static const struct row rows[] = {
+  /* A new limit of one's own re-values nothing that is past (W3). */
+        {"W3",            "consume a chat requests=100","allow 100/100 | roll 100"                                                        },
+        {"W3",                                "at +10m",                                                     "ok"},
+        {"W3",             "consume a chat requests=11",                 "deny 0/11 rate_limited(pace) retry +1m"},
+        {"W3",              "customer a limit.pace=600",                                                     "ok"},
+        {"W3",            "consume a chat requests=100",                "deny 0/100 rate_limited(pace) retry +9s"},
+        {"W3",                "customer a limit.pace=0",                                                     "ok"},
+        {"W3",              "consume a chat requests=1",                            "deny 0/1 rate_limited(pace)"},
+        {"W3",              "consume a chat requests=0",                                              "allow 0/0"},
+        {"U7", "usage b chat requests=9007199254740991",                              "! out_of_range quantities"},
+        {"U7",       "usage b chat requests=4000000000",
+         "allow 1000/4000000000 | roll 1000 over 3999999000=3999999000-3999999000"                               },
+        {"U7",              "consume b chat requests=1",       "deny 0/1 rate_limited(pace) retry +2777777d17h1m"},
+        {"U7",                          "status b chat",
+         "rate_limited | pace 4000000000 of 100 left 0 | roll 1000 of 1000 left 0"                               },
+ /* Overage beyond counting is refused whole, and the cap stays reached. */
+        {"H3",                   "customer c plan=over",                                                     "ok"},
+        {"H3",       "usage c chat requests=4600000000",
+         "allow 2/4600000000 =2 | over 2=2 over 4599999998=4599999998-0"                                         },
+        {"U7",       "usage c chat requests=4600000000",                                         "! out_of_range"},
+        {"H3",              "consume c chat requests=1",                     "deny 0/1 overage_cap_reached(over)"},
+ /* What a reset forgave is not given back a second time (W4, W6). */
+        {"W6",        "A: authorize d solid requests=3",                                     "allow 3/3 | roll 3"},
+        {"W6",                    "extend A requests=3",                          "allow 3/3 | roll 3 until +11m"},
+        {"W6",                           "reset d roll",                                                "reset 1"},
+        {"W6",             "consume d solid requests=4",                                     "allow 4/4 | roll 4"},
+        {"W6",                              "release A",                                               "released"},
+        {"W6",                         "status d solid",  "allowed | roll 4 of 10 left 6 | fixed 0 of 10 left 10"},
+        {"W6",        "B: authorize d solid requests=7",                                    "allow 7/7 | fixed 7"},
+        {"W6",                          "reset d fixed",                                                "reset 1"},
+        {"W6",             "consume d solid requests=8",                                    "allow 8/8 | fixed 8"},
+        {"W6",                              "release B",                                               "released"},
+        {"W6",                         "status d solid",   "allowed | roll 4 of 10 left 6 | fixed 8 of 10 left 2"},
+ /* Two returns to one slot of a ring. */
+        {"W4",        "C: authorize e solid requests=3",                                     "allow 3/3 | roll 3"},
+        {"W4",                    "extend C requests=3",                          "allow 3/3 | roll 3 until +11m"},
+        {"W4",                              "release C",                                               "released"},
+        {"W4",                         "status e solid", "allowed | roll 0 of 10 left 10 | fixed 0 of 10 left 10"},
+    };
+    TELL(edges_policy, rows);
+}
+
+/* Goal: holds that expire on the way neither hide a later window's end nor exhaust the search. */
+static void waiting_is_honest_beside_many_holds(void **state)
+{
+    (void)state;
+    struct world *world = world_open(edges_policy, 1);
+    world_check_purity(world, false);
+    world_do(world, "consume a solid requests=10");
+    world_do(world, "consume a solid requests=10");
+    for (unsigned i = 0; i < 300; i++) {
+        char line[64];
+        snprintf(line, sizeof line, "authorize a extra requests=1 ttl=1%03ums", i);
+        world_do(world, line);
+    }
+    /* The sliding slot of 12:00 counts to 13:00:59.999. */
+    assert_string_equal(world_do(world, "consume a solid requests=10"),
+                        "deny 0/10 allowance_exhausted(roll) retry +1h59s999ms");
+    for (unsigned i = 0; i < 8000; i++)
+        world_do(world, "authorize a extra requests=1 ttl=10m");
+    assert_string_equal(world_do(world, "consume a solid requests=10"),
+                        "deny 0/10 allowance_exhausted(roll) retry +1h59s999ms");
+    assert_string_equal(world_do(world, "A: authorize b solid requests=10 ttl=1m"),
+                        "allow 10/10 | roll 10");
+    world_do(world, "consume b solid requests=10");
+    /* An extend cannot wait for the end of its own hold. */
+    assert_string_equal(world_do(world, "extend A requests=1"),
+                        "deny 0/1 allowance_exhausted(roll) until +1m");
+    world_close(world);
+}
+
+/* Goal: the longest hold there can be ends well, whatever is used beyond it. */
+static void the_longest_hold_is_settled(void **state)
+{
+    (void)state;
+    struct world *world = world_open(holds_policy, 1);
+    world_check_purity(world, false);
+    world_do(world, "grant a paid 2000");
+    world_do(world, "A: authorize a solid requests=1 ttl=1h");
+    unsigned extended = 0;
+    while (strncmp(world_do(world, "extend A requests=1"), "allow", 5) == 0)
+        extended++;
+    assert_int_equal(extended, HOLD_LINES_MAX - 1);
+    assert_non_null(strstr(world_do(world, "extend A requests=1"), "! out_of_range"));
+    for (unsigned i = 0; i < GRANTS_LIVE_MAX - 1; i++)
+        world_do(world, "grant a paid 1 priority=-1");
+    assert_string_equal(world_do(world, "grant a paid 1"), "! too_many_grants customer:a");
+    char line[64];
+    snprintf(line, sizeof line, "commit A requests=%u", HOLD_LINES_MAX + 300);
+    world_do(world, line);
+    const struct report *report = &world_fact(world)->report;
+    assert_int_equal(report->units_allowed, HOLD_LINES_MAX + 300);
+    assert_int_equal(report->line_count, HOLD_LINES_MAX + GRANTS_LIVE_MAX);
+    world_close(world);
+}
+
+/* Goal: thousands of holds that expire together do not exhaust a trial. */
+static void many_holds_expire_in_one_trial(void **state)
+{
+    (void)state;
+    struct world *world = world_open(holds_policy, 1);
+    world_check_purity(world, false);
+    world_do(world, "grant a paid 5000");
+    for (unsigned i = 0; i < 5000; i++)
+        world_do(world, "authorize a solid requests=1 ttl=10s");
+    assert_string_equal(world_do(world, "balance a"), "available 0 held 5000 | ? 0");
+    world_skip(world, 10000); /* nobody has journaled what fell due */
+    assert_string_equal(world_do(world, "balance a"), "available 5000 held 0 | ? 5000");
+    assert_string_equal(world_do(world, "check a solid requests=5000"),
+                        "allow 5000/5000 =5000 | paid[?] 5000=5000");
+    world_close(world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -740,6 +924,11 @@ int main(void)
         cmocka_unit_test(prices_are_exact_and_carry_their_remainder),
         cmocka_unit_test(keys_bind_allows_and_nothing_else),
         cmocka_unit_test(overrides_replace_limits_from_the_next_decision),
+        cmocka_unit_test(trials_see_many_renewals),
+        cmocka_unit_test(edges_hold),
+        cmocka_unit_test(waiting_is_honest_beside_many_holds),
+        cmocka_unit_test(the_longest_hold_is_settled),
+        cmocka_unit_test(many_holds_expire_in_one_trial),
     };
     return cmocka_run_group_tests_name("story", tests, NULL, NULL);
 }

@@ -246,6 +246,10 @@ void world_observe(struct world *world, world_observer *observer, void *self)
     world->observer = observer;
     world->observer_self = self;
 }
+void world_skip(struct world *world, int64_t ms)
+{
+    world->now_ms += ms;
+}
 void world_check_purity(struct world *world, bool on)
 {
     world->purity = on;

@@ -44,6 +44,8 @@ const struct policy *world_policy(const struct world *world);
 int64_t world_now(const struct world *world);
 /* The fact of the last line that made one. */
 const struct fact *world_fact(const struct world *world);
+/* Moves time without doing what falls due: what a read may meet between two turns of a server. */
+void world_skip(struct world *world, int64_t ms);
 /* Shows every fact, due ones too, to an observer as it is applied. */
 typedef void world_observer(void *self, const struct fact *fact);
 void world_observe(struct world *world, world_observer *observer, void *self);

@@ -227,6 +227,50 @@ static uint32_t *grant_link(struct application *a, const struct grant *grant)
     return link;
 }
 
+static bool grant_counts_as_live(const struct grant *grant)
+{
+    return grant->state == GRANT_PENDING ||
+           (grant->state == GRANT_LIVE && (grant->remaining != 0 || grant->held != 0));
+}
+
+/* Only what holds something, or will, is in the burn chain; a spent lot is found by its id. */
+static bool grant_is_linked(const struct grant *grant)
+{
+    return grant->state == GRANT_PENDING || grant->remaining != 0 || grant->held != 0;
+}
+
+static void grant_forget(struct engine *engine, uint32_t number)
+{
+    struct grant *grant = grant_at(engine, number);
+    state_index_remove(engine, &engine->grant_index, hash_mix(grant->id, 1), number);
+    state_touch(engine, grant, sizeof *grant);
+    grant->state = GRANT_FREE;
+    state_give(engine, &engine->grants, number);
+}
+
+/* Puts the grant where its new contents belong, after a change. */
+static void grant_settle(struct application *a, uint32_t number, const struct grant *before)
+{
+    struct engine *engine = a->engine;
+    struct customer *customer = application_customer(a);
+    struct grant *grant = grant_at(engine, number);
+    customer->grants_live = (uint16_t)(customer->grants_live + grant_counts_as_live(grant) -
+                                       grant_counts_as_live(before));
+    if (grant_is_linked(grant) != grant_is_linked(before)) {
+        uint32_t *link = grant_link(a, grant);
+        if (grant_is_linked(grant)) {
+            grant->next = *link;
+            *link = number;
+        } else {
+            ENSURE(*link == number);
+            *link = grant->next;
+        }
+        a->due_moved = true;
+    }
+    if (grant->state != GRANT_EXPIRED || grant_is_linked(grant)) return;
+    grant_forget(engine, number);
+}
+
 static void apply_grant(struct application *a, const struct effect *effect)
 {
     struct engine *engine = a->engine;
@@ -236,7 +280,7 @@ static void apply_grant(struct application *a, const struct effect *effect)
         .id = effect->grant.id,
         .customer = a->customer,
         .category = (uint8_t)effect->grant.category,
-        .state = GRANT_PENDING,
+        .state = GRANT_EXPIRED, /* until settled below */
         .feature_count = (uint16_t)effect->grant.feature_count,
         .priority = effect->grant.priority,
         .amount = effect->grant.amount,
@@ -246,61 +290,37 @@ static void apply_grant(struct application *a, const struct effect *effect)
     };
     for (uint32_t i = 0; i < GRANT_FEATURES_MAX; i++)
         grant->features[i] = (uint16_t)effect->grant.features[i];
-    uint32_t *link = grant_link(a, grant);
-    grant->next = *link;
-    *link = number;
     state_index_insert(engine, &engine->grant_index, hash_mix(grant->id, 1), number);
-    application_customer(a)->grants_live++;
-    a->due_moved = true;
-}
-
-static bool grant_counts_as_live(const struct grant *grant)
-{
-    return grant->state == GRANT_PENDING ||
-           (grant->state == GRANT_LIVE && (grant->remaining != 0 || grant->held != 0));
-}
-
-/* An expired grant goes when nothing of it is held any more. */
-static void grant_drop_if_over(struct application *a, uint32_t number)
-{
-    struct grant *grant = grant_at(a->engine, number);
-    if (grant->state != GRANT_EXPIRED || grant->held != 0 || grant->remaining != 0) return;
-    uint32_t *link = grant_link(a, grant);
-    ENSURE(*link == number);
-    *link = grant->next;
-    state_index_remove(a->engine, &a->engine->grant_index, hash_mix(grant->id, 1), number);
-    state_give(a->engine, &a->engine->grants, number);
-    a->due_moved = true;
+    const struct grant nothing = *grant;
+    grant->state = GRANT_PENDING;
+    grant_settle(a, number, &nothing);
 }
 
 static void apply_lot(struct application *a, const struct effect *effect)
 {
     struct engine *engine = a->engine;
     struct customer *customer = application_customer(a);
+    customer->available += effect->lot.remaining_delta;
+    customer->held += effect->lot.held_delta;
+    ENSURE(customer->available == effect->lot.available_after);
+    ENSURE(customer->held == effect->lot.customer_held_after);
     const uint32_t number = grant_find(engine, effect->lot.id);
     if (number == 0) {
-        /* A refund to a grant that is gone comes and expires at once: rows, but no state. */
-        ENSURE(effect->lot.cause == LOT_REFUND || effect->lot.cause == LOT_EXPIRE);
-        customer->available += effect->lot.remaining_delta;
-        ENSURE(customer->available == effect->lot.available_after);
+        /* A refund to a grant that is gone comes and lapses at once: rows, but no state. */
+        ENSURE(effect->lot.cause == LOT_REFUND || effect->lot.cause == LOT_EXPIRE ||
+               effect->lot.cause == LOT_VOID);
+        ENSURE(effect->lot.held_delta == 0);
         return;
     }
     struct grant *grant = grant_at(engine, number);
+    const struct grant before = *grant;
     state_touch(engine, grant, sizeof *grant);
-    const bool was_live = grant_counts_as_live(grant);
     ENSURE(grant->remaining + effect->lot.remaining_delta == effect->lot.remaining_after);
     ENSURE(grant->held + effect->lot.held_delta == effect->lot.held_after);
     ENSURE(effect->lot.remaining_after >= 0 && effect->lot.held_after >= 0);
     grant->remaining = effect->lot.remaining_after;
     grant->held = effect->lot.held_after;
-    customer->available += effect->lot.remaining_delta;
-    customer->held += effect->lot.held_delta;
-    ENSURE(customer->available == effect->lot.available_after);
-    ENSURE(customer->held == effect->lot.customer_held_after);
-    const bool is_live = grant_counts_as_live(grant);
-    if (is_live && !was_live) customer->grants_live++;
-    if (!is_live && was_live) customer->grants_live--;
-    grant_drop_if_over(a, number);
+    grant_settle(a, number, &before);
 }
 
 static void apply_grant_state(struct application *a, const struct effect *effect)
@@ -308,14 +328,11 @@ static void apply_grant_state(struct application *a, const struct effect *effect
     const uint32_t number = grant_find(a->engine, effect->grant_state.id);
     ENSURE(number != 0);
     struct grant *grant = grant_at(a->engine, number);
+    const struct grant before = *grant;
     state_touch(a->engine, grant, sizeof *grant);
-    const bool was_live = grant_counts_as_live(grant);
     grant->state = (uint8_t)effect->grant_state.after;
-    const bool is_live = grant_counts_as_live(grant);
-    if (is_live && !was_live) application_customer(a)->grants_live++;
-    if (!is_live && was_live) application_customer(a)->grants_live--;
     a->due_moved = true;
-    grant_drop_if_over(a, number);
+    grant_settle(a, number, &before);
 }
 
 static void apply_debt(struct application *a, const struct effect *effect)
@@ -619,6 +636,13 @@ void engine_sweep(struct engine *engine, int64_t now_ms, uint32_t records)
         key->until_ms = 0;
         index_remove(&engine->key_index, key->hash.word[0], engine->sweep_key);
         slab_give(&engine->keys, engine->sweep_key);
+    }
+    for (uint32_t i = 0; i < records && engine->grants.used != 0; i++) {
+        engine->sweep_grant = engine->sweep_grant % engine->grants.used + 1;
+        const struct grant *grant = grant_at(engine, engine->sweep_grant);
+        if (grant->state == GRANT_FREE || grant_is_linked(grant) || now_ms < grant->expires_ms)
+            continue;
+        grant_forget(engine, engine->sweep_grant);
     }
     for (uint32_t i = 0; i < records && engine->ended.used != 0; i++) {
         engine->sweep_ended = engine->sweep_ended % engine->ended.used + 1;

@@ -183,6 +183,8 @@ WALK walk_attached(struct codec c, bool w, struct command *k)
         walk_i64(c, w, &k->due_ms);
         walk_u32(c, w, &k->due_what);
         walk_u64(c, w, &k->due_id);
+        walk_word(c, w, &k->owner.word[0]);
+        walk_word(c, w, &k->owner.word[1]);
     }
     walk_bytes(c, w, &k->evidence);
     walk_bytes(c, w, &k->key);

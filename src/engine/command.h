@@ -155,7 +155,7 @@ struct command {
     bool from_file; /* --policy at start, not PUT */
     const struct policy *compiled;
 
-    /* DUE: what became due. */
+    /* DUE: what became due, to `owner`, who is encoded here alone. */
     int64_t due_ms;
     uint32_t due_what; /* enum due_what */
     uint64_t due_id;   /* hold's decision id, grant id, or recurring rule's symbol */

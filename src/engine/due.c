@@ -186,8 +186,10 @@ bool due_draft(struct engine *engine, const struct policy *policy, struct owner 
         draft_grant_effective(&view, due.id);
         break;
     }
+    if (!engine_has_room_for(engine, fact_out)) return false;
     memset(command_out, 0, sizeof *command_out);
     command_out->kind = COMMAND_DUE;
+    command_out->owner = owner.id;
     command_out->due_ms = due.at_ms;
     command_out->due_what = due.what;
     command_out->due_id = due.id;

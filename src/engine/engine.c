@@ -86,32 +86,6 @@ static void key_bind(struct engine *engine, const struct policy *policy,
     effect->key.until_ms = waits ? INSTANT_NEVER : fact->at_ms + policy->retention_ms;
 }
 
-/* Ceilings: refused before anything is decided; apply never refuses. Newcomers are refused while
- * there is still room for those who are known. */
-
-static bool has_room(const struct engine *engine, const struct command *command, bool is_known)
-{
-    const uint32_t spare = is_known ? 1 : 16;
-    const uint32_t slots = LINE_WINDOWS_MAX * SOURCES_MAX + GATES_MAX + OVERRIDES_MAX;
-    const bool takes_hold = command->kind == COMMAND_AUTHORIZE || command->kind == COMMAND_EXTEND;
-    return slab_room(&engine->customers) >= (is_known ? 0 : 1) &&
-           slab_room(&engine->slots) >= slots * spare &&
-           slab_room(&engine->scopes) >= (LEVELS_MAX + SUSPENSIONS_MAX) * spare &&
-           slab_room(&engine->rings) >= SOURCES_MAX + GATES_MAX &&
-           slab_room(&engine->remainders) >= spare &&
-           slab_room(&engine->grants) >= RECURRING_MAX * spare &&
-           (!takes_hold ||
-            (slab_room(&engine->holds) >= spare && slab_room(&engine->lines) >= DRAW_LINES_MAX)) &&
-           (command->key.length == 0 || slab_room(&engine->keys) >= 1) &&
-           slab_room(&engine->ended) > engine->holds.live;
-}
-
-static bool kind_takes_memory(enum command_kind kind)
-{
-    return kind != COMMAND_COMMIT && kind != COMMAND_RELEASE && kind != COMMAND_VOID &&
-           kind != COMMAND_POLICY && kind != COMMAND_CHECK;
-}
-
 static struct ruling dispatch(const struct decision_context *c)
 {
     switch (c->command->kind) {
@@ -178,12 +152,12 @@ struct ruling engine_decide(struct engine *engine, const struct policy *policy,
         const struct ruling ruling = key_rule(engine, command, hash, stamp.now_ms);
         if (ruling.kind != RULING_FACT) return ruling;
     }
-    if (kind_takes_memory(command->kind) && !has_room(engine, command, c.owner.customer != 0))
-        return ruling_problem(PROBLEM_CAPACITY, NULL, BYTES_NONE, "a server with more --memory");
     const struct ruling ruling = dispatch(&c);
     if (ruling.kind == RULING_FACT && fact_out->is_out_of_range)
         return ruling_problem(PROBLEM_OUT_OF_RANGE, NULL, BYTES_NONE, "sums that can be counted");
     if (ruling.kind == RULING_FACT && has_key) key_bind(engine, policy, command, hash, fact_out);
+    if (ruling.kind == RULING_FACT && !engine_has_room_for(engine, fact_out))
+        return ruling_problem(PROBLEM_CAPACITY, NULL, BYTES_NONE, "a server with more --memory");
     return ruling;
 }
 
@@ -197,7 +171,6 @@ static bool lets_in(struct engine *engine, const struct policy *policy,
                         command->kind == COMMAND_USAGE || command->kind == COMMAND_GRANT;
     const struct plan *plan = policy_plan_of(policy, policy->default_plan);
     if (!founds || plan == NULL || plan->recurring_count == 0) return false;
-    if (!has_room(engine, command, false)) return false;
     struct decision_context c = {engine, policy, command, stamp, fact, owner};
     trial_begin(engine);
     (void)due_settle_trial(engine, policy, owner.id, stamp.now_ms, RECURRING_MAX);
@@ -227,10 +200,8 @@ bool engine_due(struct engine *engine, const struct policy *policy, struct stamp
                 struct command *command_out, struct fact *fact_out)
 {
     if (engine_due_at(engine) > stamp.now_ms) return false;
-    const bool is_due = due_draft(engine, policy, owner_of_customer(engine, engine->heap[1]), stamp,
-                                  command_out, fact_out);
-    ENSURE(is_due);
-    return true;
+    return due_draft(engine, policy, owner_of_customer(engine, engine->heap[1]), stamp, command_out,
+                     fact_out);
 }
 
 /* Honest retry_after (S8): the earliest time at which the same request would pass if nothing else

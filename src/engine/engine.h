@@ -75,11 +75,16 @@ MUST_USE struct ruling engine_decide(struct engine *engine, const struct policy 
 MUST_USE bool engine_due_for(struct engine *engine, const struct policy *policy,
                              const struct command *command, struct stamp stamp,
                              struct command *command_out, struct fact *fact_out);
-/* The same for whoever is due first among all customers. */
+/* The same for whoever is due first among all customers. A renewal that finds no room waits: then
+ * false, though engine_due_at has passed. */
 MUST_USE bool engine_due(struct engine *engine, const struct policy *policy, struct stamp stamp,
                          struct command *command_out, struct fact *fact_out);
 /* When the next of all customers is due; INSTANT_NEVER. */
 int64_t engine_due_at(const struct engine *engine);
+
+/* Whether the ceilings leave room for what a fact will take. Decided facts have been asked; a replay
+ * into another memory asks again. */
+MUST_USE bool engine_has_room_for(const struct engine *engine, const struct fact *fact);
 
 void engine_apply(struct engine *engine, const struct fact *fact);
 

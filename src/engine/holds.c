@@ -96,6 +96,7 @@ static void pace_beyond(struct view *view, struct ask *ask, const struct plan_fe
 static struct effect ended_effect(const struct decision_context *c, bool late)
 {
     struct effect effect = {.kind = EFFECT_ENDED};
+    memset(&effect.ended, 0, sizeof effect.ended);
     effect.ended.id = c->command->target;
     effect.ended.late = late;
     effect.ended.position = c->stamp.position;

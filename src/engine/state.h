@@ -108,6 +108,9 @@ struct scope {
     uint32_t suspended;
 };
 
+/* A record that was given back; grants' own states begin at 0. */
+#define GRANT_FREE 255u
+
 struct grant {
     uint64_t id;
     uint32_t customer;
@@ -205,7 +208,7 @@ struct engine {
     struct index customer_index, scope_index, grant_index, hold_index, key_index, ended_index;
     uint32_t *heap; /* [1..heap_count]: customers by (next_due_ms, id), a binary heap */
     uint32_t heap_count;
-    uint32_t sweep_key, sweep_ended;
+    uint32_t sweep_key, sweep_ended, sweep_grant;
 
     uint32_t symbol_count;
     struct bytes *symbol_names; /* [0..SYMBOLS_MAX] */

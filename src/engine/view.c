@@ -469,9 +469,10 @@ void view_debt_move(struct view *view, int64_t delta)
 int64_t view_lot_lapse(struct view *view, uint64_t grant_id, int64_t amount)
 {
     const uint32_t number = grant_find(view->engine, grant_id);
-    const bool is_voided = number != 0 && grant_at(view->engine, number)->state == GRANT_VOIDED;
-    const bool is_live = number != 0 && grant_at(view->engine, number)->state == GRANT_LIVE;
-    if (is_live || amount == 0) return 0;
+    const struct grant *grant = grant_at(view->engine, number);
+    const bool is_over = number == 0 || view->now_ms >= grant->expires_ms;
+    const bool is_voided = !is_over && grant->state == GRANT_VOIDED;
+    if (amount == 0 || (!is_over && grant->state == GRANT_LIVE)) return 0;
     view_lot_move(view, grant_id, is_voided ? LOT_VOID : LOT_EXPIRE, -amount, 0);
     return amount;
 }

@@ -251,8 +251,8 @@ struct ruling decide_void(const struct decision_context *c)
 static bool slot_is_of_limit(const struct slot *slot, uint32_t name, uint32_t feature)
 {
     if (slot->id >> 62 != 0) return false; /* an override or a renewal */
-    if ((uint32_t)(slot->id >> 8 & 0xffffff) != name) return false;
-    return feature == SYMBOL_NONE || (uint32_t)(slot->id >> 32) == feature;
+    if (slot_id_name(slot->id) != name) return false;
+    return feature == SYMBOL_NONE || slot_id_feature(slot->id) == feature;
 }
 
 static uint64_t reset_ring(struct view *view, struct slot_name slot, const struct slot *at)
@@ -278,6 +278,10 @@ static uint64_t reset_slots(struct view *view, uint64_t scope, uint32_t first, u
     for (uint32_t n = first; n != 0; n = slot_at(view->engine, n)->next) {
         const struct slot *slot = slot_at(view->engine, n);
         if (!slot_is_of_limit(slot, name, feature)) continue;
+        if (view->fact->effect_count + 1 == EFFECTS_MAX) {
+            view->fact->is_out_of_range = true; /* naming one feature makes it fewer */
+            return count;
+        }
         const struct slot_name at = {scope, slot->id};
         if (slot->kind == SLOT_SLIDING) count += reset_ring(view, at, slot);
         if (slot->kind == SLOT_WINDOW && view->now_ms < slot->window.end_ms &&

@@ -139,6 +139,7 @@ static void apply_window(struct application *a, const struct effect *effect)
                        slot->window.start_ms != effect->window.start_ms;
     const int64_t before = opens ? 0 : slot->window.used;
     ENSURE(before + effect->window.delta == effect->window.after);
+    ENSURE(effect->window.after >= 0);
     slot->window = (struct window_slot){
         .used = effect->window.after,
         .start_ms = effect->window.start_ms,
@@ -168,6 +169,7 @@ static void apply_sliding(struct application *a, const struct effect *effect)
     ENSURE(at > ring->newest - (int64_t)RING_SLOTS);
     int64_t *count = &ring->counts[at % RING_SLOTS];
     ENSURE(*count + effect->sliding.delta == effect->sliding.after);
+    ENSURE(effect->sliding.after >= 0);
     *count = effect->sliding.after;
 }
 

@@ -20,11 +20,16 @@ struct ruling ruling_fact(void)
     return (struct ruling){.kind = RULING_FACT};
 }
 
-const struct plan_feature *current_terms(const struct view *view, uint32_t feature_symbol)
+const struct plan_feature *current_terms(const struct view *view, const struct ask *ask)
 {
-    if (view->plan == NULL || feature_symbol > view->policy->symbol_count) return NULL;
-    const uint16_t place = view->policy->feature_of_symbol[feature_symbol];
-    return place == 0 ? NULL : plan_feature_of(view->plan, place - 1u);
+    if (view->plan == NULL || ask->feature > view->policy->symbol_count) return NULL;
+    const uint16_t place = view->policy->feature_of_symbol[ask->feature];
+    if (place == 0) return NULL;
+    const struct policy_feature *feature = &view->policy->features[place - 1];
+    const bool same_unit = ask->unit == UNIT_COST || feature->unit == UNIT_COST
+                               ? ask->unit == feature->unit
+                               : ask->meters[ask->unit] == feature->meters[feature->unit];
+    return same_unit ? plan_feature_of(view->plan, place - 1u) : NULL;
 }
 
 struct problem measure_quantities(const struct engine *engine, const struct command *command,
@@ -224,11 +229,11 @@ struct ruling decide_request(const struct decision_context *c)
         return ruling_problem(PROBLEM_UNKNOWN_FEATURE, "feature", command->feature,
                               "a feature of the policy");
     view_subject(&view, command->subject);
-    const struct plan_feature *terms = current_terms(&view, feature->name);
     struct ask ask;
     const struct problem problem = measure(c, feature, &ask);
     if (problem.code != PROBLEM_NONE)
         return (struct ruling){.kind = RULING_PROBLEM, .problem = problem};
+    const struct plan_feature *terms = current_terms(&view, &ask);
 
     struct report *report = &c->fact->report;
     report->kind = command->kind;
@@ -276,11 +281,11 @@ struct ruling decide_usage(const struct decision_context *c)
         return ruling_problem(PROBLEM_UNKNOWN_FEATURE, "feature", command->feature,
                               "a feature of the policy");
     view_subject(&view, command->subject);
-    const struct plan_feature *terms = current_terms(&view, feature->name);
     struct ask ask;
     const struct problem problem = measure(c, feature, &ask);
     if (problem.code != PROBLEM_NONE)
         return (struct ruling){.kind = RULING_PROBLEM, .problem = problem};
+    const struct plan_feature *terms = current_terms(&view, &ask);
     struct report *report = &c->fact->report;
     report->kind = command->kind;
     report->id = c->stamp.position;

@@ -29,8 +29,9 @@ struct problem measure_quantities(const struct engine *engine, const struct comm
                                   uint32_t requests_meter, uint64_t requests_default,
                                   uint64_t quantities_out[METERS_MAX]);
 
-/* The plan's terms for a feature (symbol); NULL when the plan or the feature is gone. */
-const struct plan_feature *current_terms(const struct view *view, uint32_t feature_symbol);
+/* The plan's terms for what is asked; NULL when the plan or the feature is gone, or counts another
+ * unit by now, which is another feature to whoever asked before. */
+const struct plan_feature *current_terms(const struct view *view, const struct ask *ask);
 
 struct ruling decide_request(const struct decision_context *c); /* authorize, consume, check */
 struct ruling decide_usage(const struct decision_context *c);

@@ -58,6 +58,16 @@ static void put_paid_line(struct drawing *d, struct line line, const struct wind
     put_line(d, line, window, window == NULL ? 0 : 1, budgets, count);
 }
 
+/* True when no lot behind the walk has anything left: then even an empty one may show the units of
+ * a charge that rounds to nothing. */
+static bool is_last_lot(const struct drawing *d, struct lot_walk walk)
+{
+    for (uint32_t n;
+         (n = lot_walk_next(d->view, &walk, d->source->category, d->ask->feature)) != 0;)
+        if (view_lot(d->view, n).remaining != 0) return false;
+    return true;
+}
+
 /* The charge runs grant by grant in burn order; a unit that two grants pay counts on the later line
  * (S3). */
 static void draw_grants(struct drawing *d, uint64_t units, int64_t nano)
@@ -69,7 +79,7 @@ static void draw_grants(struct drawing *d, uint64_t units, int64_t nano)
     for (uint32_t n; (n = lot_walk_next(view, &walk, d->source->category, d->ask->feature)) != 0;) {
         const struct grant *grant = grant_at(view->engine, n);
         const int64_t remaining = view_lot(view, n).remaining;
-        if (remaining == 0 && nano != 0) continue;
+        if (remaining == 0 && (nano != 0 || !is_last_lot(d, walk))) continue;
         const int64_t pays = remaining < nano - paid ? remaining : nano - paid;
         paid += pays;
         const uint64_t through =
@@ -171,8 +181,10 @@ static void overshoot_to_overage(struct view *view, const struct plan_feature *p
 }
 
 bool draw_overshoot(struct view *view, const struct plan_feature *plan_feature,
-                    const struct ask *ask, uint64_t units, uint64_t from, enum overshoot_kind kind)
+                    const struct ask *ask, struct evaluation *evaluation, uint64_t from,
+                    enum overshoot_kind kind)
 {
+    const uint64_t units = ask->units - evaluation->units;
     if (units == 0) return true;
     int64_t charged = 0;
     const uint128 x = price_of_draw(ask->price, from, units);
@@ -188,6 +200,9 @@ bool draw_overshoot(struct view *view, const struct plan_feature *plan_feature,
         .booked = kind,
     };
     if (charged == 0 || kind == OVERSHOOT_REFUND) return true;
+    for (uint32_t i = 0; i < evaluation->budget_count;
+         i++) /* it is charged: budgets count it (G5) */
+        (void)counter_add(view, &evaluation->budgets[i].counter, charged);
     if (kind == OVERSHOOT_DEBT) {
         if (view->debt - charged < -BALANCE_NANO_MAX) return false;
         view_debt_move(view, -charged);
@@ -226,7 +241,7 @@ bool draw_unrefusable(struct view *view, const struct plan_feature *plan_feature
         if (plan_feature->sources[i].kind == SOURCE_GRANTS ||
             plan_feature->sources[i].kind == SOURCE_OVERAGE)
             from += evaluation.split.drawn[i];
-    if (!draw_overshoot(view, plan_feature, ask, ask->units - evaluation.units, from,
+    if (!draw_overshoot(view, plan_feature, ask, &evaluation, from,
                         plan_feature == NULL ? OVERSHOOT_REFUND : plan_feature->overshoot))
         return false;
     view_remainder_store(view);

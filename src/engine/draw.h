@@ -22,9 +22,9 @@ void draw_pace(struct view *view, const struct plan_feature *plan_feature, const
 /* Scales a quantity to the granted part of the requested units, rounded up. */
 uint64_t draw_part(uint64_t quantity, uint64_t granted, uint64_t requested);
 
-/* What nothing could carry (H3). False as draw_split. */
+/* What nothing could carry of an unrefusable ask (H3). False as draw_split. */
 MUST_USE bool draw_overshoot(struct view *view, const struct plan_feature *plan_feature,
-                             const struct ask *ask, uint64_t units, uint64_t from,
+                             const struct ask *ask, struct evaluation *evaluation, uint64_t from,
                              enum overshoot_kind kind);
 
 /* What was used without asking (H2): the current plan's waterfall, divisible, at the quoted price;

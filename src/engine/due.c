@@ -62,8 +62,8 @@ static struct due due_first(const struct engine *engine, const struct policy *po
     for (uint32_t n = customer->slots; n != 0; n = slot_at(engine, n)->next) {
         const struct slot *slot = slot_at(engine, n);
         if (slot->kind == SLOT_RENEWAL)
-            due_consider(
-                &first, (struct due){slot->renewal.next_ms, DUE_RENEWAL, slot->id >> 8 & 0xffffff});
+            due_consider(&first,
+                         (struct due){slot->renewal.next_ms, DUE_RENEWAL, slot_id_name(slot->id)});
     }
     for (uint32_t n = customer->grants; n != 0; n = grant_at(engine, n)->next) {
         const struct grant *grant = grant_at(engine, n);

@@ -243,7 +243,7 @@ static void evaluate_then(struct retry *retry, const struct ask *ask, const uint
     struct view view =
         view_open(engine, policy, owner_of_id(engine, retry->id), retry->at_ms, engine->scratch);
     view_levels(&view, levels, level_count);
-    ladder_evaluate(&view, current_terms(&view, ask->feature), ask, out);
+    ladder_evaluate(&view, current_terms(&view, ask), ask, out);
 }
 
 static int64_t retry_in_trial(const struct decision_context *c, const struct ask *ask,

@@ -82,8 +82,8 @@ MUST_USE bool engine_due(struct engine *engine, const struct policy *policy, str
 /* When the next of all customers is due; INSTANT_NEVER. */
 int64_t engine_due_at(const struct engine *engine);
 
-/* Whether the ceilings leave room for what a fact will take. Decided facts have been asked; a replay
- * into another memory asks again. */
+/* Whether the ceilings leave room for what a fact will take. Decided facts have been asked; a
+ * replay into another memory asks again. */
 MUST_USE bool engine_has_room_for(const struct engine *engine, const struct fact *fact);
 
 void engine_apply(struct engine *engine, const struct fact *fact);

@@ -162,7 +162,7 @@ static struct ruling commit_open(const struct decision_context *c, const struct 
     struct effect ended = ended_effect(c, false);
     draw_end_hold(&view, hold, cuts, &ended, HOLD_COMMITTED);
 
-    const struct plan_feature *current = current_terms(&view, terms->feature);
+    const struct plan_feature *current = current_terms(&view, &ask);
     pace_beyond(&view, &ask, current, quantities, hold->quantities);
     if (units <= held) {
         view_remainder_store(&view);
@@ -229,7 +229,7 @@ static struct ruling commit_late(const struct decision_context *c, const struct 
     report->status = c->command->status;
     report->hold = HOLD_COMMITTED;
     report->late = true;
-    const struct plan_feature *current = current_terms(&view, terms.feature);
+    const struct plan_feature *current = current_terms(&view, &ask);
     ask.units = ask.unit == UNIT_COST ? 1 : ask.quantities[ask.unit];
     draw_pace(&view, current, &ask, ask.units);
     if (!draw_unrefusable(&view, current, &ask, NULL)) return too_much();
@@ -336,7 +336,7 @@ struct ruling decide_extend(const struct decision_context *c)
     struct view view = view_open(c->engine, c->policy, owner_of_customer(c->engine, hold->customer),
                                  c->stamp.now_ms, c->fact);
     view_levels(&view, hold->terms.levels, hold->terms.level_count);
-    const struct plan_feature *terms = current_terms(&view, ask.feature);
+    const struct plan_feature *terms = current_terms(&view, &ask);
 
     struct report *report = &c->fact->report;
     report->kind = COMMAND_EXTEND;

@@ -19,7 +19,8 @@ static void sooner(int64_t *at_ms, int64_t other_ms)
 
 struct slot_name gate_slot(const struct view *view, uint32_t feature, const struct gate_rule *gate)
 {
-    return (struct slot_name){view_scope(view, gate->scope), slot_id_limit(feature, gate->name, 0)};
+    return (struct slot_name){view_scope(view, gate->scope),
+                              slot_id_limit(feature, 0, gate->name, 0)};
 }
 
 uint64_t gate_limit(const struct view *view, const struct ask *ask, const struct gate_rule *gate)
@@ -121,8 +122,10 @@ static bool gate_passes(const struct view *view, const struct ask *ask,
 struct counter source_counter(const struct view *view, const struct ask *ask,
                               const struct source_rule *source, uint32_t place)
 {
+    const bool counts_money = source->kind == SOURCE_OVERAGE || ask->unit == UNIT_COST;
+    const uint32_t unit = counts_money ? SYMBOL_NONE : ask->meters[ask->unit];
     const struct slot_name slot = {view_scope(view, source->scope),
-                                   slot_id_limit(ask->feature, source->name, place)};
+                                   slot_id_limit(ask->feature, unit, source->name, place)};
     return counter_read(view, slot, source->windows[place].period);
 }
 

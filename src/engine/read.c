@@ -181,7 +181,7 @@ static void status_fill(const struct decision_context *c, const struct policy_fe
     /* Without attributes; where no rule matches that, credits are shown as if a unit were free. */
     (void)price_quote(feature, c->command, c->stamp.now_ms, &quote);
     const struct ask ask = smallest_ask(feature, &quote);
-    const struct plan_feature *terms = current_terms(&view, feature->name);
+    const struct plan_feature *terms = current_terms(&view, &ask);
     struct evaluation evaluation;
     ladder_evaluate(&view, terms, &ask, &evaluation);
     out->allowed = evaluation.reason == REASON_OK;
@@ -243,12 +243,15 @@ static uint64_t hash_slots(const struct engine *engine, uint64_t seed, uint32_t 
         case SLOT_SLIDING: {
             const struct ring *ring = slab_at(&engine->rings, slot->sliding.ring);
             hash = mix(mix(hash, slot->sliding.per_ms), ring->newest);
+            hash = mix(hash, slot->sliding.generation);
             for (uint32_t i = 0; i < RING_SLOTS; i++)
                 hash = mix(hash, ring->counts[i]);
             break;
         }
         case SLOT_RATE:
             hash = mix(mix(hash_mix(hash, slot->rate.part), slot->rate.level), slot->rate.at_ms);
+            hash = mix(hash_mix(hash_mix(hash, slot->rate.limit), slot->rate.burst),
+                       slot->rate.per_ms);
             break;
         case SLOT_CONCURRENCY:
             hash = mix(hash, slot->in_flight);
@@ -265,14 +268,64 @@ static uint64_t hash_slots(const struct engine *engine, uint64_t seed, uint32_t 
     return sum;
 }
 
+static uint64_t hash_grant(const struct grant *grant)
+{
+    uint64_t hash = hash_mix(grant->id, 5);
+    const int64_t fields[] = {grant->category,     grant->state,      grant->priority,
+                              grant->amount,       grant->remaining,  grant->held,
+                              grant->effective_ms, grant->expires_ms, grant->recurring,
+                              grant->feature_count};
+    for (unsigned i = 0; i < COUNT_OF(fields); i++)
+        hash = mix(hash, fields[i]);
+    for (unsigned i = 0; i < GRANT_FEATURES_MAX; i++)
+        hash = mix(hash, grant->features[i]);
+    return hash;
+}
+
+static uint64_t hash_refs(uint64_t hash, const struct window_ref *refs, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        hash = hash_mix(hash_mix(hash, refs[i].slot.scope), refs[i].slot.id);
+        hash = mix(mix(mix(hash, refs[i].start_ms), refs[i].generation), refs[i].sliding);
+    }
+    return hash;
+}
+
+static uint64_t hash_terms(uint64_t hash, const struct hold_terms *terms)
+{
+    const int64_t fields[] = {terms->feature,      terms->unit,       terms->requests_meter,
+                              terms->consent,      terms->on_failure, terms->ttl_ms,
+                              terms->retention_ms, terms->quote.name, terms->quote.minimum_nano};
+    for (unsigned i = 0; i < COUNT_OF(fields); i++)
+        hash = mix(hash, fields[i]);
+    hash = hash_mix(hash_mix(hash, terms->quote.version), terms->quote.q);
+    for (uint32_t i = 0; i < terms->meter_count; i++)
+        hash = hash_mix(hash_mix(hash, terms->meters[i]), terms->quote.num[i]);
+    for (uint32_t i = 0; i < terms->level_count; i++)
+        hash = hash_mix(hash, terms->levels[i]);
+    return hash;
+}
+
 static uint64_t hash_holds(const struct engine *engine, uint32_t root)
 {
     if (root == 0) return 0;
     const struct hold *hold = hold_at(engine, root);
     uint64_t hash = mix(hash_mix(hold->id, 11), hold->expires_ms);
     for (uint32_t n = hold->lines_first; n != 0; n = hold_line_at(engine, n)->next) {
-        const struct line *line = &hold_line_at(engine, n)->line;
+        const struct hold_line *held = hold_line_at(engine, n);
+        const struct line *line = &held->line;
         hash = mix(hash_mix(hash_mix(hash, line->units), line->grant_id), line->charged);
+        hash = mix(mix(mix(hash, held->draw), line->source), line->kind);
+        hash = hash_refs(hash, held->windows, held->window_count);
+        hash = hash_refs(hash, held->budgets, held->budget_count);
+    }
+    hash = hash_terms(hash, &hold->terms);
+    for (uint32_t i = 0; i < hold->concurrency_count; i++)
+        hash = hash_mix(hash_mix(hash, hold->concurrency[i].scope), hold->concurrency[i].id);
+    for (uint32_t n = hold->keys; n != 0;) {
+        const struct key *key = slab_at(&engine->keys, n);
+        hash = hash_mix(hash, key->hash.word[0]);
+        n = key->next_of_hold;
     }
     for (uint32_t i = 0; i < METERS_MAX; i++)
         hash = hash_mix(hash, hold->quantities[i]);
@@ -282,11 +335,13 @@ static uint64_t hash_holds(const struct engine *engine, uint32_t root)
 static uint64_t hash_customer(const struct engine *engine, const struct customer *customer)
 {
     uint64_t hash = hash_mix(customer->id.word[0], customer->id.word[1]);
-    const int64_t fields[] = {customer->created_ms, customer->anchor_ms,  customer->available,
-                              customer->held,       customer->debt,       customer->next_due_ms,
-                              customer->plan,       customer->open_holds, customer->overrides,
-                              customer->mode,       customer->suspended,  customer->has_anchor,
-                              customer->grants_live};
+    const int64_t fields[] = {customer->created_ms,  customer->anchor_ms,
+                              customer->available,   customer->held,
+                              customer->debt,        customer->next_due_ms,
+                              customer->plan,        customer->open_holds,
+                              customer->overrides,   customer->mode,
+                              customer->suspended,   customer->has_anchor,
+                              customer->grants_live, customer->limits_changed_ms};
     for (unsigned i = 0; i < COUNT_OF(fields); i++)
         hash = mix(hash, fields[i]);
     uint64_t sum = hash + hash_slots(engine, hash_mix(customer->id.word[0], 3), customer->slots);
@@ -298,11 +353,13 @@ static uint64_t hash_customer(const struct engine *engine, const struct customer
     }
     for (uint32_t n = customer->grants; n != 0; n = grant_at(engine, n)->next) {
         const struct grant *grant = grant_at(engine, n);
-        sum += mix(mix(mix(hash_mix(grant->id, 5), grant->remaining), grant->held), grant->state);
+        sum += hash_grant(grant);
     }
     for (uint32_t n = customer->remainders; n != 0;) {
         const struct remainder *remainder = slab_at(&engine->remainders, n);
-        sum += hash_mix(hash_mix(customer->id.word[0], remainder->version), remainder->rem);
+        sum +=
+            hash_mix(hash_mix(hash_mix(customer->id.word[0], remainder->version), remainder->rem),
+                     remainder->q);
         n = remainder->next;
     }
     return sum + hash_holds(engine, customer->holds);
@@ -311,17 +368,38 @@ static uint64_t hash_customer(const struct engine *engine, const struct customer
 uint64_t engine_state_hash(const struct engine *engine, int64_t now_ms)
 {
     uint64_t sum = hash_mix(engine->policy.version, engine->policy.content_hash);
+    sum = mix(hash_mix(hash_mix(sum, engine->policy.file_hash), engine->policy.position),
+              engine->policy.installed_ms);
+    for (uint32_t n = 1; n <= engine->symbol_count; n++)
+        sum += hash_mix(hash_64(
+                            (struct hash_key){
+                                {n, 0}
+        },
+                            engine->symbol_names[n]),
+                        n);
     for (uint32_t n = 1; n <= engine->customers.used; n++)
         sum += hash_customer(engine, customer_at(engine, n));
     for (uint32_t n = 1; n <= engine->keys.used; n++) {
         const struct key *key = slab_at(&engine->keys, n);
         if (key->until_ms <= now_ms) continue; /* swept, or over */
-        sum += hash_mix(hash_mix(key->hash.word[0], key->body_hash), key->position);
+        sum += mix(hash_mix(hash_mix(hash_mix(key->hash.word[0], key->body_hash), key->position),
+                            key->hold),
+                   key->until_ms);
     }
     for (uint32_t n = 1; n <= engine->ended.used; n++) {
         const struct ended *ended = slab_at(&engine->ended, n);
         if (ended->until_ms <= now_ms) continue;
-        sum += mix(hash_mix(hash_mix(ended->id, ended->position), ended->state), ended->refunded);
+        const int64_t fields[] = {(int64_t)ended->position,
+                                  (int64_t)ended->body_hash,
+                                  (int64_t)ended->requests,
+                                  ended->refunded,
+                                  ended->until_ms,
+                                  ended->state,
+                                  ended->late};
+        uint64_t hash = hash_mix(ended->id, 13);
+        for (unsigned i = 0; i < COUNT_OF(fields); i++)
+            hash = mix(hash, fields[i]);
+        sum += hash;
     }
     return sum;
 }

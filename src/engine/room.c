@@ -1,7 +1,7 @@
 /*
  * room.c: ceilings. What a draft will take is counted before it becomes a fact, so that apply never
- * refuses: a decision that does not fit is refused whole. Newcomers are refused while there is still
- * room for those who are known.
+ * refuses: a decision that does not fit is refused whole. Newcomers are refused while there is
+ * still room for those who are known.
  */
 #include "engine/state.h"
 
@@ -83,8 +83,8 @@ static void need_of(const struct engine *engine, uint32_t customer, const struct
         return;
     case EFFECT_ENDED:
         /* A hold that ends has its place kept since it began. */
-        need->ended += ended_find(engine, effect->ended.id) == 0 &&
-                       hold_find(engine, effect->ended.id) == 0;
+        need->ended +=
+            ended_find(engine, effect->ended.id) == 0 && hold_find(engine, effect->ended.id) == 0;
         return;
     case EFFECT_KEY:
         need->keys += key_find(engine, effect->key.hash) == 0;

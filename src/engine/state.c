@@ -191,19 +191,32 @@ struct hash128 key_id(const struct engine *engine, struct hash128 customer, stru
     return hash_128(own, key);
 }
 
-uint64_t slot_id_limit(uint32_t feature, uint32_t name, uint32_t place)
+/* 2 bits kind, 1 credits, 15 unit, 15 feature, 23 name, 8 place. */
+_Static_assert(SYMBOLS_MAX < 1u << 15, "a symbol fits its bits");
+
+uint64_t slot_id_limit(uint32_t feature, uint32_t unit, uint32_t name, uint32_t place)
 {
-    return (uint64_t)feature << 32 | (uint64_t)name << 8 | place;
+    return (uint64_t)unit << 46 | (uint64_t)feature << 31 | (uint64_t)name << 8 | place;
+}
+
+uint32_t slot_id_feature(uint64_t id)
+{
+    return (uint32_t)(id >> 31 & 0x7fff);
+}
+
+uint32_t slot_id_name(uint64_t id)
+{
+    return (uint32_t)(id >> 8 & 0x7fffff);
 }
 
 uint64_t slot_id_override(uint32_t feature, uint32_t name, uint32_t place, bool is_credits)
 {
-    return UINT64_C(1) << 63 | (uint64_t)is_credits << 61 | slot_id_limit(feature, name, place);
+    return UINT64_C(1) << 63 | (uint64_t)is_credits << 61 | slot_id_limit(feature, 0, name, place);
 }
 
 uint64_t slot_id_renewal(uint32_t name)
 {
-    return UINT64_C(1) << 62 | slot_id_limit(0, name, 0);
+    return UINT64_C(1) << 62 | slot_id_limit(0, 0, name, 0);
 }
 
 /* Lookups. */

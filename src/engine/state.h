@@ -252,7 +252,11 @@ uint64_t scope_hash(const struct engine *engine, struct bytes path); /* never 0 
 uint32_t subject_levels(const struct engine *engine, struct bytes subject,
                         uint64_t levels_out[LEVELS_MAX]); /* empty path: one level, "" */
 struct hash128 key_id(const struct engine *engine, struct hash128 customer, struct bytes key);
-uint64_t slot_id_limit(uint32_t feature, uint32_t name, uint32_t place);
+/* `unit`: symbol of the meter that an allowance counts, 0 for cost and for gates. Another unit is
+ * another counter. */
+uint64_t slot_id_limit(uint32_t feature, uint32_t unit, uint32_t name, uint32_t place);
+uint32_t slot_id_feature(uint64_t id);
+uint32_t slot_id_name(uint64_t id);
 /* Overrides of counts and of credits are told apart: one name may be both, in two features. */
 uint64_t slot_id_override(uint32_t feature, uint32_t name, uint32_t place, bool is_credits);
 uint64_t slot_id_renewal(uint32_t name);

@@ -841,6 +841,138 @@ static void edges_hold(void **state)
     TELL(edges_policy, rows);
 }
 
+/* Goal: a full memory refuses newcomers by name, goes on with those who are known, and no command,
+ * due fact or trial ever finds less room than it needs. */
+static void full_memory_refuses_newcomers_and_nobody_else(void **state)
+{
+    (void)state;
+    const struct engine_ceilings tiny = {.customers = 64,
+                                         .scopes = 64,
+                                         .slots = 256,
+                                         .rings = 32,
+                                         .grants = 96,
+                                         .holds = 64,
+                                         .lines = 640,
+                                         .keys = 128};
+    struct world *world = world_open_with(rhythm_policy, 1, tiny);
+    world_check_purity(world, false);
+    char line[96];
+    unsigned refused = 0;
+    unsigned known = 0;
+    for (unsigned i = 0; i < 200; i++) {
+        snprintf(line, sizeof line, "H%u: authorize c%u chat requests=2 ttl=90m", i, i);
+        const char *answer = world_do(world, line);
+        if (strncmp(answer, "allow", 5) == 0)
+            known++;
+        else if (strcmp(answer, "! capacity") == 0)
+            refused++;
+        else
+            fail_msg("%s -> %s", line, answer);
+    }
+    assert_true(known > 16 && refused > 16);
+    /* Whoever is known goes on: his counters, his holds, his balance. */
+    for (unsigned i = 0; i < known; i++) {
+        snprintf(line, sizeof line, "consume c%u chat requests=1", i);
+        assert_int_equal(strncmp(world_do(world, line), "allow", 5), 0);
+        snprintf(line, sizeof line, "commit H%u requests=%u", i, 1 + i % 4);
+        assert_int_equal(strncmp(world_do(world, line), "allow", 5), 0);
+        snprintf(line, sizeof line, "balance c%u", i);
+        assert_int_equal(strncmp(world_do(world, line), "available", 9), 0);
+    }
+    assert_string_equal(world_do(world, "check stranger chat requests=9"),
+                        "deny 0/9 insufficient_credits(paid)");
+    world_do(world, "at +5h"); /* renewals find room, or wait */
+    world_do(world, "at +50h");
+    for (unsigned i = 0; i < 300; i++) {
+        snprintf(line, sizeof line, "consume c0 chat requests=0 key=k%u", i);
+        world_do(world, line);
+    }
+    assert_string_equal(world_do(world, "consume c1 chat requests=0 key=k"), "! capacity");
+    assert_int_equal(strncmp(world_do(world, "consume c1 chat requests=0"), "allow", 5), 0);
+    world_close(world);
+}
+
+static const char *const units_policy[] = {
+    "version: 1\n"
+    "defaults: {plan: free}\n"
+    "features:\n"
+    "  chat: {meters: [requests], unit: requests, prices: chat}\n"
+    "prices:\n"
+    "  chat: [{name: c, rates: {requests: {credits: \"1\", per: 1}}}]\n"
+    "plans:\n"
+    "  free:\n"
+    "    features:\n"
+    "      chat:\n"
+    "        overshoot: debt\n"
+    "        gates: [{budget: {name: cap, credits: \"5\", per: month, start: calendar}}]\n"
+    "        waterfall:\n"
+    "          - allowance: {name: a, windows: [{limit: 3, per: 5h, start: first_use}]}\n"
+    "          - grants: {category: paid}\n",
+    "version: 1\n"
+    "defaults: {plan: free}\n"
+    "features:\n"
+    "  chat: {meters: [requests], unit: cost, prices: chat}\n"
+    "prices:\n"
+    "  chat: [{name: c, rates: {requests: {credits: \"1\", per: 1}}}]\n"
+    "plans:\n"
+    "  free:\n"
+    "    features:\n"
+    "      chat:\n"
+    "        waterfall:\n"
+    "          - allowance: {name: a, windows: [{credits: \"3\", per: 5h, start: first_use}]}\n"
+    "          - grants: {category: paid}\n",
+};
+
+/* Goal: a feature that counts another unit is another feature to whoever asked before; what
+ * overshoot charges counts in budgets. */
+static void another_unit_is_another_feature(void **state)
+{
+    (void)state;
+    static const struct row rows[] = {
+        {"G5",                 "grant a paid 9","granted 9"                                                },
+        {"G5",      "consume a chat requests=5",            "allow 5/5 =2 | a 3 | paid[?] 2=2"},
+        {"G5",                 "grant b paid 1",                                   "granted 1"},
+        {"G5",        "usage b chat requests=7", "allow 4/7 =1 | a 3 | paid[?] 1=1 over 3=3-0"},
+        {"G5",                  "status b chat",
+         "insufficient_credits | cap 4000000000 of 5000000000 left 1000000000 | a 3 of 3 left 0 | "
+         "paid 0 of 0 left 0"                                                                 },
+        {"H2", "A: authorize a chat requests=1",                  "allow 1/1 =1 | paid[?] 1=1"},
+        {"H2",                       "policy 1",                                          "ok"},
+        {"H5",            "extend A requests=2",             "deny 0/2 not_entitled until +1m"},
+        {"H2",            "commit A requests=3",       "allow 1/3 =1 | paid[?] 1=1 over 2=2-2"},
+        {"W2",      "consume a chat requests=3",  "allow 3000000000/3000000000 | a 3000000000"},
+        {"W2",                       "policy 0",                                          "ok"},
+        {"W2",                  "status a chat",
+         "allowed | cap 3000000000 of 5000000000 left 2000000000 | a 3 of 3 left 0 | paid 0 of 0 "
+         "left 2"                                                                             },
+    };
+    TELL(units_policy, rows);
+}
+
+/* Goal: what is spent is out of the way, and can still get its money back. */
+static void spent_lots_are_out_of_the_way(void **state)
+{
+    (void)state;
+    struct world *world = world_open(grants_policy, 1);
+    world_check_purity(world, false);
+    assert_string_equal(world_do(world, "G: grant a paid 1 until=+1h"), "granted 1");
+    assert_string_equal(world_do(world, "X: consume a chat requests=1"),
+                        "allow 1/1 =1 | paid[G] 1=1");
+    for (unsigned i = 0; i < 1000; i++) {
+        world_do(world, "grant a paid 1");
+        world_do(world, "consume a chat requests=1");
+    }
+    assert_int_equal(engine_due_at(world_engine(world)), INSTANT_NEVER);
+    assert_string_equal(world_do(world, "balance a"), "available 0 held 0");
+    assert_string_equal(world_do(world, "refund X 0.5"), "refunded 0.5 of 0.5 | paid[G] 0=0.5");
+    assert_string_equal(world_do(world, "balance a"), "available 0.5 held 0 | G 0.5");
+    assert_string_equal(world_do(world, "at +1h"), "ok");
+    assert_string_equal(world_do(world, "balance a"), "available 0 held 0");
+    assert_string_equal(world_do(world, "refund X 0.5"),
+                        "refunded 0.5 expired 0.5 of 1 | paid[G] 0=0.5");
+    world_close(world);
+}
+
 /* Goal: holds that expire on the way neither hide a later window's end nor exhaust the search. */
 static void waiting_is_honest_beside_many_holds(void **state)
 {
@@ -926,6 +1058,9 @@ int main(void)
         cmocka_unit_test(overrides_replace_limits_from_the_next_decision),
         cmocka_unit_test(trials_see_many_renewals),
         cmocka_unit_test(edges_hold),
+        cmocka_unit_test(full_memory_refuses_newcomers_and_nobody_else),
+        cmocka_unit_test(another_unit_is_another_feature),
+        cmocka_unit_test(spent_lots_are_out_of_the_way),
         cmocka_unit_test(waiting_is_honest_beside_many_holds),
         cmocka_unit_test(the_longest_hold_is_settled),
         cmocka_unit_test(many_holds_expire_in_one_trial),

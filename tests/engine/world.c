@@ -23,6 +23,7 @@ struct entry_copy {
 };
 
 struct world {
+    struct engine_ceilings ceilings;
     void *block;
     void *twin_block;
     struct engine *engine;
@@ -54,14 +55,14 @@ void assertion_failed(const char *expression, const char *file, int line)
     abort();
 }
 
-static const struct engine_ceilings small = {.customers = 4096,
-                                             .scopes = 8192,
-                                             .slots = 65536,
-                                             .rings = 4096,
-                                             .grants = 16384,
-                                             .holds = 16384,
-                                             .lines = 65536,
-                                             .keys = 65536};
+static const struct engine_ceilings ordinary = {.customers = 4096,
+                                                .scopes = 8192,
+                                                .slots = 65536,
+                                                .rings = 4096,
+                                                .grants = 16384,
+                                                .holds = 16384,
+                                                .lines = 65536,
+                                                .keys = 65536};
 
 /* Page-aligned zeroes that are committed on first touch. */
 static void *zeroes(size_t bytes)
@@ -190,14 +191,21 @@ static void install_policy(struct world *world, unsigned number)
 
 struct world *world_open(const char *const *policies, unsigned count)
 {
+    return world_open_with(policies, count, ordinary);
+}
+
+struct world *world_open_with(const char *const *policies, unsigned count,
+                              struct engine_ceilings ceilings)
+{
     struct world *world = zeroes(sizeof *world);
+    world->ceilings = ceilings;
     const struct hash_key key = {
         {1, 2}
     };
-    world->block = zeroes(engine_bytes(small));
-    world->twin_block = zeroes(engine_bytes(small));
-    world->engine = engine_over(world->block, small, key);
-    world->twin = engine_over(world->twin_block, small, key);
+    world->block = zeroes(engine_bytes(world->ceilings));
+    world->twin_block = zeroes(engine_bytes(world->ceilings));
+    world->engine = engine_over(world->block, ceilings, key);
+    world->twin = engine_over(world->twin_block, ceilings, key);
     world->fact = zeroes(sizeof *world->fact);
     world->decoded = zeroes(sizeof *world->decoded);
     world->entries = zeroes(WORLD_ENTRIES_MAX * sizeof *world->entries);
@@ -220,8 +228,8 @@ void world_close(struct world *world)
     munmap(world->entries, WORLD_ENTRIES_MAX * sizeof *world->entries);
     munmap(world->fact, sizeof *world->fact);
     munmap(world->decoded, sizeof *world->decoded);
-    munmap(world->block, engine_bytes(small));
-    munmap(world->twin_block, engine_bytes(small));
+    munmap(world->block, engine_bytes(world->ceilings));
+    munmap(world->twin_block, engine_bytes(world->ceilings));
     munmap(world, sizeof *world);
 }
 
@@ -710,6 +718,8 @@ static void do_command(struct world *world, char **words, unsigned count, const 
 
 const char *world_do(struct world *world, const char *line)
 {
+    /* A running server forgets now and then; a replay may not have: nobody can tell. */
+    engine_sweep(world->engine, world->now_ms, 16);
     ENSURE(strlen(line) < sizeof world->scratch);
     strcpy(world->scratch, line);
     world->text[0] = '\0';

@@ -34,6 +34,8 @@ struct world;
 #define WORLD_START_MS INT64_C(1777636800000)
 
 struct world *world_open(const char *const *policies, unsigned count);
+struct world *world_open_with(const char *const *policies, unsigned count,
+                              struct engine_ceilings ceilings);
 void world_close(struct world *world); /* checks that a replay gives the same state */
 
 /* Does one line, answers in the world's own memory until the next one. */

@@ -9,6 +9,7 @@
 /* name, code, HTTP status, title */
 #define PROBLEM_TABLE(X)                                                                        \
     X(PROBLEM_NONE, "none", 200, "No problem")                                                  \
+    X(PROBLEM_BAD_REQUEST, "bad_request", 400, "The request is not valid HTTP")                 \
     X(PROBLEM_MALFORMED, "malformed", 400, "The body is not JSON")                              \
     X(PROBLEM_INVALID_SHAPE, "invalid_shape", 400, "The body is not of the contract's shape")   \
     X(PROBLEM_UNKNOWN_FIELD, "unknown_field", 400, "The body has a field that does not exist")  \
@@ -43,6 +44,7 @@
     X(PROBLEM_NOT_SETTLED, "not_settled", 409, "The decision is not settled yet")               \
     X(PROBLEM_TOO_LARGE, "too_large", 413, "The body is too large")                             \
     X(PROBLEM_MEDIA_TYPE, "unsupported_media_type", 415, "The body is of another media type")   \
+    X(PROBLEM_HEADERS_TOO_LARGE, "headers_too_large", 431, "The headers are too large")         \
     X(PROBLEM_INTERNAL, "internal", 500, "The server failed")                                   \
     X(PROBLEM_OUTCOME_UNKNOWN, "outcome_unknown", 503, "Durability could not be confirmed")     \
     X(PROBLEM_CAPACITY, "capacity", 503, "A memory ceiling is reached")                         \

@@ -113,6 +113,9 @@ static void record(struct world *world, const struct command *command, struct fa
     ENSURE(bytes_equal(buffer_bytes(&command_buffer), buffer_bytes(&command_again)));
 
     engine_apply(world->engine, fact);
+    /* As recovery does: a replay forgets when it must. */
+    if (!engine_has_room_for(world->twin, world->decoded))
+        engine_sweep(world->twin, world->now_ms, world->ceilings.keys + world->ceilings.grants);
     engine_apply(world->twin, world->decoded);
     if (world->observer != NULL) world->observer(world->observer_self, fact);
     world->next++;

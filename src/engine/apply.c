@@ -49,6 +49,11 @@ static struct scope *scope_claim(struct application *a, uint64_t hash)
         made->hash = hash;
         made->customer = a->customer;
         made->next = customer->scopes;
+        if (made->next != 0) {
+            struct scope *next = scope_at(engine, made->next);
+            state_touch(engine, next, sizeof *next);
+            next->before = number;
+        }
         customer->scopes = number;
         state_index_insert(engine, &engine->scope_index, hash_mix(customer->id.word[0], hash),
                            number);
@@ -235,13 +240,12 @@ static bool grant_counts_as_live(const struct grant *grant)
            (grant->state == GRANT_LIVE && (grant->remaining != 0 || grant->held != 0));
 }
 
-/* Only what holds something, or will, is in the burn chain; a spent lot is found by its id. */
-static bool grant_is_linked(const struct grant *grant)
+bool grant_is_linked(const struct grant *grant)
 {
     return grant->state == GRANT_PENDING || grant->remaining != 0 || grant->held != 0;
 }
 
-static void grant_forget(struct engine *engine, uint32_t number)
+void grant_forget(struct engine *engine, uint32_t number)
 {
     struct grant *grant = grant_at(engine, number);
     state_index_remove(engine, &engine->grant_index, hash_mix(grant->id, 1), number);
@@ -547,6 +551,7 @@ static void apply_policy(struct application *a, const struct effect *effect)
     if (effect->policy.from_file) info->file_hash = effect->policy.content_hash;
     info->position = a->fact->position;
     info->installed_ms = a->fact->at_ms;
+    a->engine->recurring_cursor = 1;
 }
 
 static void apply_effect(struct application *a, const struct effect *effect)
@@ -627,31 +632,4 @@ void engine_apply(struct engine *engine, const struct fact *fact)
     for (uint32_t i = 0; i < fact->effect_count; i++)
         apply_effect(&a, &fact->effects[i]);
     if (a.due_moved) due_refresh(engine, a.customer);
-}
-
-void engine_sweep(struct engine *engine, int64_t now_ms, uint32_t records)
-{
-    for (uint32_t i = 0; i < records && engine->keys.used != 0; i++) {
-        engine->sweep_key = engine->sweep_key % engine->keys.used + 1;
-        struct key *key = slab_at(&engine->keys, engine->sweep_key);
-        if (key->until_ms == 0 || now_ms < key->until_ms) continue; /* 0: was swept before */
-        key->until_ms = 0;
-        index_remove(&engine->key_index, key->hash.word[0], engine->sweep_key);
-        slab_give(&engine->keys, engine->sweep_key);
-    }
-    for (uint32_t i = 0; i < records && engine->grants.used != 0; i++) {
-        engine->sweep_grant = engine->sweep_grant % engine->grants.used + 1;
-        const struct grant *grant = grant_at(engine, engine->sweep_grant);
-        if (grant->state == GRANT_FREE || grant_is_linked(grant) || now_ms < grant->expires_ms)
-            continue;
-        grant_forget(engine, engine->sweep_grant);
-    }
-    for (uint32_t i = 0; i < records && engine->ended.used != 0; i++) {
-        engine->sweep_ended = engine->sweep_ended % engine->ended.used + 1;
-        struct ended *ended = slab_at(&engine->ended, engine->sweep_ended);
-        if (ended->until_ms == 0 || now_ms < ended->until_ms) continue;
-        ended->until_ms = 0;
-        index_remove(&engine->ended_index, hash_mix(ended->id, 1), engine->sweep_ended);
-        slab_give(&engine->ended, engine->sweep_ended);
-    }
 }

@@ -196,9 +196,29 @@ bool engine_due_for(struct engine *engine, const struct policy *policy,
     return true;
 }
 
+/* Customers of before who lack a recurring grant that a policy brought: looked for once, after each
+ * policy, so that the idle ones get theirs too. */
+static bool due_of_new_recurring(struct engine *engine, const struct policy *policy,
+                                 struct stamp stamp, struct command *command_out,
+                                 struct fact *fact_out)
+{
+    while (engine->recurring_cursor != 0 && engine->recurring_cursor <= engine->customers.used) {
+        const uint32_t customer = engine->recurring_cursor;
+        const struct plan *plan = policy_plan_of(policy, customer_at(engine, customer)->plan);
+        if (plan != NULL && plan->recurring_count != 0 &&
+            due_draft(engine, policy, owner_of_customer(engine, customer), stamp, command_out,
+                      fact_out))
+            return true;
+        engine->recurring_cursor++;
+    }
+    engine->recurring_cursor = 0;
+    return false;
+}
+
 bool engine_due(struct engine *engine, const struct policy *policy, struct stamp stamp,
                 struct command *command_out, struct fact *fact_out)
 {
+    if (due_of_new_recurring(engine, policy, stamp, command_out, fact_out)) return true;
     if (engine_due_at(engine) > stamp.now_ms) return false;
     return due_draft(engine, policy, owner_of_customer(engine, engine->heap[1]), stamp, command_out,
                      fact_out);

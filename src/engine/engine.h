@@ -93,8 +93,8 @@ void engine_apply(struct engine *engine, const struct fact *fact);
 void engine_prefetch(const struct engine *engine, struct command *command);
 void engine_prefetch_blocks(const struct engine *engine, struct command *command);
 
-/* Forgets keys and ended holds whose time is over, a bounded number per call. Not a fact: what is
- * over is already treated as absent. */
+/* Forgets what is over, spent or at its default: keys, ended holds, lots, counters, scopes; looks
+ * at up to so many records of each kind. Not a fact: all of that is already treated as absent. */
 void engine_sweep(struct engine *engine, int64_t now_ms, uint32_t records);
 
 struct symbols engine_symbols(const struct engine *engine);

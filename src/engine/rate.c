@@ -20,6 +20,7 @@ static struct rate_slot rate_refill(struct rate_slot slot, int64_t to_ms)
 /* The tokens stay, clipped to the new burst (SEMANTICS W3). */
 static struct rate_slot rate_reshape(struct rate_slot slot, struct rate_shape shape)
 {
+    if (slot.level >= (int64_t)slot.burst) slot.level = INT64_MAX; /* full is full */
     slot.part = (uint64_t)((uint128)slot.part * (uint64_t)shape.per_ms / (uint64_t)slot.per_ms);
     slot.limit = shape.limit;
     slot.burst = shape.burst;
@@ -67,4 +68,9 @@ int64_t rate_full_at(const struct rate_slot *slot)
 {
     const int64_t wait_ms = rate_wait_ms(slot, slot->burst);
     return wait_ms > INSTANT_MS_MAX - slot->at_ms ? 0 : slot->at_ms + wait_ms;
+}
+
+bool rate_is_full(const struct rate_slot *slot, int64_t now_ms)
+{
+    return rate_refill(*slot, now_ms).level >= (int64_t)slot->burst;
 }

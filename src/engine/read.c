@@ -229,11 +229,13 @@ static uint64_t mix(uint64_t hash, int64_t value)
     return hash_mix(hash, (uint64_t)value);
 }
 
-static uint64_t hash_slots(const struct engine *engine, uint64_t seed, uint32_t first)
+static uint64_t hash_slots(const struct engine *engine, uint64_t seed, uint32_t first,
+                           int64_t now_ms)
 {
     uint64_t sum = 0;
     for (uint32_t n = first; n != 0; n = slot_at(engine, n)->next) {
         const struct slot *slot = slot_at(engine, n);
+        if (slot_is_default(engine, slot, now_ms)) continue;
         uint64_t hash = mix(hash_mix(seed, slot->id), slot->kind);
         switch ((enum slot_kind)slot->kind) {
         case SLOT_WINDOW:
@@ -242,10 +244,15 @@ static uint64_t hash_slots(const struct engine *engine, uint64_t seed, uint32_t 
             break;
         case SLOT_SLIDING: {
             const struct ring *ring = slab_at(&engine->rings, slot->sliding.ring);
-            hash = mix(mix(hash, slot->sliding.per_ms), ring->newest);
-            hash = mix(hash, slot->sliding.generation);
-            for (uint32_t i = 0; i < RING_SLOTS; i++)
-                hash = mix(hash, ring->counts[i]);
+            const int64_t per_ms = slot->sliding.per_ms;
+            hash = mix(mix(hash, per_ms), slot->sliding.generation);
+            for (int64_t at = ring->newest; at >= 0 && at > ring->newest - (int64_t)RING_SLOTS;
+                 at--) {
+                const int64_t count = ring->counts[at % RING_SLOTS];
+                if (count == 0 || !sliding_is_live(at * sliding_resolution(per_ms), per_ms, now_ms))
+                    continue;
+                hash = mix(mix(hash, at), count);
+            }
             break;
         }
         case SLOT_RATE:
@@ -332,7 +339,8 @@ static uint64_t hash_holds(const struct engine *engine, uint32_t root)
     return hash + hash_holds(engine, hold->left) + hash_holds(engine, hold->right);
 }
 
-static uint64_t hash_customer(const struct engine *engine, const struct customer *customer)
+static uint64_t hash_customer(const struct engine *engine, const struct customer *customer,
+                              int64_t now_ms)
 {
     uint64_t hash = hash_mix(customer->id.word[0], customer->id.word[1]);
     const int64_t fields[] = {customer->created_ms,  customer->anchor_ms,
@@ -344,11 +352,13 @@ static uint64_t hash_customer(const struct engine *engine, const struct customer
                               customer->grants_live, customer->limits_changed_ms};
     for (unsigned i = 0; i < COUNT_OF(fields); i++)
         hash = mix(hash, fields[i]);
-    uint64_t sum = hash + hash_slots(engine, hash_mix(customer->id.word[0], 3), customer->slots);
+    uint64_t sum =
+        hash + hash_slots(engine, hash_mix(customer->id.word[0], 3), customer->slots, now_ms);
     for (uint32_t n = customer->scopes; n != 0;) {
         const struct scope *scope = slab_at(&engine->scopes, n);
         const uint64_t seed = hash_mix(customer->id.word[0], scope->hash);
-        sum += mix(seed, scope->suspended) + hash_slots(engine, seed, scope->slots);
+        if (scope->suspended != 0) sum += mix(seed, scope->suspended);
+        sum += hash_slots(engine, seed, scope->slots, now_ms);
         n = scope->next;
     }
     for (uint32_t n = customer->grants; n != 0; n = grant_at(engine, n)->next) {
@@ -357,9 +367,10 @@ static uint64_t hash_customer(const struct engine *engine, const struct customer
     }
     for (uint32_t n = customer->remainders; n != 0;) {
         const struct remainder *remainder = slab_at(&engine->remainders, n);
-        sum +=
-            hash_mix(hash_mix(hash_mix(customer->id.word[0], remainder->version), remainder->rem),
-                     remainder->q);
+        if (remainder->rem != 0)
+            sum += hash_mix(
+                hash_mix(hash_mix(customer->id.word[0], remainder->version), remainder->rem),
+                remainder->q);
         n = remainder->next;
     }
     return sum + hash_holds(engine, customer->holds);
@@ -378,7 +389,7 @@ uint64_t engine_state_hash(const struct engine *engine, int64_t now_ms)
                             engine->symbol_names[n]),
                         n);
     for (uint32_t n = 1; n <= engine->customers.used; n++)
-        sum += hash_customer(engine, customer_at(engine, n));
+        sum += hash_customer(engine, customer_at(engine, n), now_ms);
     for (uint32_t n = 1; n <= engine->keys.used; n++) {
         const struct key *key = slab_at(&engine->keys, n);
         if (key->until_ms <= now_ms) continue; /* swept, or over */

@@ -26,15 +26,15 @@ struct trial_record {
 struct engine_ceilings engine_ceilings_for(uint64_t memory_bytes)
 {
     /* About what one customer of DESIGN.md section 10 takes: 512 bytes of his own, plus one hold in
-     * four and one remembered key and ended hold each. */
-    const uint64_t share = memory_bytes / 1024;
+     * four, two remembered keys and ended holds, and the indexes. */
+    const uint64_t share = memory_bytes / 1536;
     const uint64_t capped = share > (UINT64_C(1) << 26) ? UINT64_C(1) << 26 : share;
     const uint32_t n = capped < 1024 ? 1024 : (uint32_t)capped;
     return (struct engine_ceilings){
         .customers = n,
         .scopes = n,
         .slots = n * 4,
-        .rings = n / 16,
+        .rings = n / 8,
         .grants = n * 2,
         .holds = n / 4,
         .lines = n / 2,
@@ -82,7 +82,7 @@ static struct engine *engine_carve(struct carver *carver, struct engine_ceilings
     into->lines = carve_slab(carver, sizeof(struct hold_line), ceilings.lines);
     into->keys = carve_slab(carver, sizeof(struct key), ceilings.keys);
     into->ended = carve_slab(carver, sizeof(struct ended), ceilings.keys);
-    into->remainders = carve_slab(carver, sizeof(struct remainder), ceilings.slots);
+    into->remainders = carve_slab(carver, sizeof(struct remainder), ceilings.grants);
     into->customer_index = carve_index(carver, ceilings.customers);
     into->scope_index = carve_index(carver, ceilings.scopes);
     into->grant_index = carve_index(carver, ceilings.grants);

@@ -102,8 +102,9 @@ struct customer {
 
 struct scope {
     uint64_t hash;
-    uint32_t customer;
+    uint32_t customer; /* 0: the record was given back */
     uint32_t next;
+    uint32_t before;
     uint32_t slots;
     uint32_t suspended;
 };
@@ -208,7 +209,8 @@ struct engine {
     struct index customer_index, scope_index, grant_index, hold_index, key_index, ended_index;
     uint32_t *heap; /* [1..heap_count]: customers by (next_due_ms, id), a binary heap */
     uint32_t heap_count;
-    uint32_t sweep_key, sweep_ended, sweep_grant;
+    uint32_t sweep_key, sweep_ended, sweep_grant, sweep_scope, sweep_customer;
+    uint32_t recurring_cursor; /* customers from here on may lack a recurring grant; 0: none does */
 
     uint32_t symbol_count;
     struct bytes *symbol_names; /* [0..SYMBOLS_MAX] */
@@ -292,6 +294,13 @@ void trial_end(struct engine *engine);
 bool trial_has_room(const struct engine *engine);
 /* An id that no journal position is. */
 uint64_t trial_id(struct engine *engine);
+
+/* A counter that nobody can tell from one that was never used. */
+bool slot_is_default(const struct engine *engine, const struct slot *slot, int64_t now_ms);
+
+/* Only what holds something, or will, is in the burn chain; a spent lot is found by its id. */
+bool grant_is_linked(const struct grant *grant);
+void grant_forget(struct engine *engine, uint32_t number);
 
 /* The treap of a customer's open holds, earliest expiry first. */
 void holds_insert(struct engine *engine, uint32_t customer, uint32_t hold);

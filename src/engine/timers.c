@@ -168,6 +168,7 @@ static void heap_drop(struct engine *engine, uint32_t customer)
 
 int64_t engine_due_at(const struct engine *engine)
 {
+    if (engine->recurring_cursor != 0) return 0; /* a new policy may bring something to anyone */
     return engine->heap_count == 0 ? INSTANT_NEVER
                                    : customer_at(engine, engine->heap[1])->next_due_ms;
 }

@@ -59,11 +59,12 @@ static void bucket_agrees_with_exact_tokens(void **state)
                 level -= need;
             }
             if (prng_below(&prng, 50) != 0) continue;
-            /* A new burst and limit, the same period: tokens stay, clipped (W3). */
+            /* A new burst and limit, the same period: tokens stay, clipped (W3); full stays full. */
+            const bool is_full = level == (int128)shape.burst * shape.per_ms;
             shape.limit = 1 + prng_below(&prng, 20);
             shape.burst = 1 + prng_below(&prng, 20);
             slot = rate_at(&slot, shape, now_ms, now_ms);
-            if (level > (int128)shape.burst * shape.per_ms)
+            if (is_full || level > (int128)shape.burst * shape.per_ms)
                 level = (int128)shape.burst * shape.per_ms;
         }
     }

@@ -949,6 +949,74 @@ static void another_unit_is_another_feature(void **state)
     TELL(units_policy, rows);
 }
 
+static const char *const gift_policy[] = {
+    CHAT_FEATURES "plans:\n"
+                  "  free:\n"
+                  "    features: {chat: {waterfall: [{grants: {category: promotional}}]}}\n",
+    CHAT_FEATURES "plans:\n"
+                  "  free:\n"
+                  "    features: {chat: {waterfall: [{grants: {category: promotional}}]}}\n"
+                  "    recurring:\n"
+                  "      - grant: {name: gift, category: promotional, credits: \"2\", per: day, "
+                  "start: calendar}\n",
+};
+
+/* Goal: a recurring grant that a policy brings starts then, for the idle as well. */
+static void a_policy_brings_its_gifts_to_the_idle(void **state)
+{
+    (void)state;
+    static const struct row rows[] = {
+        {"T2", "consume a chat requests=0",                         "allow 0/0"},
+        {"T2", "consume b chat requests=0",                         "allow 0/0"},
+        {"T2",                  "policy 1",                                "ok"},
+        {"T2",                 "balance a",          "available 2 held 0 | ? 2"},
+        {"T2",                    "at +1h",                                "ok"},
+        {"T2",                   "at +20d",                                "ok"},
+        {"T2", "consume b chat requests=2", "allow 2/2 =2 | promotional[?] 2=2"},
+        {"T2",                  "policy 0",                                "ok"},
+        {"T2",                 "balance a",          "available 2 held 0 | ? 2"},
+        {"T2",                   "at +21d",                                "ok"},
+        {"T2",                 "balance a",                "available 0 held 0"},
+    };
+    TELL(gift_policy, rows);
+}
+
+static const char *const subjects_policy[] = {
+    "version: 1\n"
+    "defaults: {plan: free}\n"
+    "features: {mine: {meters: [requests], unit: requests}}\n"
+    "plans:\n"
+    "  free:\n"
+    "    features:\n"
+    "      mine:\n"
+    "        gates: [{rate: {name: pace, meter: requests, limit: 1, per: 1m, scope: subject}}]\n"
+    "        waterfall:\n"
+    "          - allowance: {name: a, scope: subject, windows: [{limit: 3, per: 5h, start: "
+    "first_use}, {limit: 9, per: 7d, start: sliding}]}\n",
+};
+
+/* Goal: memory does not grow with subjects that are gone. */
+static void subjects_whose_counters_are_over_are_forgotten(void **state)
+{
+    (void)state;
+    struct world *world = world_open(subjects_policy, 1);
+    world_check_purity(world, false);
+    for (unsigned round = 0; round < 20; round++) {
+        char line[96];
+        for (unsigned i = 0; i < 300; i++) {
+            snprintf(line, sizeof line, "consume a mine requests=1 subject=r%u/s%u", round, i);
+            world_do(world, line);
+        }
+        snprintf(line, sizeof line, "at +%uh", 300 * (round + 1));
+        world_do(world, line);
+    }
+    for (unsigned i = 0; i < 10000; i++)
+        world_do(world, "consume a mine requests=0");
+    const struct engine_counts counts = engine_counts(world_engine(world));
+    assert_true(counts.slots < 20 && counts.scopes < 20);
+    world_close(world);
+}
+
 /* Goal: what is spent is out of the way, and can still get its money back. */
 static void spent_lots_are_out_of_the_way(void **state)
 {
@@ -962,6 +1030,7 @@ static void spent_lots_are_out_of_the_way(void **state)
         world_do(world, "grant a paid 1");
         world_do(world, "consume a chat requests=1");
     }
+    world_do(world, "at +0s"); /* the policy is new: has it brought something to anyone? */
     assert_int_equal(engine_due_at(world_engine(world)), INSTANT_NEVER);
     assert_string_equal(world_do(world, "balance a"), "available 0 held 0");
     assert_string_equal(world_do(world, "refund X 0.5"), "refunded 0.5 of 0.5 | paid[G] 0=0.5");
@@ -1060,6 +1129,8 @@ int main(void)
         cmocka_unit_test(edges_hold),
         cmocka_unit_test(full_memory_refuses_newcomers_and_nobody_else),
         cmocka_unit_test(another_unit_is_another_feature),
+        cmocka_unit_test(a_policy_brings_its_gifts_to_the_idle),
+        cmocka_unit_test(subjects_whose_counters_are_over_are_forgotten),
         cmocka_unit_test(spent_lots_are_out_of_the_way),
         cmocka_unit_test(waiting_is_honest_beside_many_holds),
         cmocka_unit_test(the_longest_hold_is_settled),

@@ -147,7 +147,7 @@ static uint64_t state_hash(const struct world *world)
 
 static struct ruling decide(struct world *world, struct command *command)
 {
-    const uint64_t before = state_hash(world);
+    uint64_t before = state_hash(world);
     struct ruling ruling =
         engine_decide(world->engine, world->policy, command, stamp_of(world), world->fact);
     if (ruling.kind == RULING_RECALL) {
@@ -160,6 +160,7 @@ static struct ruling decide(struct world *world, struct command *command)
         command->evidence =
             (struct bytes){world->entries[number].bytes, world->entries[number].length};
         do_due_of(world, command);
+        before = state_hash(world);
         ruling = engine_decide(world->engine, world->policy, command, stamp_of(world), world->fact);
         ENSURE(ruling.kind != RULING_RECALL);
     }

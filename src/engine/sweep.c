@@ -1,0 +1,129 @@
+/*
+ * sweep.c: forgetting. What is over, spent or at its default is already treated as absent, so
+ * giving its memory back is not a fact: nobody can tell whether it has happened. Each call looks at
+ * a bounded number of records of each kind, going round.
+ */
+#include "engine/rate.h"
+#include "engine/state.h"
+
+static void sweep_keys(struct engine *engine, int64_t now_ms)
+{
+    engine->sweep_key = engine->sweep_key % engine->keys.used + 1;
+    struct key *key = slab_at(&engine->keys, engine->sweep_key);
+    if (key->until_ms == 0 || now_ms < key->until_ms) return; /* 0: was swept before */
+    key->until_ms = 0;
+    index_remove(&engine->key_index, key->hash.word[0], engine->sweep_key);
+    slab_give(&engine->keys, engine->sweep_key);
+}
+
+static void sweep_ended(struct engine *engine, int64_t now_ms)
+{
+    engine->sweep_ended = engine->sweep_ended % engine->ended.used + 1;
+    struct ended *ended = slab_at(&engine->ended, engine->sweep_ended);
+    if (ended->until_ms == 0 || now_ms < ended->until_ms) return;
+    ended->until_ms = 0;
+    index_remove(&engine->ended_index, hash_mix(ended->id, 1), engine->sweep_ended);
+    slab_give(&engine->ended, engine->sweep_ended);
+}
+
+static void sweep_grants(struct engine *engine, int64_t now_ms)
+{
+    engine->sweep_grant = engine->sweep_grant % engine->grants.used + 1;
+    const struct grant *grant = grant_at(engine, engine->sweep_grant);
+    if (grant->state == GRANT_FREE || grant_is_linked(grant) || now_ms < grant->expires_ms) return;
+    grant_forget(engine, engine->sweep_grant);
+}
+
+bool slot_is_default(const struct engine *engine, const struct slot *slot, int64_t now_ms)
+{
+    switch ((enum slot_kind)slot->kind) {
+    case SLOT_WINDOW:
+        return now_ms >= slot->window.end_ms;
+    case SLOT_SLIDING: {
+        /* Not before all that was drawn is over, returned or not: a reset's generation must stand.
+         */
+        const struct ring *ring = slab_at(&engine->rings, slot->sliding.ring);
+        const int64_t per_ms = slot->sliding.per_ms;
+        return !sliding_is_live(ring->newest * sliding_resolution(per_ms), per_ms, now_ms);
+    }
+    case SLOT_RATE:
+        return rate_is_full(&slot->rate, now_ms);
+    case SLOT_CONCURRENCY:
+        return slot->in_flight == 0;
+    case SLOT_OVERRIDE:
+    case SLOT_RENEWAL:
+        return false;
+    }
+    ENSURE(false);
+}
+
+static void sweep_chain(struct engine *engine, uint32_t *link, int64_t now_ms)
+{
+    while (*link != 0) {
+        const uint32_t number = *link;
+        struct slot *slot = slot_at(engine, number);
+        if (!slot_is_default(engine, slot, now_ms)) {
+            link = &slot->next;
+            continue;
+        }
+        *link = slot->next;
+        if (slot->kind == SLOT_SLIDING) slab_give(&engine->rings, slot->sliding.ring);
+        slab_give(&engine->slots, number);
+    }
+}
+
+static void sweep_scopes(struct engine *engine, int64_t now_ms)
+{
+    engine->sweep_scope = engine->sweep_scope % engine->scopes.used + 1;
+    struct scope *scope = scope_at(engine, engine->sweep_scope);
+    if (scope->customer == 0) return;
+    sweep_chain(engine, &scope->slots, now_ms);
+    if (scope->slots != 0 || scope->suspended != 0) return;
+    struct customer *customer = customer_at(engine, scope->customer);
+    if (scope->before != 0)
+        scope_at(engine, scope->before)->next = scope->next;
+    else
+        customer->scopes = scope->next;
+    if (scope->next != 0) scope_at(engine, scope->next)->before = scope->before;
+    index_remove(&engine->scope_index, hash_mix(customer->id.word[0], scope->hash),
+                 engine->sweep_scope);
+    scope->customer = 0;
+    slab_give(&engine->scopes, engine->sweep_scope);
+}
+
+static void sweep_customers(struct engine *engine, int64_t now_ms)
+{
+    engine->sweep_customer = engine->sweep_customer % engine->customers.used + 1;
+    struct customer *customer = customer_at(engine, engine->sweep_customer);
+    sweep_chain(engine, &customer->slots, now_ms);
+    for (uint32_t *link = &customer->remainders; *link != 0;) {
+        struct remainder *remainder = slab_at(&engine->remainders, *link);
+        if (remainder->rem != 0) {
+            link = &remainder->next;
+            continue;
+        }
+        const uint32_t number = *link;
+        *link = remainder->next;
+        slab_give(&engine->remainders, number);
+    }
+}
+
+void engine_sweep(struct engine *engine, int64_t now_ms, uint32_t records)
+{
+    ENSURE(!engine->trial.is_running);
+    const struct {
+        const struct slab *slab;
+        void (*one)(struct engine *engine, int64_t now_ms);
+    } sweeps[] = {
+        {     &engine->keys,      sweep_keys},
+        {    &engine->ended,     sweep_ended},
+        {   &engine->grants,    sweep_grants},
+        {   &engine->scopes,    sweep_scopes},
+        {&engine->customers, sweep_customers}
+    };
+    for (unsigned kind = 0; kind < COUNT_OF(sweeps); kind++) {
+        const uint32_t used = sweeps[kind].slab->used;
+        for (uint32_t i = 0; i < (records < used ? records : used); i++)
+            sweeps[kind].one(engine, now_ms);
+    }
+}

@@ -132,6 +132,32 @@ static struct ruling check(struct decision_context *c)
     return ruling;
 }
 
+/* A stranger who would be let in has been, by his recurring grants (lets_in): who is still outside
+ * is refused, and told so as if they were his (A4). */
+static bool waits_outside(const struct decision_context *c)
+{
+    const struct plan *plan = policy_plan_of(c->policy, c->policy->default_plan);
+    return c->owner.customer == 0 && c->command->customer.length != 0 && plan != NULL &&
+           plan->recurring_count != 0 &&
+           (c->command->kind == COMMAND_AUTHORIZE || c->command->kind == COMMAND_CONSUME);
+}
+
+static struct ruling refuse_stranger(struct decision_context *c)
+{
+    trial_begin(c->engine);
+    (void)due_settle_trial(c->engine, c->policy, c->owner.id, c->stamp.now_ms, RECURRING_MAX);
+    const struct owner outside = c->owner;
+    c->owner = owner_of_id(c->engine, c->owner.id);
+    struct ruling ruling = dispatch(c);
+    c->owner = outside;
+    trial_end(c->engine);
+    c->fact->customer_hint = 0;
+    /* Let in after all but not founded: there was no room for him. */
+    if (ruling.kind == RULING_FACT && c->fact->effect_count != 0)
+        return ruling_problem(PROBLEM_CAPACITY, NULL, BYTES_NONE, "a server with more --memory");
+    return ruling;
+}
+
 struct ruling engine_decide(struct engine *engine, const struct policy *policy,
                             const struct command *command, struct stamp stamp,
                             struct fact *fact_out)
@@ -152,7 +178,7 @@ struct ruling engine_decide(struct engine *engine, const struct policy *policy,
         const struct ruling ruling = key_rule(engine, command, hash, stamp.now_ms);
         if (ruling.kind != RULING_FACT) return ruling;
     }
-    const struct ruling ruling = dispatch(&c);
+    const struct ruling ruling = waits_outside(&c) ? refuse_stranger(&c) : dispatch(&c);
     if (ruling.kind == RULING_FACT && fact_out->is_out_of_range)
         return ruling_problem(PROBLEM_OUT_OF_RANGE, NULL, BYTES_NONE, "sums that can be counted");
     if (ruling.kind == RULING_FACT && has_key) key_bind(engine, policy, command, hash, fact_out);
@@ -286,7 +312,7 @@ static int64_t retry_in_trial(const struct decision_context *c, const struct ask
             evaluation->resets_at_ms = retry.at_ms;
             return retry.at_ms - c->stamp.now_ms;
         }
-        if (last.reason != evaluation->reason) continue;
+        if (last.reason != evaluation->reason || last.reason == REASON_RATE_LIMITED) continue;
         evaluation->limit = last.limit; /* the window named is the one that binds then */
         evaluation->scope = last.scope;
         evaluation->resets_at_ms = last.resets_at_ms;
@@ -301,6 +327,11 @@ int64_t retry_search(const struct decision_context *c, const struct ask *ask,
     if (!is_nested) trial_begin(c->engine);
     const int64_t wait_ms = retry_in_trial(c, ask, levels, level_count, evaluation);
     if (!is_nested) trial_end(c->engine);
+    if (wait_ms < 0) { /* waiting does not help: less at once may, or another plan */
+        evaluation->resets_at_ms = 0;
+        if (evaluation->remedy == REMEDY_WAIT)
+            evaluation->remedy = ask->units > 1 ? REMEDY_SPLIT_REQUEST : REMEDY_UPGRADE_PLAN;
+    }
     return wait_ms;
 }
 

@@ -2,28 +2,30 @@
 BUILD ?= build
 SOURCES = $(shell find $(wildcard src sim bench fuzz examples clients) -name '*.[ch]')
 
-# What the program is built from and runs with, on Debian 12 ...
+# What the program is built from and its demo runs with, on Debian 12 ...
 PACKAGES_BUILD = build-essential meson ninja-build pkg-config libsqlite3-dev libyaml-dev \
-	libyajl-dev libssl-dev libh2o-evloop-dev curl
-# ... and what its tests and checks need besides.
-PACKAGES_TEST = $(PACKAGES_BUILD) libcmocka-dev clang-14 clang-tidy-14 \
-	clang-format-14 libclang-rt-14-dev cppcheck codespell shellcheck python3 python3-pytest \
-	sqlite3 util-linux
+	libyajl-dev libssl-dev libh2o-evloop-dev curl python3
+# ... what its tests and checks need besides ...
+PACKAGES_TEST = $(PACKAGES_BUILD) libcmocka-dev clang-14 clang-tidy-14 clang-format-14 \
+	libclang-rt-14-dev cppcheck codespell shellcheck python3-pytest
+# ... and its benchmarks. Debian starts nginx as a service when it installs it.
+PACKAGES_BENCH = $(PACKAGES_BUILD) nginx-light wrk
 
-.PHONY: help deps deps-build build test demo bench format clean
+.PHONY: help deps deps-build deps-bench build test demo demo-stop bench format clean
 
 help:
 	@echo
 	@echo '  Weir: a real-time access engine for metered products'
 	@echo
-	@echo '    make build    the program: $(BUILD)/weir'
-	@echo '    make demo     a server with a small policy, and a walk through it'
-	@echo '    make test     everything that proves it (tests/run_all.sh NAME... runs some of it)'
-	@echo '    make bench    the performance promises, as ratios'
+	@echo '    make build      the program: $(BUILD)/weir'
+	@echo '    make demo       a server with a small policy, and a walk through it (TRACE=file.csv)'
+	@echo '    make demo-stop  ends that server and removes its data'
+	@echo '    make test       everything that proves it (tests/run_all.sh NAME... runs some of it)'
+	@echo '    make bench      the performance promises, as ratios'
 	@echo
-	@echo '    make deps     installs what build and tests need (Debian 12; root or sudo)'
-	@echo '    make format   puts every C file into the house format'
-	@echo '    make clean    removes what was built'
+	@echo '    make deps       installs what build and tests need (Debian 12; root or sudo)'
+	@echo '    make format     puts every C file into the house format'
+	@echo '    make clean      removes what was built'
 	@echo
 
 # $(call install,PACKAGES): only what is missing; nothing at all, not even the network, if nothing is.
@@ -46,6 +48,9 @@ deps:
 deps-build:
 	$(call install,$(PACKAGES_BUILD))
 
+deps-bench:
+	$(call install,$(PACKAGES_BENCH))
+
 $(BUILD)/build.ninja:
 	meson setup $(BUILD)
 
@@ -56,14 +61,17 @@ test: deps
 	@tests/run_all.sh
 
 demo: build
-	@examples/demo.sh
+	@BUILD=$(abspath $(BUILD)) TRACE="$(TRACE)" demo/demo.sh
 
-bench: deps $(BUILD)/build.ninja
-	@ninja -C $(BUILD)
-	@bench/run.sh
+demo-stop:
+	@BUILD=$(abspath $(BUILD)) demo/stop.sh
+
+bench: deps-bench build
+	@ninja -C $(BUILD) bench/decide bench/lone
+	@BUILD=$(abspath $(BUILD)) bench/run.sh
 
 format:
 	clang-format-14 -i $(SOURCES)
 
 clean:
-	rm -rf build build-asan build-tsan
+	rm -rf build build-asan build-tsan build-fuzz

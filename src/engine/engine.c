@@ -136,10 +136,9 @@ static struct ruling check(struct decision_context *c)
  * is refused, and told so as if they were his (A4). */
 static bool waits_outside(const struct decision_context *c)
 {
+    if (c->command->kind != COMMAND_AUTHORIZE && c->command->kind != COMMAND_CONSUME) return false;
     const struct plan *plan = policy_plan_of(c->policy, c->policy->default_plan);
-    return c->owner.customer == 0 && c->command->customer.length != 0 && plan != NULL &&
-           plan->recurring_count != 0 &&
-           (c->command->kind == COMMAND_AUTHORIZE || c->command->kind == COMMAND_CONSUME);
+    return c->owner.customer == 0 && plan != NULL && plan->recurring_count != 0;
 }
 
 static struct ruling refuse_stranger(struct decision_context *c)

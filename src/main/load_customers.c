@@ -97,10 +97,11 @@ static void round_answered(void *self, const struct pool_answer *answer)
                       round->settings->address.host);
         return;
     }
-    (void)fprintf(stderr, "weir load: customer %s:\n", name);
-    client_complain("load", &(struct client_answer){.status = answer->status,
-                                                    .body = answer->body,
-                                                    .body_length = strlen(answer->body)});
+    char who[LOAD_NAME_BYTES + 32];
+    (void)snprintf(who, sizeof(who), "load: customer %s", name);
+    client_complain(who, &(struct client_answer){.status = answer->status,
+                                                 .body = answer->body,
+                                                 .body_length = strlen(answer->body)});
 }
 
 static bool run_round(struct round *round)

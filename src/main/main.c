@@ -27,18 +27,25 @@ static const struct subcommand subcommands[] = {
 };
 #define SUBCOMMAND_COUNT (sizeof(subcommands) / sizeof(subcommands[0]))
 
+/* Those of one first word, or all. */
+static void print_subcommands(FILE *to, const char *first)
+{
+    for (size_t i = 0; i < SUBCOMMAND_COUNT; ++i) {
+        char words[32];
+        const struct subcommand *one = &subcommands[i];
+        if (first != NULL && strcmp(one->first, first) != 0) continue;
+        (void)snprintf(words, sizeof(words), "%s%s%s", one->first, one->second != NULL ? " " : "",
+                       one->second != NULL ? one->second : "");
+        (void)fprintf(to, "  weir %-14s %s\n", words, one->summary);
+    }
+}
+
 static void print_help(FILE *to)
 {
     (void)fprintf(to, "usage: weir COMMAND [OPTIONS]\n\n"
                       "Weir decides how much of a metered product a request may use, and from\n"
                       "where it is paid.\n\n");
-    for (size_t i = 0; i < SUBCOMMAND_COUNT; ++i) {
-        char words[32];
-        const struct subcommand *one = &subcommands[i];
-        (void)snprintf(words, sizeof(words), "%s%s%s", one->first, one->second != NULL ? " " : "",
-                       one->second != NULL ? one->second : "");
-        (void)fprintf(to, "  weir %-14s %s\n", words, one->summary);
-    }
+    print_subcommands(to, NULL);
     (void)fprintf(to, "\n`weir COMMAND --help` says more. `weir --version` prints the version.\n");
 }
 
@@ -55,6 +62,15 @@ static int refuse_second_word(const char *first, const char *second)
     }
     (void)fprintf(stderr, "\n");
     return STATUS_USAGE;
+}
+
+/* After the first of two words something else than the second. */
+static int help_with_second_word(const char *first, const char *second)
+{
+    if (second == NULL || strcmp(second, "--help") != 0) return refuse_second_word(first, second);
+    (void)printf("usage: weir %s COMMAND [OPTIONS]\n\n", first);
+    print_subcommands(stdout, first);
+    return STATUS_DONE;
 }
 
 int main(int argc, char **argv)
@@ -80,7 +96,7 @@ int main(int argc, char **argv)
         if (one->second == NULL) return one->run(argc - 1, argv + 1);
         if (argc > 2 && strcmp(one->second, argv[2]) == 0) return one->run(argc - 2, argv + 2);
     }
-    if (is_known) return refuse_second_word(word, argc > 2 ? argv[2] : NULL);
+    if (is_known) return help_with_second_word(word, argc > 2 ? argv[2] : NULL);
     (void)fprintf(stderr, "weir: unknown command '%s'; `weir --help` lists them\n", word);
     return STATUS_USAGE;
 }

@@ -83,8 +83,21 @@ static bool take_value(const struct option_rule *rule, const char *text)
     return false;
 }
 
+/* In the largest unit that leaves it whole. */
+static const char *size_text(uint64_t bytes, char text_out[32])
+{
+    static const char *const units[] = {"", "K", "M", "G", "T"};
+    size_t unit = 0;
+    for (; bytes != 0 && bytes % 1024 == 0 && unit + 1 < COUNT_OF(units); ++unit)
+        bytes /= 1024;
+    (void)snprintf(text_out, 32, "%" PRIu64 "%s", bytes, units[unit]);
+    return text_out;
+}
+
 static void say_expected(const struct option_rule *rule)
 {
+    char least[32];
+    char most[32];
     switch (rule->kind) {
     case OPTION_TEXT:
         (void)fprintf(stderr, "must not be empty\n");
@@ -94,9 +107,8 @@ static void say_expected(const struct option_rule *rule)
                       rule->min, rule->max);
         return;
     case OPTION_BYTES:
-        (void)fprintf(stderr,
-                      "expected bytes such as 512M or 8G, from %" PRIu64 "M to %" PRIu64 "M\n",
-                      rule->min >> 20, rule->max >> 20);
+        (void)fprintf(stderr, "expected bytes such as 512M or 8G, from %s to %s\n",
+                      size_text(rule->min, least), size_text(rule->max, most));
         return;
     case OPTION_INSTANT:
         (void)fprintf(stderr, "expected an RFC 3339 time such as 2026-05-01T12:00:00Z\n");

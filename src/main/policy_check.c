@@ -33,13 +33,19 @@ static void print_complaints(const char *file, const struct policy_complaints *c
     if (complaints->more) (void)printf("%s: and more; mend these first\n", file);
 }
 
+static const char *plural(uint32_t count)
+{
+    return count == 1 ? "" : "s";
+}
+
 static void print_summary(const char *file, const struct policy *policy)
 {
     uint32_t prices = 0;
     for (uint32_t i = 0; i < policy->feature_count; ++i)
         prices += policy->features[i].rule_count;
-    (void)printf("%s: ok (%" PRIu32 " features, %" PRIu32 " plans, %" PRIu32 " prices)\n", file,
-                 policy->feature_count, policy->plan_count, prices);
+    (void)printf("%s: ok (%" PRIu32 " feature%s, %" PRIu32 " plan%s, %" PRIu32 " price%s)\n", file,
+                 policy->feature_count, plural(policy->feature_count), policy->plan_count,
+                 plural(policy->plan_count), prices, plural(prices));
 }
 
 /* The symbols that every state is born with. */

@@ -45,6 +45,12 @@ bool file_path(const char *directory, const char *name, char path_out[FILE_PATH_
     return length > 0 && length < FILE_PATH_SIZE;
 }
 
+bool file_is_empty(const char *path)
+{
+    struct stat status;
+    return stat(path, &status) == 0 && S_ISREG(status.st_mode) && status.st_size == 0;
+}
+
 bool file_sync(int fd)
 {
     return fsync(fd) == 0;
@@ -111,6 +117,16 @@ static long holder_of(int fd)
     return strtol(text, NULL, 10);
 }
 
+/* Locks are empty or hold a number and a newline; anything else is somebody's file. */
+static bool is_our_lock(int fd)
+{
+    char text[32] = {0};
+    const ssize_t length = pread(fd, text, sizeof text - 1, 0);
+    if (length <= 0) return length == 0;
+    const size_t digits = strspn(text, "0123456789");
+    return digits > 0 && (size_t)length == digits + 1 && text[digits] == '\n';
+}
+
 enum file_fault file_lock(const char *directory, struct file_lock *lock_out,
                           struct file_detail *detail_out)
 {
@@ -133,6 +149,10 @@ enum file_fault file_lock(const char *directory, struct file_lock *lock_out,
                       "%s: in use by process %ld: stop that one first, or choose another directory",
                       directory, holder);
     }
+
+    if (!is_our_lock(fd))
+        return refuse(FILE_NO_DIRECTORY, detail_out,
+                      "%s: is not Weir's: move it away, or choose another directory", path);
 
     /* Only a help for people: the lock is the kernel's, and a number left behind means nothing. */
     char text[32];

@@ -41,7 +41,8 @@ struct file_lock {
 };
 #define FILE_LOCK_NONE ((struct file_lock){.fd = -1})
 
-/* Takes `<directory>/lock`. FILE_LOCKED names the holder's process id in the detail. */
+/* Takes `<directory>/lock`. FILE_LOCKED names the holder's process id in the detail. A file of that
+ * name that no lock was in stays as it is: FILE_NO_DIRECTORY. */
 MUST_USE enum file_fault file_lock(const char *directory, struct file_lock *lock_out,
                                    struct file_detail *detail_out);
 void file_unlock(struct file_lock *lock); /* of one not held: nothing */
@@ -53,6 +54,9 @@ MUST_USE enum file_fault file_read(const char *path, void *block, size_t block_s
 /* After a crash the path holds all of the old content or all of the new (mode 0600). */
 MUST_USE enum file_fault file_replace(const char *path, struct bytes bytes,
                                       struct file_detail *detail_out);
+
+/* It is there and has no bytes. */
+MUST_USE bool file_is_empty(const char *path);
 
 /* False: what was written may not be there after a power loss, and trying again proves nothing. */
 MUST_USE bool file_sync(int fd);

@@ -174,6 +174,42 @@ static void a_lock_given_back_can_be_taken(void **state)
     assert_int_equal(FILE_NO_DIRECTORY, file_lock(in_scratch("none"), &lock, &detail));
 }
 
+static void a_foreign_file_of_the_locks_name_stays_as_it_is(void **state)
+{
+    (void)state;
+    static const char *const foreign[] = {
+        "Dear diary,", "12", "12\n13\n", "\n", "-12\n", "123456789012345678901234567890123\n"};
+    struct file_lock lock = FILE_LOCK_NONE;
+    char block[64];
+    struct bytes bytes = BYTES_NONE;
+    for (size_t i = 0; i < COUNT_OF(foreign); i++) {
+        const char *path = in_scratch("lock");
+        assert_int_equal(FILE_OK, file_replace(path, bytes_of_text(foreign[i]), &detail));
+        assert_int_equal(FILE_NO_DIRECTORY, file_lock(scratch.path, &lock, &detail));
+        assert_detail_names("/lock");
+        assert_int_equal(-1, lock.fd);
+        assert_int_equal(FILE_OK, file_read(path, block, sizeof block, &bytes, &detail));
+        assert_true(bytes_equal(bytes_of_text(foreign[i]), bytes));
+    }
+    static const char *const ours[] = {"", "12\n", "12345678\n"};
+    for (size_t i = 0; i < COUNT_OF(ours); i++) {
+        assert_int_equal(FILE_OK,
+                         file_replace(in_scratch("lock"), bytes_of_text(ours[i]), &detail));
+        assert_int_equal(FILE_OK, file_lock(scratch.path, &lock, &detail));
+        file_unlock(&lock);
+    }
+}
+
+static void a_file_without_bytes_is_told_from_one_that_is_absent(void **state)
+{
+    (void)state;
+    assert_false(file_is_empty(in_scratch("file")));
+    assert_int_equal(FILE_OK, file_replace(in_scratch("file"), BYTES_NONE, &detail));
+    assert_true(file_is_empty(in_scratch("file")));
+    assert_int_equal(FILE_OK, file_replace(in_scratch("file"), BYTES("x"), &detail));
+    assert_false(file_is_empty(in_scratch("file")));
+}
+
 static void every_fault_has_its_text(void **state)
 {
     (void)state;
@@ -195,6 +231,8 @@ int main(void)
         SCRATCH_TEST(a_directory_is_not_replaced_by_a_file),
         SCRATCH_TEST(a_second_process_is_refused_by_the_name_of_the_first),
         SCRATCH_TEST(a_lock_given_back_can_be_taken),
+        SCRATCH_TEST(a_foreign_file_of_the_locks_name_stays_as_it_is),
+        SCRATCH_TEST(a_file_without_bytes_is_told_from_one_that_is_absent),
         cmocka_unit_test(every_fault_has_its_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -55,6 +55,53 @@ static bool media_type_is(struct bytes type, const char *prefix, bool is_whole)
     return true;
 }
 
+static struct bytes trim(struct bytes text)
+{
+    while (text.length > 0 && (*text.at == ' ' || *text.at == '\t')) {
+        ++text.at;
+        --text.length;
+    }
+    while (text.length > 0 && (text.at[text.length - 1] == ' ' || text.at[text.length - 1] == '\t'))
+        --text.length;
+    return text;
+}
+
+static bool equals_in_any_case(struct bytes text, struct bytes lower_case)
+{
+    if (text.length != lower_case.length) return false;
+    for (size_t i = 0; i < text.length; ++i)
+        if (lower(text.at[i]) != lower_case.at[i]) return false;
+    return true;
+}
+
+/* Whether no charset is named but the one that is read. */
+static bool has_right_charset(struct bytes type)
+{
+    const struct bytes name = BYTES("charset=");
+    size_t at = 0;
+    while (at < type.length) {
+        size_t end = at;
+        while (end < type.length && type.at[end] != ';')
+            ++end;
+        const struct bytes parameter = trim((struct bytes){type.at + at, end - at});
+        at = end + 1;
+        if (parameter.length < name.length) continue;
+        const struct bytes start = {parameter.at, name.length};
+        const struct bytes value = {parameter.at + name.length, parameter.length - name.length};
+        if (equals_in_any_case(start, name) && !equals_in_any_case(value, BYTES("utf-8")) &&
+            !equals_in_any_case(value, BYTES("\"utf-8\"")))
+            return false;
+    }
+    return true;
+}
+
+static bool has_right_encoding(const struct exchange *exchange)
+{
+    const struct bytes encoding = exchange->content_encoding;
+    return encoding.at == NULL || exchange->body.length == 0 ||
+           equals_in_any_case(encoding, BYTES("identity"));
+}
+
 /* JSON is read as what it is: an object, or an array of them. */
 static bool is_array(struct bytes json)
 {
@@ -101,8 +148,8 @@ static bool check_request(struct asked *asked)
 {
     const struct exchange *exchange = asked->exchange;
     const enum call call = exchange->route->call;
-    const bool is_long =
-        call == CALL_BATCH || (call == CALL_USAGE && loop_usage_form(exchange).is_list);
+    const bool is_list = call == CALL_USAGE && loop_usage_form(exchange).is_list;
+    const bool is_long = call == CALL_BATCH || is_list;
     const size_t body_max = is_long ? LOOP_BATCH_BYTES_MAX : LOOP_BODY_BYTES_MAX;
     if (exchange->body.length > body_max)
         return refuse(asked,
@@ -113,6 +160,22 @@ static bool check_request(struct asked *asked)
                                               .field = "Content-Type",
                                               .value = exchange->content_type,
                                               .expected = type_expected(call)});
+    if (exchange->body.length > 0 && !has_right_charset(exchange->content_type))
+        return refuse(asked, (struct problem){.code = PROBLEM_MEDIA_TYPE,
+                                              .field = "Content-Type",
+                                              .value = exchange->content_type,
+                                              .expected = "UTF-8"});
+    if (!has_right_encoding(exchange))
+        return refuse(asked, (struct problem){.code = PROBLEM_MEDIA_TYPE,
+                                              .field = "Content-Encoding",
+                                              .value = exchange->content_encoding,
+                                              .expected = "the body as it is"});
+    /* Passed over, it would let a list that is sent again count twice. */
+    if (is_list && exchange->idempotency_key.at != NULL)
+        return refuse(asked, (struct problem){.code = PROBLEM_INVALID_VALUE,
+                                              .field = "Idempotency-Key",
+                                              .value = exchange->idempotency_key,
+                                              .expected = "a key in each element instead"});
     if (exchange->query.length > 0 && call != CALL_STATUS)
         return refuse(asked, (struct problem){.code = PROBLEM_INVALID_QUERY,
                                               .field = "query",
@@ -284,7 +347,6 @@ static bool take_status_parameter(struct asked *asked, struct bytes name, struct
                                               .field = "query",
                                               .value = value,
                                               .expected = "percent-encoded bytes"});
-    if (place->length == 0) return true; /* "subject=" is the same as saying nothing */
     return wire_check_name(is_subject ? WIRE_NAME_SUBJECT : WIRE_NAME_FEATURE, *place,
                            &asked->problem);
 }
@@ -581,6 +643,7 @@ static void put_health(const struct loop *loop, const char *status, struct buffe
     put_number(out, ",\"jumps_back\":", clock.jumps_back);
     put_number(out, ",\"jumps_forward\":", clock.jumps_forward);
     put_number(out, ",\"unconfirmed_ms\":", (uint64_t)clock.unconfirmed_ms);
+    put_number(out, ",\"ahead_ms\":", (uint64_t)clock.ahead_ms);
     buffer_put_text(out, "}}");
 }
 

@@ -23,10 +23,11 @@ struct answer {
 
 struct exchange {
     struct bytes method;
-    struct bytes path;            /* as sent, without the query */
-    struct bytes query;           /* as sent, without '?'; empty: none */
-    struct bytes content_type;    /* at == NULL: absent */
-    struct bytes idempotency_key; /* at == NULL: absent */
+    struct bytes path;             /* as sent, without the query */
+    struct bytes query;            /* as sent, without '?'; empty: none */
+    struct bytes content_type;     /* at == NULL: absent */
+    struct bytes content_encoding; /* at == NULL: absent */
+    struct bytes idempotency_key;  /* at == NULL: absent */
     struct bytes body;
     bool is_gone;
 

@@ -13,7 +13,8 @@
 #define HTTP_REQUEST_TIMEOUT_MS 60000u
 /* An answer that nobody reads for so long ends its connection. */
 #define HTTP_WRITE_TIMEOUT_MS 60000u
-#define HTTP_TARGET_BYTES_MAX 8192u /* path and query */
+#define HTTP_TARGET_BYTES_MAX 8192u               /* path and query */
+#define HTTP_HEADERS_BYTES_MAX ((size_t)32 << 10) /* names and values of one request */
 #define HTTP_BODY_BYTES_MAX ((size_t)4 << 20)
 
 struct http_options {

@@ -97,6 +97,8 @@ static const char *reason_phrase(unsigned status)
         return "Unsupported Media Type";
     case 422:
         return "Unprocessable Entity";
+    case 431:
+        return "Request Header Fields Too Large";
     case 500:
         return "Internal Server Error";
     case 503:
@@ -247,12 +249,23 @@ static void take_request(struct http *http, h2o_req_t *request)
             (struct bytes){target.at + path_length + 1, target.length - path_length - 1};
     exchange->content_type =
         header_of(request, h2o_find_header(&request->headers, H2O_TOKEN_CONTENT_TYPE, -1));
+    exchange->content_encoding =
+        header_of(request, h2o_find_header(&request->headers, H2O_TOKEN_CONTENT_ENCODING, -1));
     exchange->idempotency_key = header_of(
         request, h2o_find_header_by_str(&request->headers, H2O_STRLIT("idempotency-key"), -1));
     exchange->body = bytes_of(request->entity);
     exchange->send = send_exchange;
     park(socket_of(request));
     http->options.take(http->options.self, exchange);
+}
+
+/* Host and Upgrade are not among h2o's headers. */
+static size_t headers_bytes(const h2o_req_t *request)
+{
+    size_t bytes = request->input.authority.len + request->upgrade.len;
+    for (size_t i = 0; i < request->headers.size; ++i)
+        bytes += request->headers.entries[i].name->len + request->headers.entries[i].value.len;
+    return bytes;
 }
 
 static int on_request(h2o_handler_t *self, h2o_req_t *request)
@@ -263,6 +276,11 @@ static int on_request(h2o_handler_t *self, h2o_req_t *request)
                         (struct problem){.code = PROBLEM_NO_ROUTE,
                                          .field = "path",
                                          .expected = "a path and query of at most 8 KiB"});
+    else if (headers_bytes(request) > HTTP_HEADERS_BYTES_MAX)
+        respond_problem(http, request,
+                        (struct problem){.code = PROBLEM_HEADERS_TOO_LARGE,
+                                         .field = "headers",
+                                         .expected = "at most 32 KiB in all"});
     else
         take_request(http, request);
     return 0;
@@ -291,7 +309,7 @@ static struct problem problem_for(int status)
     if (status == 413)
         return (struct problem){.code = PROBLEM_TOO_LARGE, .expected = "at most 4 MiB"};
     if (status == 404) return (struct problem){.code = PROBLEM_NO_ROUTE};
-    return (struct problem){.code = PROBLEM_MALFORMED,
+    return (struct problem){.code = PROBLEM_BAD_REQUEST,
                             .field = "request",
                             .expected = "well-formed HTTP/1.1 within its ceilings"};
 }

@@ -132,7 +132,7 @@ static void a_request_becomes_an_exchange(void **state)
     (void)state;
     const int fd = connect_client();
     client_send(fd, "POST /v1/a%20b/c?x=1&y=%20 HTTP/1.1\r\nHost: a\r\nContent-Type: text/plain\r\n"
-                    "Idempotency-Key: k1\r\nContent-Length: 4\r\n\r\nbo");
+                    "Idempotency-Key: k1\r\nContent-Encoding: br\r\nContent-Length: 4\r\n\r\nbo");
     for (int i = 0; i < 10; ++i)
         http_turn(http, 1);
     assert_int_equal(parked.count, 0);
@@ -143,6 +143,7 @@ static void a_request_becomes_an_exchange(void **state)
     assert_true(is_text(exchange->path, "/v1/a%20b/c"));
     assert_true(is_text(exchange->query, "x=1&y=%20"));
     assert_true(is_text(exchange->content_type, "text/plain"));
+    assert_true(is_text(exchange->content_encoding, "br"));
     assert_true(is_text(exchange->idempotency_key, "k1"));
     assert_true(is_text(exchange->body, "body"));
     answer_next(409, "{\"a\":1}");
@@ -157,6 +158,7 @@ static void what_is_absent_is_told_from_what_is_empty(void **state)
     client_send(fd, "GET /? HTTP/1.1\r\nHost: a\r\n\r\n");
     turn_until_parked(1);
     assert_null(parked.first->content_type.at);
+    assert_null(parked.first->content_encoding.at);
     assert_null(parked.first->idempotency_key.at);
     assert_int_equal(parked.first->query.length, 0);
     assert_int_equal(parked.first->body.length, 0);
@@ -223,6 +225,48 @@ static void what_http_refuses_itself_is_a_problem_too(void **state)
     client_send(fd, " HTTP/1.1\r\nHost: a\r\n\r\n");
     expect(fd, "\"code\":\"not_found\"");
     close_client(fd);
+}
+
+static void a_length_that_is_none_is_not_called_a_wrong_body(void **state)
+{
+    (void)state;
+    const int fd = connect_client();
+    client_send(fd, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n");
+    expect(fd, "\"code\":\"bad_request\"");
+    expect_end(fd);
+    close_client(fd);
+}
+
+/* A request whose one header, of this name, makes its headers so long in all. */
+static void send_headers_of(int fd, const char *name, size_t bytes)
+{
+    static char value[HTTP_HEADERS_BYTES_MAX + 2];
+    const size_t length = bytes - strlen(name);
+    assert_true(length < sizeof(value));
+    memset(value, 'v', length);
+    value[length] = '\0';
+    client_send(fd, "GET / HTTP/1.1\r\n");
+    client_send(fd, name);
+    client_send(fd, ": ");
+    client_send(fd, value);
+    client_send(fd, "\r\n\r\n");
+}
+
+static void headers_have_a_ceiling(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"x-long", "host"};
+    for (size_t i = 0; i < COUNT_OF(names); ++i) {
+        const int fd = connect_client();
+        send_headers_of(fd, names[i], HTTP_HEADERS_BYTES_MAX - 16);
+        turn_until_parked(1);
+        answer_next(200, "within");
+        expect(fd, "within");
+        send_headers_of(fd, names[i], HTTP_HEADERS_BYTES_MAX + 1 + strlen(names[i]));
+        expect(fd, "HTTP/1.1 431 Request Header Fields Too Large\r\n");
+        assert_int_equal(parked.count, 0);
+        close_client(fd);
+    }
 }
 
 static void nonsense_ends_only_its_own_connection(void **state)
@@ -341,6 +385,8 @@ int main(void)
         cmocka_unit_test(pipelined_requests_are_answered_in_order),
         cmocka_unit_test(after_an_answer_the_next_request_needs_no_sleep_to_be_read),
         cmocka_unit_test(what_http_refuses_itself_is_a_problem_too),
+        cmocka_unit_test(a_length_that_is_none_is_not_called_a_wrong_body),
+        cmocka_unit_test(headers_have_a_ceiling),
         cmocka_unit_test(nonsense_ends_only_its_own_connection),
         cmocka_unit_test(a_client_that_left_costs_nothing),
         cmocka_unit_test(past_the_ceiling_connections_wait_for_room),

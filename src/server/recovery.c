@@ -6,14 +6,42 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-enum { PROGRESS_BATCHES = 64 };
+enum {
+    PROGRESS_BATCHES = 64,
+    SWEEP_RECORDS = 16,       /* per batch, besides two per entry */
+    SWEEP_RECORDS_FULL = 4096 /* at a time, when there is no room */
+};
 
-static enum recovery_end damaged(struct recovery *recovery, uint64_t sequence, uint32_t index,
+static enum recovery_end stop_at(struct recovery *recovery, uint64_t sequence, uint32_t index,
                                  const char *what)
 {
     (void)snprintf(recovery->detail, sizeof(recovery->detail),
                    "batch %" PRIu64 ", entry %" PRIu32 ": %s", sequence, index, what);
     return RECOVERY_FAILED;
+}
+
+/* So many that every kind is swept whole. */
+static uint32_t records_most(const struct engine_ceilings *ceilings)
+{
+    const uint32_t kinds[] = {ceilings->customers, ceilings->scopes, ceilings->grants,
+                              ceilings->keys};
+    uint32_t most = 0;
+    for (unsigned i = 0; i < COUNT_OF(kinds); ++i)
+        if (kinds[i] > most) most = kinds[i];
+    return most;
+}
+
+/* What is over takes room until it is swept, and whoever wrote the journal had swept at times of
+ * its own. False: there is none, all swept. */
+static bool make_room(const struct recovery_parts *parts, const struct fact *fact)
+{
+    const uint32_t most = records_most(&parts->ceilings);
+    for (uint32_t swept = 0; !engine_has_room_for(parts->engine, fact);
+         swept += SWEEP_RECORDS_FULL) {
+        if (swept >= most) return false;
+        engine_sweep(parts->engine, fact->at_ms, SWEEP_RECORDS_FULL);
+    }
+    return true;
 }
 
 static enum recovery_end apply_batch(const struct recovery_parts *parts,
@@ -25,23 +53,27 @@ static enum recovery_end apply_batch(const struct recovery_parts *parts,
     uint32_t index = 0;
     while (entry_take(&reader, &entry)) {
         if (index > POSITION_INDEX_MAX)
-            return damaged(recovery, header->sequence, index, "more entries than a batch has");
+            return stop_at(recovery, header->sequence, index, "more entries than a batch has");
         if (entry.at_ms < recovery->last_ms)
-            return damaged(recovery, header->sequence, index, "its stamp goes back");
+            return stop_at(recovery, header->sequence, index, "its stamp goes back");
         struct fact *fact = parts->scratch;
         if (!fact_decode(entry.fact, fact))
-            return damaged(recovery, header->sequence, index, "its fact cannot be read");
+            return stop_at(recovery, header->sequence, index, "its fact cannot be read");
         fact->at_ms = entry.at_ms;
         fact->position = position_make(header->sequence, index);
+        if (!make_room(parts, fact))
+            return stop_at(recovery, header->sequence, index,
+                           "the state has no room for it: start with a larger --memory");
         engine_apply(parts->engine, fact);
         policies_record(parts->policies, fact);
         recovery->last_ms = entry.at_ms;
         ++index;
     }
+    engine_sweep(parts->engine, recovery->last_ms, SWEEP_RECORDS + 2 * index);
     recovery->entries += index;
     ++recovery->batches;
     if (reader.bad || index != header->entries)
-        return damaged(recovery, header->sequence, index, "the body ends where it should not");
+        return stop_at(recovery, header->sequence, index, "the body ends where it should not");
     return RECOVERY_DONE;
 }
 

@@ -15,7 +15,8 @@
 struct recovery_parts {
     struct journal *journal;
     struct engine *engine;
-    struct policies *policies; /* their versions are noted */
+    struct engine_ceilings ceilings; /* the engine's */
+    struct policies *policies;       /* their versions are noted */
     struct fact *scratch;
     /* Told now and then; false ends the recovery. */
     bool (*progress)(void *self, uint64_t sequence, uint64_t sequence_last);

@@ -129,6 +129,8 @@ static enum ruled recall(struct loop *loop, struct command *command, uint64_t po
         return RULED;
     }
     command->evidence = entry.fact;
+    /* Only now is it known whose the command is. */
+    if (!run_due_for(loop, command)) return RULED_BLOCKED;
     *ruling = engine_decide(loop->parts.engine, policy_in_force(loop), command, loop_stamp(loop),
                             &loop->fact);
     return RULED;
@@ -137,6 +139,7 @@ static enum ruled recall(struct loop *loop, struct command *command, uint64_t po
 enum ruled loop_rule(struct loop *loop, struct command *command, const struct desk_job *brought,
                      struct buffer *out, unsigned *status_out)
 {
+    command->evidence = BYTES_NONE;
     if (!batch_has_room(loop->open)) return RULED_BLOCKED;
     if (!run_due_for(loop, command)) return RULED_BLOCKED;
 
@@ -144,8 +147,8 @@ enum ruled loop_rule(struct loop *loop, struct command *command, const struct de
                                          loop_stamp(loop), &loop->fact);
     for (unsigned i = 0; ruling.kind == RULING_RECALL; ++i) {
         ENSURE(i < RECALLS_MAX);
-        if (recall(loop, command, ruling.position, brought, &ruling) == RULED_FETCH)
-            return RULED_FETCH;
+        const enum ruled ruled = recall(loop, command, ruling.position, brought, &ruling);
+        if (ruled != RULED) return ruled;
     }
     *status_out = 200;
     switch (ruling.kind) {

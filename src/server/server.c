@@ -41,6 +41,7 @@ struct server {
     struct reserved desk_memory;
     struct reserved policy_memory;
     struct reserved loop_memory;
+    struct engine_ceilings ceilings;
     struct engine *engine;
     struct recovery recovered;
     struct clock clock;
@@ -95,6 +96,18 @@ static void server_close(struct server *server)
 
 /* ---- the data directory */
 
+/* Founding moves a whole journal into place, so a file without bytes is what is left of one. */
+static bool refuse_empty_journal(const char *directory)
+{
+    char path[FILE_PATH_SIZE];
+    if (!file_path(directory, "journal.db", path) || !file_is_empty(path)) return false;
+    (void)fprintf(stderr,
+                  "weir: %s is empty, which a journal never is: restore the data directory from a "
+                  "backup, or move the file away to start anew\n",
+                  path);
+    return true;
+}
+
 static bool open_journal(struct server *server)
 {
     const char *directory = server->options.data;
@@ -105,6 +118,7 @@ static bool open_journal(struct server *server)
         (void)fprintf(stderr, "weir: %s\n", file_detail.text);
         return false;
     }
+    if (refuse_empty_journal(directory)) return false;
     enum journal_fault fault =
         journal_sqlite_open(directory, entropy_hash_key(), entropy_u64(), &server->journal, detail);
     if (fault == JOURNAL_OK) fault = journal_sqlite_open_reader(directory, &server->reader, detail);
@@ -115,12 +129,13 @@ static bool open_journal(struct server *server)
 
 static bool start_state(struct server *server)
 {
-    const struct engine_ceilings ceilings = engine_ceilings_for(server->options.memory_bytes);
-    if (!reserve(&server->state, engine_bytes(ceilings), "the state (--memory)")) return false;
+    server->ceilings = engine_ceilings_for(server->options.memory_bytes);
+    if (!reserve(&server->state, engine_bytes(server->ceilings), "the state (--memory)"))
+        return false;
     if (!reserve(&server->policy_memory, policies_bytes(), "policies")) return false;
     if (!reserve(&server->desk_memory, desk_bytes(), "the desk")) return false;
     if (!reserve(&server->loop_memory, loop_bytes(), "the loop")) return false;
-    server->engine = engine_over(server->state.block, ceilings, server->journal->key);
+    server->engine = engine_over(server->state.block, server->ceilings, server->journal->key);
     server->policies = policies_over(server->policy_memory.block);
     return true;
 }
@@ -147,6 +162,7 @@ static bool recover(struct server *server)
     server->recovery_began_ns = server->recovery_told_ns = clock_monotonic_ns();
     const struct recovery_parts parts = {.journal = server->journal,
                                          .engine = server->engine,
+                                         .ceilings = server->ceilings,
                                          .policies = server->policies,
                                          .scratch = scratch.block,
                                          .progress = tell_recovery,
@@ -173,12 +189,27 @@ static bool recover(struct server *server)
     return true;
 }
 
+/* Time never goes back, so the server lives in the journal's future until the wall clock is there
+ * too: after a test clock far ahead, or with a wall clock that is wrong. */
+static void tell_clock_ahead(const struct server *server)
+{
+    const struct clock_state state = clock_state(&server->clock);
+    char text[INSTANT_TEXT_SIZE];
+    if (state.ahead_ms <= MINUTE_MS) return;
+    (void)calendar_format(state.now_ms, text);
+    (void)fprintf(stderr,
+                  "weir: WARNING: the journal ends at %s, %" PRId64
+                  " s after the wall clock: time goes on from there\n",
+                  text, state.ahead_ms / SECOND_MS);
+}
+
 static void start_clock(struct server *server)
 {
     const int64_t floor_ms = server->recovered.last_ms;
     char text[INSTANT_TEXT_SIZE];
     if (!server->options.has_test_clock) {
         server->clock = clock_real(floor_ms);
+        tell_clock_ahead(server);
         return;
     }
     const int64_t asked_ms = server->options.test_clock_ms;

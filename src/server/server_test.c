@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "server/recovery.h"
 #include "server/world.h"
 
 #define PRICED                                                     \
@@ -365,6 +366,45 @@ static void an_old_decision_is_refunded_by_recall(void **state)
     close_world(world);
 }
 
+static void what_is_due_is_done_before_a_refund(void **state)
+{
+    (void)state;
+    char id[ID_TEXT_SIZE];
+    char target[64];
+    struct world *world = world_open(NULL, POLICY_OF_CREDITS);
+    struct asker *consume = new_asker();
+    struct asker *refund = new_asker();
+    world_do(world, consume, "POST", "/v1/customers/acme/grants",
+             "{\"category\":\"paid\",\"credits\":\"10\",\"expires_at\":\"2026-05-01T13:00:00Z\"}");
+    const uint64_t tip = world->journal->tip.sequence;
+    world_post(world, consume, "/v1/consume", ONE);
+    (void)loop_step(world->loop);
+    /* The loop rules what has arrived before it looks for what is due. */
+    assert_true(clock_test_set(&world->clock, WORLD_START_MS + HOUR_MS));
+    id_format('d', position_make(tip + 1, 0), id);
+    (void)snprintf(target, sizeof(target), "/v1/decisions/%s/refund", id);
+    world_post(world, refund, target, "{\"all\":true,\"reason\":\"test\"}");
+    world_settle(world);
+    assert_says(consume, "\"charged\":\"1\"");
+    assert_int_equal(refund->status, 200);
+    assert_says(refund, "\"expired\":\"1\"");
+    struct batch_header header;
+    struct bytes body;
+    struct entry entry;
+    struct command *command = malloc(sizeof(*command));
+    assert_int_equal(world->journal->calls->read(world->journal, tip + 2, &header, &body),
+                     JOURNAL_OK);
+    struct reader reader = reader_over(body);
+    assert_true(entry_take(&reader, &entry) && command_decode(entry.command, command));
+    assert_int_equal(command->kind, COMMAND_DUE);
+    assert_true(entry_take(&reader, &entry) && command_decode(entry.command, command));
+    assert_int_equal(command->kind, COMMAND_REFUND);
+    free(command);
+    free(consume);
+    free(refund);
+    close_world(world);
+}
+
 static void ids_that_were_never_given_are_unknown(void **state)
 {
     (void)state;
@@ -433,6 +473,81 @@ static void a_restart_rebuilds_the_same_state(void **state)
     assert_true(engine_state_hash(world->engine, now_ms) == before);
     assert_int_equal(engine_policy_info(world->engine).version, info.version);
     assert_int_equal(clock_now_ms(&world->clock), now_ms);
+    free(asker);
+    close_world(world);
+}
+
+/* One after the other: a hold with a key, and its commit. */
+static void settle_holds(struct world *world, struct asker *asker, int from, int to)
+{
+    char body[256];
+    char id[64];
+    char target[128];
+    for (int i = from; i < to; ++i) {
+        (void)snprintf(body, sizeof(body), KEYED("k%d", "1"), i);
+        world_do(world, asker, "POST", "/v1/authorize", body);
+        assert_int_equal(asker->status, 200);
+        (void)snprintf(target, sizeof(target), "/v1/holds/%s/commit",
+                       text_of(asker, "decision_id", id));
+        world_do(world, asker, "POST", target, "{\"quantities\":{\"requests\":1}}");
+        assert_int_equal(asker->status, 200);
+    }
+}
+
+static void what_was_forgotten_takes_no_room_after_a_restart(void **state)
+{
+    (void)state;
+    enum { ROUNDS = 6, HOLDS = 100 };
+    struct engine_ceilings ceilings = engine_ceilings_for((uint64_t)16 << 20);
+    ceilings.keys = 256;
+    struct world *world = world_open_within(NULL, POLICY, ceilings);
+    struct asker *asker = new_asker();
+    for (int round = 0; round < ROUNDS; ++round) {
+        settle_holds(world, asker, round * HOLDS, (round + 1) * HOLDS);
+        world_do(world, asker, "POST", "/v1/clock", "{\"advance_ms\":172800000}");
+    }
+    settle_holds(world, asker, 0, HOLDS);
+    const int64_t now_ms = clock_now_ms(&world->clock);
+    const uint64_t before = engine_state_hash(world->engine, now_ms);
+    struct journal *journal = world->journal;
+    world_close(world);
+    world = world_open_within(journal, NULL, ceilings);
+    assert_true(engine_state_hash(world->engine, now_ms) == before);
+    free(asker);
+    close_world(world);
+}
+
+static bool go_on(void *self, uint64_t sequence, uint64_t sequence_last)
+{
+    (void)self;
+    return sequence <= sequence_last;
+}
+
+static void a_state_beyond_the_memory_is_told_and_not_recovered(void **state)
+{
+    (void)state;
+    enum { HOLDS = 300 };
+    struct world *world = world_open(NULL, POLICY);
+    struct asker *asker = new_asker();
+    settle_holds(world, asker, 0, HOLDS);
+    struct engine_ceilings ceilings = engine_ceilings_for((uint64_t)16 << 20);
+    ceilings.keys = 256;
+    const uint64_t bytes = engine_bytes(ceilings);
+    void *block = memory_reserve(bytes);
+    struct fact *scratch = malloc(sizeof(*scratch));
+    assert_true(block != NULL && scratch != NULL);
+    struct recovery recovery;
+    const struct recovery_parts parts = {.journal = world->journal,
+                                         .engine =
+                                             engine_over(block, ceilings, world->journal->key),
+                                         .ceilings = ceilings,
+                                         .policies = world->policies,
+                                         .scratch = scratch,
+                                         .progress = go_on};
+    assert_int_equal(recovery_run(&parts, &recovery), RECOVERY_FAILED);
+    assert_non_null(strstr(recovery.detail, "--memory"));
+    free(scratch);
+    memory_release(block, bytes);
     free(asker);
     close_world(world);
 }
@@ -541,6 +656,13 @@ static void all_that_falls_due_has_happened_when_the_clock_answers(void **state)
     close_world(world);
 }
 
+/* A wall clock an hour behind the world. */
+static int64_t standing(void *context)
+{
+    (void)context;
+    return WORLD_START_MS - HOUR_MS;
+}
+
 static void the_clock_does_not_go_back(void **state)
 {
     (void)state;
@@ -555,6 +677,21 @@ static void the_clock_does_not_go_back(void **state)
     assert_int_equal(asker->status, 422);
     world_do(world, asker, "POST", "/v1/clock", "{\"confirm_jump\":true}");
     assert_int_equal(asker->status, 422);
+    free(asker);
+    close_world(world);
+}
+
+static void health_says_how_far_time_is_ahead_of_the_wall_clock(void **state)
+{
+    (void)state;
+    struct world *world = world_open(NULL, POLICY);
+    struct asker *asker = new_asker();
+    world_do(world, asker, "GET", "/healthz", "");
+    assert_says(asker, "\"ahead_ms\":0");
+    world->clock = clock_over((struct clock_source){.wall_ms = standing, .boot_ms = standing},
+                              clock_now_ms(&world->clock));
+    world_do(world, asker, "GET", "/healthz", "");
+    assert_says(asker, "\"ahead_ms\":3600000");
     free(asker);
     close_world(world);
 }
@@ -647,36 +784,36 @@ static void ask_typed(struct world *world, struct asker *asker, const char *meth
 #define CLOUD_EVENT "application/cloudevents+json"
 #define CLOUD_EVENTS "application/cloudevents-batch+json"
 
+static void expect_usage(struct world *world, const char *type, const char *body, unsigned status,
+                         const char *says)
+{
+    struct asker *asker = new_asker();
+    ask_typed(world, asker, "POST", "/v1/usage", type, body);
+    if (asker->status != status) print_error("%s: %s\n%s\n", type, body, asker->body);
+    assert_int_equal(asker->status, status);
+    assert_says(asker, says);
+    free(asker);
+}
+
 static void usage_is_read_by_its_content_type(void **state)
 {
     (void)state;
-    static const struct {
-        const char *type;
-        const char *body;
-        unsigned status;
-        const char *says;
-    } rows[] = {
-        {            "application/json",                   ONE, 200,               "{\"decision_id\":"},
-        {            "application/json",    " \r\n\t[" ONE "]", 200, "{\"results\":[{\"decision_id\":"},
-        {            "application/json",                  "[]", 200,                "{\"results\":[]}"},
-        {            "application/json",            EVENT("e"), 422,                       CLOUD_EVENT},
-        {            "application/json",    "[" EVENT("e") "]", 200,                      CLOUD_EVENTS},
-        { CLOUD_EVENT "; charset=utf-8",            EVENT("e"), 200,               "{\"decision_id\":"},
-        {                   CLOUD_EVENT,    "[" EVENT("e") "]", 400,                       "an object"},
-        {                   CLOUD_EVENT,                   ONE, 400,                     "specversion"},
-        {                  CLOUD_EVENTS, "[" EVENT("e") ",{}]", 200, "{\"results\":[{\"decision_id\":"},
-        {                  CLOUD_EVENTS,            EVENT("e"), 400,                        "an array"},
-        {"application/cloudevents+avro",            EVENT("e"), 415,                       CLOUD_EVENT},
-        {                  "text/plain",                   ONE, 415,                      CLOUD_EVENTS},
-    };
     struct world *world = world_open(NULL, POLICY);
+    const char *const decision = "{\"decision_id\":";
+    const char *const decisions = "{\"results\":[{\"decision_id\":";
+    expect_usage(world, "application/json", ONE, 200, decision);
+    expect_usage(world, "application/json", " \r\n\t[" ONE "]", 200, decisions);
+    expect_usage(world, "application/json", "[]", 200, "{\"results\":[]}");
+    expect_usage(world, "application/json", EVENT("e"), 422, CLOUD_EVENT);
+    expect_usage(world, "application/json", "[" EVENT("e") "]", 200, CLOUD_EVENTS);
+    expect_usage(world, CLOUD_EVENT "; charset=utf-8", EVENT("e"), 200, decision);
+    expect_usage(world, CLOUD_EVENT, "[" EVENT("e") "]", 400, "an object");
+    expect_usage(world, CLOUD_EVENT, ONE, 400, "specversion");
+    expect_usage(world, CLOUD_EVENTS, "[" EVENT("e") ",{}]", 200, decisions);
+    expect_usage(world, CLOUD_EVENTS, EVENT("e"), 400, "an array");
+    expect_usage(world, "application/cloudevents+avro", EVENT("e"), 415, CLOUD_EVENT);
+    expect_usage(world, "text/plain", ONE, 415, CLOUD_EVENTS);
     struct asker *asker = new_asker();
-    for (size_t row = 0; row < COUNT_OF(rows); ++row) {
-        ask_typed(world, asker, "POST", "/v1/usage", rows[row].type, rows[row].body);
-        if (asker->status != rows[row].status) print_error("row %zu: %s\n", row, asker->body);
-        assert_int_equal(asker->status, rows[row].status);
-        assert_says(asker, rows[row].says);
-    }
     ask_typed(world, asker, "POST", "/v1/consume", CLOUD_EVENT, EVENT("e"));
     assert_int_equal(asker->status, 415);
     free(asker);
@@ -696,7 +833,7 @@ static void an_event_told_again_gets_its_first_answer(void **state)
               "[" EVENT("e1") ",[]," EVENT("e2") "," EVENT("e2") "]");
     const size_t start = strlen("{\"results\":[");
     assert_memory_equal(again->body + start, first->body, first->length);
-    assert_says(again, "'[1]'");
+    assert_says(again, "\"field\":\"[1]\"");
     const char *second = strstr(again->body + start + 1, "{\"decision_id\":");
     assert_non_null(second);
     const char *third = strstr(second + 1, "{\"decision_id\":");
@@ -705,6 +842,24 @@ static void an_event_told_again_gets_its_first_answer(void **state)
     assert_memory_not_equal(second, first->body, first->length);
     free(first);
     free(again);
+    close_world(world);
+}
+
+static void a_list_has_no_key_of_its_own(void **state)
+{
+    (void)state;
+    static const char *const types[] = {"application/json", CLOUD_EVENTS};
+    struct world *world = world_open(NULL, POLICY);
+    struct asker *asker = new_asker();
+    for (size_t i = 0; i < COUNT_OF(types); ++i) {
+        world_ask(world, asker, "POST", "/v1/usage", "[]");
+        asker->exchange.content_type = bytes_of_text(types[i]);
+        asker->exchange.idempotency_key = BYTES("k");
+        world_settle(world);
+        assert_int_equal(asker->status, 422);
+        assert_says(asker, "Idempotency-Key");
+    }
+    free(asker);
     close_world(world);
 }
 
@@ -769,6 +924,11 @@ static void wrong_requests_get_their_own_problem(void **state)
     ask_wrongly(world, asker, "GET", "/v1/customers/a/status?feature=chat&feature=chat", 400,
                 "invalid_query");
     ask_wrongly(world, asker, "GET", "/v1/customers/a/status?feature=%zz", 400, "invalid_query");
+    ask_wrongly(world, asker, "GET", "/v1/customers/a/status?feature=", 422, "invalid_value");
+    assert_says(asker, "\"field\":\"feature\"");
+    ask_wrongly(world, asker, "GET", "/v1/customers/a/status?feature=chat&subject", 422,
+                "invalid_value");
+    assert_says(asker, "\"field\":\"subject\"");
     ask_wrongly(world, asker, "GET", "/v1/customers/a/status?feature=nothing", 422,
                 "unknown_feature");
     ask_wrongly(world, asker, "GET", "/v1/customers/a/balance?limit=1", 400, "invalid_query");
@@ -808,7 +968,7 @@ static void a_customer_may_be_called_anything(void **state)
              "{\"customer\":\"a/b ü\",\"feature\":\"chat\",\"quantities\":{\"requests\":1}}");
     world_do(world, asker, "GET", "/v1/customers/a%2Fb%20%C3%BC", "");
     assert_int_equal(asker->status, 200);
-    world_do(world, asker, "GET", "/v1/customers/a%2fb%20%c3%bc/status?subject=&feature=chat&", "");
+    world_do(world, asker, "GET", "/v1/customers/a%2fb%20%c3%bc/status?&feature=chat&", "");
     assert_int_equal(asker->status, 200);
     world_do(world, asker, "HEAD", "/v1/customers/a%2fb%20%c3%bc/status", "");
     assert_int_equal(asker->status, 200);
@@ -844,6 +1004,62 @@ static void bodies_of_other_types_and_sizes_are_refused(void **state)
     world_settle(world);
     assert_int_equal(asker->status, 400);
     free(large);
+    free(asker);
+    close_world(world);
+}
+
+static void only_utf8_is_read(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *type;
+        unsigned status;
+    } rows[] = {
+        {                     "application/json;charset=UTF-8", 200},
+        {               "application/json ; Charset=\"utf-8\"", 200},
+        {        "application/json; version=1; charset=utf-8 ", 200},
+        {                  "application/json; xcharset=latin1", 200},
+        {                                 "application/json;;", 200},
+        {               "application/json; charset=iso-8859-1", 415},
+        {                   "application/json; charset=utf-80", 415},
+        {"application/json; charset=utf-8; charset=iso-8859-1", 415},
+        {                         "application/json; charset=", 415},
+    };
+    struct world *world = world_open(NULL, POLICY);
+    struct asker *asker = new_asker();
+    for (size_t i = 0; i < COUNT_OF(rows); ++i) {
+        ask_typed(world, asker, "POST", "/v1/consume", rows[i].type, ONE);
+        if (asker->status != rows[i].status) print_error("%s: %s\n", rows[i].type, asker->body);
+        assert_int_equal(asker->status, rows[i].status);
+    }
+    assert_says(asker, "\"field\":\"Content-Type\"");
+    ask_typed(world, asker, "PUT", "/v1/policy", "text/yaml; charset=utf-16", POLICY);
+    assert_int_equal(asker->status, 415);
+    free(asker);
+    close_world(world);
+}
+
+static void only_bodies_as_they_are_are_read(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *encoding;
+        unsigned status;
+    } rows[] = {
+        {"identity", 200},
+        {"Identity", 200},
+        {    "gzip", 415},
+        {        "", 415}
+    };
+    struct world *world = world_open(NULL, POLICY);
+    struct asker *asker = new_asker();
+    for (size_t i = 0; i < COUNT_OF(rows); ++i) {
+        world_post(world, asker, "/v1/consume", ONE);
+        asker->exchange.content_encoding = bytes_of_text(rows[i].encoding);
+        world_settle(world);
+        assert_int_equal(asker->status, rows[i].status);
+    }
+    assert_says(asker, "\"field\":\"Content-Encoding\"");
     free(asker);
     close_world(world);
 }
@@ -951,24 +1167,31 @@ int main(void)
         cmocka_unit_test(a_full_batch_makes_the_rest_wait_and_loses_nobody),
         cmocka_unit_test(a_replay_is_the_first_answer_byte_for_byte),
         cmocka_unit_test(an_old_decision_is_refunded_by_recall),
+        cmocka_unit_test(what_is_due_is_done_before_a_refund),
         cmocka_unit_test(ids_that_were_never_given_are_unknown),
         cmocka_unit_test(more_recalls_than_the_desk_has_jobs_are_all_served),
         cmocka_unit_test(a_restart_rebuilds_the_same_state),
+        cmocka_unit_test(what_was_forgotten_takes_no_room_after_a_restart),
+        cmocka_unit_test(a_state_beyond_the_memory_is_told_and_not_recovered),
         cmocka_unit_test(a_policy_is_in_force_from_the_next_decision),
         cmocka_unit_test(a_policy_with_mistakes_changes_nothing),
         cmocka_unit_test(policies_put_at_once_are_taken_one_after_the_other),
         cmocka_unit_test(all_that_falls_due_has_happened_when_the_clock_answers),
         cmocka_unit_test(the_clock_does_not_go_back),
+        cmocka_unit_test(health_says_how_far_time_is_ahead_of_the_wall_clock),
         cmocka_unit_test(the_wall_clock_is_not_moved_by_request),
         cmocka_unit_test(operations_are_done_in_order_each_with_its_own_end),
         cmocka_unit_test(more_batches_than_there_is_room_for_wait_their_turn),
         cmocka_unit_test(usage_is_read_by_its_content_type),
         cmocka_unit_test(an_event_told_again_gets_its_first_answer),
+        cmocka_unit_test(a_list_has_no_key_of_its_own),
         cmocka_unit_test(a_list_may_be_as_long_as_a_batch),
         cmocka_unit_test(wrong_requests_get_their_own_problem),
         cmocka_unit_test(a_stranger_has_the_default_plan_and_an_empty_wallet),
         cmocka_unit_test(a_customer_may_be_called_anything),
         cmocka_unit_test(bodies_of_other_types_and_sizes_are_refused),
+        cmocka_unit_test(only_utf8_is_read),
+        cmocka_unit_test(only_bodies_as_they_are_are_read),
         cmocka_unit_test(a_client_that_left_is_not_decided_for),
         cmocka_unit_test(a_stopping_server_is_not_ready_and_still_answers),
         cmocka_unit_test(in_any_order_of_steps_answers_are_durable),

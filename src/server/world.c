@@ -26,11 +26,12 @@ static bool go_on(void *self, uint64_t sequence, uint64_t sequence_last)
     return sequence <= sequence_last;
 }
 
-static void recover(struct world *world, int64_t *last_ms_out)
+static void recover(struct world *world, struct engine_ceilings ceilings, int64_t *last_ms_out)
 {
     struct recovery recovery;
     struct recovery_parts parts = {.journal = world->journal,
                                    .engine = world->engine,
+                                   .ceilings = ceilings,
                                    .policies = world->policies,
                                    .scratch = malloc(sizeof(struct fact)),
                                    .progress = go_on};
@@ -96,18 +97,23 @@ static void install(struct world *world, const char *policy)
 
 struct world *world_open(struct journal *journal, const char *policy)
 {
+    return world_open_within(journal, policy, engine_ceilings_for(WORLD_MEMORY_BYTES));
+}
+
+struct world *world_open_within(struct journal *journal, const char *policy,
+                                struct engine_ceilings ceilings)
+{
     struct world *world = calloc(1, sizeof(*world));
     ENSURE(world != NULL);
     const struct hash_key key = {
         {1, 2}
     };
-    const struct engine_ceilings ceilings = engine_ceilings_for(WORLD_MEMORY_BYTES);
     int64_t last_ms = 0;
     world->journal = journal != NULL ? journal : journal_memory_open(key, 1);
     world->engine =
         engine_over(take_block(world, engine_bytes(ceilings)), ceilings, world->journal->key);
     world->policies = policies_over(take_block(world, policies_bytes()));
-    recover(world, &last_ms);
+    recover(world, ceilings, &last_ms);
     world->clock = clock_test(last_ms > WORLD_START_MS ? last_ms : WORLD_START_MS);
     world->journaling = take_block(world, sizeof(*world->journaling));
     journaling_start(world->journaling, world->journal, NULL);

@@ -40,6 +40,8 @@ struct world {
 /* Over a new journal, or (recovering) over one that is kept. The policy is installed unless NULL.
  */
 struct world *world_open(struct journal *journal, const char *policy);
+struct world *world_open_within(struct journal *journal, const char *policy,
+                                struct engine_ceilings ceilings);
 /* The journal lives on. */
 void world_close(struct world *world);
 

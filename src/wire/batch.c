@@ -1,7 +1,7 @@
 /*
  * batch.c: the frame around operations, and around the elements of a list, which are operations
- * whose call is known. The whole body is read once, so that a torn batch does
- * nothing at all; each operation is only located, and parsed when its turn comes.
+ * whose call is known. The whole body is read once, so that a torn batch does nothing at all; each
+ * operation is only located, and parsed when its turn comes.
  */
 #include "wire/wire.h"
 

@@ -72,6 +72,15 @@ const struct field_rule field_rules[FIELDS] = {
         COMMAND_##name, takes, requires, TARGET_##target, may_be_empty, op, false \
     }
 
+#define EVENT_CALL(takes, requires)                                    \
+    {                                                                  \
+        COMMAND_USAGE, takes, requires, TARGET_NONE, false, NULL, true \
+    }
+#define NO_COMMAND(takes, requires)                         \
+    {                                                       \
+        0, takes, requires, TARGET_NONE, false, NULL, false \
+    }
+
 const struct call_rule call_rules[CALLS] = {
     [WIRE_AUTHORIZE] = CALL(AUTHORIZE, ASK, ASK_NEEDS, NONE, false, "authorize"),
     [WIRE_CONSUME] = CALL(CONSUME, ASK | SETTLE, ASK_NEEDS, NONE, false, "consume"),
@@ -85,12 +94,9 @@ const struct call_rule call_rules[CALLS] = {
     [WIRE_RESET] = CALL(RESET, BIT(LIMIT) | BIT(SUBJECT), BIT(LIMIT), CUSTOMER, false, NULL),
     [WIRE_VOID] = CALL(VOID, 0, 0, GRANT, true, NULL),
     [WIRE_REFUND] = CALL(REFUND, GIVE_BACK, 0, DECISION, false, NULL),
-    [WIRE_EVENT] = {.kind = COMMAND_USAGE,
-                    .takes = ENVELOPE,
-                    .requires = ENVELOPE_NEEDS,
-                    .is_event = true},
-    [CALL_CLOCK] = {       .takes = CLOCK                      },
-    [CALL_EVENT_DATA] = {  .takes = EVENT_DATA, .requires = ASK_NEEDS        },
+    [WIRE_EVENT] = EVENT_CALL(ENVELOPE, ENVELOPE_NEEDS),
+    [CALL_CLOCK] = NO_COMMAND(CLOCK, 0),
+    [CALL_EVENT_DATA] = NO_COMMAND(EVENT_DATA, ASK_NEEDS),
 };
 
 static bool has_controls(struct bytes text)

@@ -108,7 +108,7 @@ enum wire_name { WIRE_NAME_CUSTOMER, WIRE_NAME_SUBJECT, WIRE_NAME_FEATURE };
 MUST_USE bool wire_check_name(enum wire_name which, struct bytes text, struct problem *problem_out);
 
 /* Upper bounds of rendered answers, for names of their ceilings and every byte escaped. */
-#define WIRE_REPORT_BYTES_MAX (256 * (size_t)1024)
+#define WIRE_REPORT_BYTES_MAX (512 * (size_t)1024)
 #define WIRE_PROBLEM_BYTES_MAX (8 * (size_t)1024)
 #define WIRE_CUSTOMER_BYTES_MAX (4 * (size_t)1024)
 #define WIRE_BALANCE_BYTES_MAX ((GRANT_VIEWS_MAX + 1) * (size_t)4096)

@@ -357,6 +357,25 @@ def test_a3_another_content_type_is_a_415(weir, target):
     assert target.state() == before
 
 
+def test_a3_another_charset_or_encoding_is_a_415(weir, target):
+    before = target.state()
+    method, path, body = target.call("consume")
+    problem(weir.request(method, path, body, content_type="application/json; charset=iso-8859-1"),
+            415, "Content-Type")
+    problem(weir.request(method, path, body, headers={"Content-Encoding": "gzip"}),
+            415, "Content-Encoding")
+    assert target.state() == before
+
+
+@pytest.mark.parametrize("name", ["feature", "subject"])
+def test_an_empty_parameter_is_named(weir, target, name):
+    problem(weir.get(f"/v1/customers/{target.customer.name}/status?{name}="), (400, 422), name)
+
+
+def test_long_headers_are_a_431(weir):
+    problem(weir.request("GET", "/healthz", headers={"X-Long": "x" * 40_000}), 431)
+
+
 def test_json_may_name_its_charset(weir, customer):
     allowed(weir.post("/v1/check", customer.body(1, "chat", {}),
                       content_type="application/json; charset=utf-8"))

@@ -26,6 +26,22 @@ def test_every_subcommand_has_help(words):
     assert status == 0 and words[-1] in out
 
 
+def test_a_word_that_needs_a_second_one_has_help_too():
+    status, out, _ = run("policy", "--help")
+    assert status == 0 and "weir policy check" in out and "weir policy show" in out, out
+    assert "weir serve" not in out
+
+
+def test_a_size_out_of_range_is_told_in_sizes_that_can_be_given(place):
+    status, _, err = run("serve", "--data", place / "data", "--memory", "1")
+    assert status == 2 and "from 16M to 4T" in err, err
+
+
+def test_a_policy_of_one_of_each_is_not_told_in_plurals(place):
+    status, out, _ = run("policy", "check", place / "policy.yaml")
+    assert status == 0 and "1 plan," in out, out
+
+
 def test_the_program_itself_has_help():
     status, out, _ = run("--help")
     assert status == 0
@@ -62,6 +78,14 @@ def test_a_usage_error_is_a_two_and_names_what_is_wrong(place, arguments, named)
 def test_a_policy_file_that_is_not_there_is_named(place):
     status, _, err = run("serve", "--data", place / "data", "--policy", place / "nowhere.yaml")
     assert status in (1, 2) and "nowhere.yaml" in err
+
+
+def test_a_load_that_is_refused_says_whose_and_why_in_one_line(fresh):
+    weir = fresh()
+    status, _, err = run("load", "--server", f"http://127.0.0.1:{weir.port}", "--generate", "5",
+                         "--plan", "nope")
+    said = [line for line in err.splitlines() if "customer" in line]
+    assert status == 1 and len(said) == 1 and "nope" in said[0], err
 
 
 def test_an_address_in_use_is_named(place):

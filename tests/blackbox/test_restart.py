@@ -262,6 +262,28 @@ def test_a_file_that_is_not_ours_is_refused_and_left_as_it_was(fresh, make):
     assert {name: after.get(name) for name in before} == before
 
 
+@pytest.mark.parametrize("name, text", [("lock", b"Dear diary,\n" * 9), ("journal.db", b"")])
+def test_a_file_where_ours_would_be_is_refused_and_left_as_it_was(fresh, name, text):
+    weir = fresh(start=False)
+    (weir.data / name).write_bytes(text)
+    status, said = serve(weir.data, weir.policy_file)
+    assert status == 1
+    assert str(weir.data / name) in said, said
+    assert (weir.data / name).read_bytes() == text
+    assert set(contents(weir.data)) <= {name, "lock"}
+
+
+def test_a_journal_cut_to_nothing_is_not_founded_anew(fresh, new_customer):
+    weir = fresh()
+    allowed(new_customer(weir, plan="base").consume(1))
+    weir.stop()
+    (weir.data / "journal.db").write_bytes(b"")
+    status, said = serve(weir.data, weir.policy_file)
+    assert status == 1
+    assert "journal.db" in said and "empty" in said, said
+    assert (weir.data / "journal.db").read_bytes() == b""
+
+
 def test_a_directory_of_another_version_is_refused_and_left_as_it_was(fresh, new_customer):
     """The version is taken to be in SQLite's own field for it, user_version."""
     weir = fresh()
@@ -278,6 +300,22 @@ def test_a_directory_of_another_version_is_refused_and_left_as_it_was(fresh, new
     after = contents(weir.data)
     before.pop("lock")                                          # says who holds it, nothing else
     assert {name: after.get(name) for name in before} == before
+
+
+def test_too_little_memory_for_the_journal_is_told(fresh):
+    weir = fresh(arguments=["--memory", "64M"])
+    for first in range(0, 18_000, 1000):
+        operations = [{"op": "consume", "customer": f"c{first + n}", "feature": "chat",
+                       "quantities": {"requests": 1}} for n in range(1000)]
+        expect(weir.batch(operations))
+    weir.stop()
+    weir.arguments = ["--memory", "16M"]
+    with pytest.raises(StartFailed) as refused:
+        weir.start()
+    assert refused.value.status == 1
+    assert "--memory" in refused.value.stderr and "assert" not in refused.value.stderr
+    weir.arguments = ["--memory", "64M"]
+    weir.start()
 
 
 def test_a_directory_that_cannot_be_used_is_named(fresh, tmp_path):
@@ -297,6 +335,16 @@ def test_the_clock_moves_forward_only(fresh):
     for body in ({"now": to_text(now - 1)}, {"advance_ms": -1}, {"now": "2000-01-01T00:00:00Z"}):
         problem(weir.post("/v1/clock", body), CLOCK_BACKWARD)
     assert weir.advance(1) == now + 1
+
+
+def test_a_journal_that_ends_in_the_future_is_told(fresh, new_customer):
+    weir = fresh(clock="2090-01-01T00:00:00Z")
+    allowed(new_customer(weir, plan="base").consume(1))
+    weir.stop()
+    weir.clocked = False
+    weir.start()
+    assert "2090-01-01T00:00:0" in weir.stderr() and "wall clock" in weir.stderr(), weir.stderr()
+    assert expect(weir.get("/healthz"))["clock"]["ahead_ms"] > 10 * 365 * 24 * HOUR
 
 
 def test_without_the_option_there_is_no_clock_to_move(fresh, new_customer):

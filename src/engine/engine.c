@@ -252,11 +252,11 @@ bool engine_due(struct engine *engine, const struct policy *policy, struct stamp
 /* Honest retry_after (S8): the earliest time at which the same request would pass if nothing else
  * happened. Time is tried out: from each refusal to the next moment at which something changes. */
 
-#define RETRY_TRIES_MAX 256
+#define RETRY_TRIES_MAX 192
 /* After so many moments, and so many due facts, only the counters' own changes are looked at: the
  * answer may then be later than the earliest, never one that does not hold. */
-#define RETRY_DUE_TRIES_MAX 64
-#define RETRY_DUE_FACTS_MAX 4096u
+#define RETRY_DUE_TRIES_MAX 32
+#define RETRY_DUE_FACTS_MAX 256u
 
 struct retry {
     const struct decision_context *c;

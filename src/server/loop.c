@@ -315,7 +315,10 @@ static bool run_due(struct loop *loop)
 {
     uint32_t done = 0;
     if (loop->is_blocked) return false;
-    if (!loop_run_due(loop, LOOP_DUE_PER_STEP_MAX, &done) && !seal(loop)) loop->is_blocked = true;
+    const bool had_room = loop_run_due(loop, LOOP_DUE_PER_STEP_MAX, &done);
+    if (!had_room && !seal(loop)) loop->is_blocked = true;
+    loop->due_waits = had_room && done < LOOP_DUE_PER_STEP_MAX &&
+                      engine_due_at(loop->parts.engine) <= loop->now_ms;
     return done > 0;
 }
 
@@ -362,7 +365,7 @@ int32_t loop_wait_ms(const struct loop *loop)
     if (loop->is_blocked || loop->failure != APPEND_NONE) return SLEEP_MS_MAX;
     if (loop->arrived.first != NULL) return 0;
     const int64_t due_ms = engine_due_at(loop->parts.engine);
-    if (due_ms <= loop->now_ms) return 0;
+    if (due_ms <= loop->now_ms) return loop->due_waits ? SLEEP_MS_MAX : 0;
     const bool stands_still = clock_state(loop->parts.clock).is_test;
     if (stands_still || due_ms - loop->now_ms > SLEEP_MS_MAX) return SLEEP_MS_MAX;
     return (int32_t)(due_ms - loop->now_ms);

@@ -77,6 +77,7 @@ struct loop {
     struct exchange_queue run_waiting;    /* for free operations */
     struct exchange *policy_exchange;     /* has the spare room */
     bool is_blocked;                      /* the open batch is full and the other in flight */
+    bool due_waits;                       /* what is due finds no room: asked again later */
     bool is_stopping;
     enum append_result failure; /* APPEND_NONE: all is well */
 

@@ -534,7 +534,7 @@ static void apply_symbol(struct application *a, const struct effect *effect)
     struct engine *engine = a->engine;
     const struct bytes name = effect->symbol.name;
     ENSURE(effect->symbol.number == engine->symbol_count + 1);
-    ENSURE(engine->symbol_count < SYMBOLS_MAX && name.length <= 2 * NAME_BYTES_MAX);
+    ENSURE(engine->symbol_count < SYMBOLS_MAX && name.length <= (size_t)2 * NAME_BYTES_MAX);
     uint8_t *text = engine->symbol_text + engine->symbol_text_used;
     memcpy(text, name.at, name.length);
     engine->symbol_text_used += (uint32_t)name.length;

@@ -9,7 +9,7 @@
 const char *reason_code(enum reason reason)
 {
     static const char *const codes[] = {
-#define X(name, code, status, retry) [name] = code,
+#define X(name, code, status, retry) [name] = (code),
         REASON_TABLE(X)
 #undef X
     };
@@ -20,7 +20,7 @@ const char *reason_code(enum reason reason)
 unsigned reason_http_status(enum reason reason)
 {
     static const uint16_t statuses[] = {
-#define X(name, code, status, retry) [name] = status,
+#define X(name, code, status, retry) [name] = (status),
         REASON_TABLE(X)
 #undef X
     };
@@ -31,7 +31,7 @@ unsigned reason_http_status(enum reason reason)
 bool reason_has_retry(enum reason reason)
 {
     static const bool retries[] = {
-#define X(name, code, status, retry) [name] = retry,
+#define X(name, code, status, retry) [name] = (retry),
         REASON_TABLE(X)
 #undef X
     };

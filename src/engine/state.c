@@ -310,7 +310,7 @@ uint32_t remainder_find(const struct engine *engine, uint32_t customer, uint64_t
 static struct trial_record *trial_push(struct engine *engine, uint32_t bytes)
 {
     struct trial *trial = &engine->trial;
-    const uint64_t size = sizeof(struct trial_record) + (bytes + 7u) / 8 * 8;
+    const uint64_t size = sizeof(struct trial_record) + (bytes + UINT64_C(7)) / 8 * 8;
     ENSURE(size <= trial->size - trial->used);
     struct trial_record *record = (struct trial_record *)(void *)(trial->block + trial->used);
     record->before = trial->last;

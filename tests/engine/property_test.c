@@ -59,7 +59,8 @@ static void bucket_agrees_with_exact_tokens(void **state)
                 level -= need;
             }
             if (prng_below(&prng, 50) != 0) continue;
-            /* A new burst and limit, the same period: tokens stay, clipped (W3); full stays full. */
+            /* A new burst and limit, the same period: tokens stay, clipped (W3); full stays full.
+             */
             const bool is_full = level == (int128)shape.burst * shape.per_ms;
             shape.limit = 1 + prng_below(&prng, 20);
             shape.burst = 1 + prng_below(&prng, 20);

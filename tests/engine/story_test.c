@@ -2,6 +2,10 @@
  * story_test.c: the rules of the decision as stories, row by row, in the order of precedence: a row
  * for every reason code and for every numbered rule that one engine can show. Expected answers were
  * worked out by hand from the rules; world.c says what a line means and what is checked behind it.
+ *
+ * Rules that one engine cannot show, and where they are tested: P1 tests/blackbox/test_restart.py,
+ * T3 src/platform/clock_test.c, A5 tests/blackbox/test_batch.py. Not offered yet: A6 (RESP), B1 and
+ * B3 (the books), and the reasons temporary_reduced_capacity (pools) and abnormal_usage (standing).
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -709,6 +713,36 @@ static void keys_bind_allows_and_nothing_else(void **state)
     TELL(holds_policy, rows);
 }
 
+/* Goal: units are priced as the feature says, at the stamp's time, in the journal's order. */
+static void units_order_and_offers(void **state)
+{
+    (void)state;
+    static const struct row rows[] = {
+  /* A meter's feature is priced by that meter alone; anything else is unit: cost (U1). */
+        {"U1",                     "G: grant a paid 50","granted 50"                                                        },
+        {"U1",          "consume a straddle requests=1",                            "allow 1/1 =4 | paid[G] 1=4"},
+        {"U1", "consume a codex input=1 output=9000000",
+         "allow 1000000000/1000000000 =0.99999999 | included 10 | paid[G] 999999990=0.99999999"                 },
+ /* One millisecond, two purchases: the journal's order is the burn order (T1). */
+        {"T1",            "H: grant b paid 1 until=+1h",                                             "granted 1"},
+        {"T1",            "I: grant b paid 1 until=+1h",                                             "granted 1"},
+        {"T1",   "consume b thirds requests=6000000000",
+         "allow 6000000000/6000000000 =2 | paid[H] 3000000000=1 | paid[I] 3000000000=1"                         },
+ /* Usage is priced at the server's stamp (A7): from 13:00 the default doubles. */
+        {"A7",                  "usage a codex input=1", "allow 1000000000/1000000000 =1 | paid[G] 1000000000=1"},
+        {"A7",                                 "at +1h",                                                    "ok"},
+        {"A7",                  "usage a codex input=1", "allow 2000000000/2000000000 =2 | paid[G] 2000000000=2"},
+    };
+    TELL(prices_policy, rows);
+    /* What is offered is clamped to what JSON can carry (A2). */
+    struct world *world = world_open(precedence_policy, 1);
+    world_do(world, "customer f plan=metered");
+    assert_string_equal(world_do(world, "consume f extra requests=9007199254740991"),
+                        "allow 9007199254740991/9007199254740991 | unlimited 9007199254740991");
+    assert_int_equal(world_fact(world)->report.notes[0].amount, QUANTITY_MAX);
+    world_close(world);
+}
+
 /* Goal: a customer's own limits. */
 static void overrides_replace_limits_from_the_next_decision(void **state)
 {
@@ -1124,6 +1158,7 @@ int main(void)
         cmocka_unit_test(grants_burn_expire_and_come_back),
         cmocka_unit_test(prices_are_exact_and_carry_their_remainder),
         cmocka_unit_test(keys_bind_allows_and_nothing_else),
+        cmocka_unit_test(units_order_and_offers),
         cmocka_unit_test(overrides_replace_limits_from_the_next_decision),
         cmocka_unit_test(trials_see_many_renewals),
         cmocka_unit_test(edges_hold),

@@ -1,0 +1,66 @@
+"""A trace played by the real program through the real server, checked by a script that knows neither.
+
+The trace is invented by the program (seeded); where a real hour of a coding assistant is at hand
+beside the project (shared/data), it is played too. Every request is authorized with an estimate and
+committed with the actual; tests/trace_sums.py then reckons from the CSV and the price book alone.
+"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from weir_client import run
+
+ROOT = Path(__file__).resolve().parents[2]
+POLICY = (ROOT / "examples" / "policy.yaml").read_text()
+SCRIPT = ROOT / "tests" / "trace_sums.py"
+REAL_HOUR = ROOT.parent / "shared" / "data" / "azure-llm-2023-code.csv"
+# The example's price of gpt-5.5, and one whose tokens are no whole nano-credits.
+PRICES = {"gpt-5.5": ("125", "750")}
+FRACTIONS = POLICY.replace('{credits: "125", per: 1000000}', '{credits: "0.0000125", per: 700}', 1) \
+                  .replace('{credits: "750", per: 1000000}', '{credits: "0.0000751", per: 700}', 1)
+
+
+def play(weir, tmp_path, trace, rows):
+    record = tmp_path / "played.ndjson"
+    status, out, err = run(
+        "load", trace, "--server", f"http://127.0.0.1:{weir.port}", "--customers", "40", "--seed",
+        "7", "--connections", "16", "--plan", "plus", "--grant", "promotional=5,paid=100",
+        "--attribute", "model=gpt-5.5", "--record", record, "--json", timeout=240)
+    assert status == 0, out + err
+    assert json.loads(out) and len(record.read_text().splitlines()) == rows
+    return record
+
+
+def check(trace, record, prices, per):
+    done = subprocess.run(
+        [sys.executable, SCRIPT, trace, record, "--input-credits", prices[0], "--output-credits",
+         prices[1], "--per", str(per)], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def invented(tmp_path, rows):
+    trace = tmp_path / "trace.csv"
+    status, out, err = run("load", "--generate", str(rows), "--seed", "11", "--print")
+    assert status == 0, err
+    trace.write_text(out)
+    return trace
+
+
+@pytest.mark.parametrize("text, prices, per", [
+    (POLICY, PRICES["gpt-5.5"], 1_000_000),
+    (FRACTIONS, ("0.0000125", "0.0000751"), 700),
+], ids=["the example's prices", "prices with remainders"])
+def test_an_invented_day_adds_up_to_the_nano_credit(fresh, tmp_path, text, prices, per):
+    assert text is POLICY or text != POLICY
+    trace = invented(tmp_path, 1500)
+    check(trace, play(fresh(policy=text), tmp_path, trace, 1500), prices, per)
+
+
+def test_traces_at_hand_add_up_to_the_nano_credit(fresh, tmp_path):
+    """The real hour where it is at hand, else a longer invented day."""
+    trace = REAL_HOUR if REAL_HOUR.exists() else invented(tmp_path, 8819)
+    rows = len(trace.read_text().splitlines()) - 1
+    check(trace, play(fresh(), tmp_path, trace, rows), PRICES["gpt-5.5"], 1_000_000)

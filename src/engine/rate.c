@@ -70,7 +70,9 @@ int64_t rate_full_at(const struct rate_slot *slot)
     return wait_ms > INSTANT_MS_MAX - slot->at_ms ? 0 : slot->at_ms + wait_ms;
 }
 
-bool rate_is_full(const struct rate_slot *slot, int64_t now_ms)
+bool rate_is_full(const struct rate_slot *slot, int64_t changed_ms, int64_t now_ms)
 {
-    return rate_refill(*slot, now_ms).level >= (int64_t)slot->burst;
+    /* At the very same millisecond either may have come first: then the slot is kept. */
+    const int64_t until_ms = changed_ms >= slot->at_ms && changed_ms < now_ms ? changed_ms : now_ms;
+    return rate_refill(*slot, until_ms).level >= (int64_t)slot->burst;
 }

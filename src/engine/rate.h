@@ -22,8 +22,9 @@ struct rate_slot rate_at(const struct rate_slot *slot, struct rate_shape shape, 
 /* Milliseconds until the bucket holds `tokens`; 0: it does; INSTANT_NEVER: more than its burst. */
 int64_t rate_wait_ms(const struct rate_slot *slot, uint64_t tokens);
 
-/* Full under its own shape: as if it had never been used. A full bucket is full under any shape. */
-bool rate_is_full(const struct rate_slot *slot, int64_t now_ms);
+/* Full under its own shape, by the time that shape was changed if it was: as if it had never been
+ * used, since a full bucket is full under any shape. */
+bool rate_is_full(const struct rate_slot *slot, int64_t changed_ms, int64_t now_ms);
 
 /* When the bucket is full again; 0 when that is beyond all dates. */
 int64_t rate_full_at(const struct rate_slot *slot);

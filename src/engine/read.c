@@ -229,13 +229,13 @@ static uint64_t mix(uint64_t hash, int64_t value)
     return hash_mix(hash, (uint64_t)value);
 }
 
-static uint64_t hash_slots(const struct engine *engine, uint64_t seed, uint32_t first,
-                           int64_t now_ms)
+static uint64_t hash_slots(const struct engine *engine, const struct customer *customer,
+                           uint64_t seed, uint32_t first, int64_t now_ms)
 {
     uint64_t sum = 0;
     for (uint32_t n = first; n != 0; n = slot_at(engine, n)->next) {
         const struct slot *slot = slot_at(engine, n);
-        if (slot_is_default(engine, slot, now_ms)) continue;
+        if (slot_is_default(engine, customer, slot, now_ms)) continue;
         uint64_t hash = mix(hash_mix(seed, slot->id), slot->kind);
         switch ((enum slot_kind)slot->kind) {
         case SLOT_WINDOW:
@@ -352,13 +352,13 @@ static uint64_t hash_customer(const struct engine *engine, const struct customer
                               customer->grants_live, customer->limits_changed_ms};
     for (unsigned i = 0; i < COUNT_OF(fields); i++)
         hash = mix(hash, fields[i]);
-    uint64_t sum =
-        hash + hash_slots(engine, hash_mix(customer->id.word[0], 3), customer->slots, now_ms);
+    uint64_t sum = hash + hash_slots(engine, customer, hash_mix(customer->id.word[0], 3),
+                                     customer->slots, now_ms);
     for (uint32_t n = customer->scopes; n != 0;) {
         const struct scope *scope = slab_at(&engine->scopes, n);
         const uint64_t seed = hash_mix(customer->id.word[0], scope->hash);
         if (scope->suspended != 0) sum += mix(seed, scope->suspended);
-        sum += hash_slots(engine, seed, scope->slots, now_ms);
+        sum += hash_slots(engine, customer, seed, scope->slots, now_ms);
         n = scope->next;
     }
     for (uint32_t n = customer->grants; n != 0; n = grant_at(engine, n)->next) {

@@ -296,7 +296,10 @@ bool trial_has_room(const struct engine *engine);
 uint64_t trial_id(struct engine *engine);
 
 /* A counter that nobody can tell from one that was never used. */
-bool slot_is_default(const struct engine *engine, const struct slot *slot, int64_t now_ms);
+bool slot_is_default(const struct engine *engine, const struct customer *customer,
+                     const struct slot *slot, int64_t now_ms);
+/* When the shapes of a customer's limits may have changed last: by a policy, or for him alone. */
+int64_t limits_changed_ms(const struct engine *engine, const struct customer *customer);
 
 /* Only what holds something, or will, is in the burn chain; a spent lot is found by its id. */
 bool grant_is_linked(const struct grant *grant);

@@ -34,7 +34,14 @@ static void sweep_grants(struct engine *engine, int64_t now_ms)
     grant_forget(engine, engine->sweep_grant);
 }
 
-bool slot_is_default(const struct engine *engine, const struct slot *slot, int64_t now_ms)
+int64_t limits_changed_ms(const struct engine *engine, const struct customer *customer)
+{
+    const int64_t installed_ms = engine->policy.installed_ms;
+    return customer->limits_changed_ms > installed_ms ? customer->limits_changed_ms : installed_ms;
+}
+
+bool slot_is_default(const struct engine *engine, const struct customer *customer,
+                     const struct slot *slot, int64_t now_ms)
 {
     switch ((enum slot_kind)slot->kind) {
     case SLOT_WINDOW:
@@ -47,7 +54,7 @@ bool slot_is_default(const struct engine *engine, const struct slot *slot, int64
         return !sliding_is_live(ring->newest * sliding_resolution(per_ms), per_ms, now_ms);
     }
     case SLOT_RATE:
-        return rate_is_full(&slot->rate, now_ms);
+        return rate_is_full(&slot->rate, limits_changed_ms(engine, customer), now_ms);
     case SLOT_CONCURRENCY:
         return slot->in_flight == 0;
     case SLOT_OVERRIDE:
@@ -57,12 +64,13 @@ bool slot_is_default(const struct engine *engine, const struct slot *slot, int64
     ENSURE(false);
 }
 
-static void sweep_chain(struct engine *engine, uint32_t *link, int64_t now_ms)
+static void sweep_chain(struct engine *engine, const struct customer *customer, uint32_t *link,
+                        int64_t now_ms)
 {
     while (*link != 0) {
         const uint32_t number = *link;
         struct slot *slot = slot_at(engine, number);
-        if (!slot_is_default(engine, slot, now_ms)) {
+        if (!slot_is_default(engine, customer, slot, now_ms)) {
             link = &slot->next;
             continue;
         }
@@ -77,9 +85,9 @@ static void sweep_scopes(struct engine *engine, int64_t now_ms)
     engine->sweep_scope = engine->sweep_scope % engine->scopes.used + 1;
     struct scope *scope = scope_at(engine, engine->sweep_scope);
     if (scope->customer == 0) return;
-    sweep_chain(engine, &scope->slots, now_ms);
-    if (scope->slots != 0 || scope->suspended != 0) return;
     struct customer *customer = customer_at(engine, scope->customer);
+    sweep_chain(engine, customer, &scope->slots, now_ms);
+    if (scope->slots != 0 || scope->suspended != 0) return;
     if (scope->before != 0)
         scope_at(engine, scope->before)->next = scope->next;
     else
@@ -95,7 +103,7 @@ static void sweep_customers(struct engine *engine, int64_t now_ms)
 {
     engine->sweep_customer = engine->sweep_customer % engine->customers.used + 1;
     struct customer *customer = customer_at(engine, engine->sweep_customer);
-    sweep_chain(engine, &customer->slots, now_ms);
+    sweep_chain(engine, customer, &customer->slots, now_ms);
     for (uint32_t *link = &customer->remainders; *link != 0;) {
         struct remainder *remainder = slab_at(&engine->remainders, *link);
         if (remainder->rem != 0) {

@@ -346,18 +346,10 @@ void counter_return(struct view *view, struct window_ref ref, int64_t amount)
         window_add(view, &counter, -amount);
 }
 
-/* When the shape of this customer's limits may have changed last. */
-static int64_t limits_changed_ms(const struct view *view)
-{
-    const int64_t installed_ms = view->engine->policy.installed_ms;
-    if (view->customer == 0) return installed_ms;
-    const int64_t own_ms = customer_at(view->engine, view->customer)->limits_changed_ms;
-    return own_ms > installed_ms ? own_ms : installed_ms;
-}
-
 struct rate_slot view_rate(const struct view *view, struct slot_name slot, struct rate_shape shape)
 {
-    const int64_t changed_ms = limits_changed_ms(view);
+    const int64_t changed_ms =
+        limits_changed_ms(view->engine, customer_at(view->engine, view->customer));
     const struct effect *effect = drafted(view, EFFECT_RATE, slot);
     if (effect != NULL) {
         const struct rate_slot running = {effect->rate.level_after, effect->rate.part_after,
@@ -470,7 +462,10 @@ int64_t view_lot_lapse(struct view *view, uint64_t grant_id, int64_t amount)
 {
     const uint32_t number = grant_find(view->engine, grant_id);
     const struct grant *grant = grant_at(view->engine, number);
-    const bool is_over = number == 0 || view->now_ms >= grant->expires_ms;
+    /* A spent lot has no expiry row to come; one that holds something has, and is not over before.
+     */
+    const bool is_over =
+        number == 0 || (!grant_is_linked(grant) && view->now_ms >= grant->expires_ms);
     const bool is_voided = !is_over && grant->state == GRANT_VOIDED;
     if (amount == 0 || (!is_over && grant->state == GRANT_LIVE)) return 0;
     view_lot_move(view, grant_id, is_voided ? LOT_VOID : LOT_EXPIRE, -amount, 0);

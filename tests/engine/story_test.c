@@ -1035,6 +1035,7 @@ static void subjects_whose_counters_are_over_are_forgotten(void **state)
     (void)state;
     struct world *world = world_open(subjects_policy, 1);
     world_check_purity(world, false);
+    world_do(world, "at +1s"); /* not in the millisecond in which the policy came */
     for (unsigned round = 0; round < 20; round++) {
         char line[96];
         for (unsigned i = 0; i < 300; i++) {
@@ -1074,6 +1075,52 @@ static void spent_lots_are_out_of_the_way(void **state)
     assert_string_equal(world_do(world, "refund X 0.5"),
                         "refunded 0.5 expired 0.5 of 1 | paid[G] 0=0.5");
     world_close(world);
+}
+
+static const char *const reshape_policy[] = {
+    CHAT_FEATURES
+    "plans: {free: {features: {chat: {gates: [{rate: {name: pace, meter: requests, limit: 7, per: "
+    "10s}}], waterfall: [{unlimited: {}}]}}}}\n",
+    CHAT_FEATURES
+    "plans: {free: {features: {chat: {gates: [{rate: {name: pace, meter: requests, limit: 60, per: "
+    "1h, burst: 180}}], waterfall: [{unlimited: {}}]}}}}\n",
+};
+
+/* Goal: forgetting a bucket never fills it: full counts by the time its shape changed. */
+static void a_bucket_is_not_forgotten_into_another_shape(void **state)
+{
+    (void)state;
+    static const struct row rows[] = {
+        {"W3", "consume a chat requests=1",                                 "allow 1/1 | unlimited 1"},
+        {"W3",                  "policy 1",                                                      "ok"},
+        {"W3",                   "at +30m",                                                      "ok"},
+        {"W3",             "status a chat", "allowed | pace 144 of 180 left 36 | unlimited unlimited"},
+        {"W3",                    "at +1h",                                                      "ok"},
+        {"W3", "consume a chat requests=0",                                               "allow 0/0"},
+        {"W3", "consume a chat requests=2",                                 "allow 2/2 | unlimited 2"},
+        {"W3",             "status a chat", "allowed | pace 116 of 180 left 64 | unlimited unlimited"},
+ /* Full at the change is full after it. */
+        {"W3",                   "at +20h",                                                      "ok"},
+        {"W3",                  "policy 0",                                                      "ok"},
+        {"W3",                  "policy 1",                                                      "ok"},
+        {"W3",             "status a chat",  "allowed | pace 0 of 180 left 180 | unlimited unlimited"},
+    };
+    TELL(reshape_policy, rows);
+}
+
+/* Goal: at one instant, a hold gives back before its lot renews (T2). */
+static void what_returns_at_the_renewal_rolls_over(void **state)
+{
+    (void)state;
+    static const struct row rows[] = {
+        {"T2",                "customer m plan=member",                                     "ok"},
+        {"T2",                      "at +30d23h59m59s",                                     "ok"},
+        {"T2", "A: authorize m chat requests=8 ttl=1s",      "allow 8/8 =8 | entitlement[?] 8=8"},
+        {"T2",                               "at +31d",                                     "ok"},
+        {"T2",                             "balance m",             "available 14 held 0 | ? 14"},
+        {"T2",                   "commit A requests=8", "allow 8/8 =8 | entitlement[?] 8=8 late"},
+    };
+    TELL(grants_policy, rows);
 }
 
 /* Goal: holds that expire on the way neither hide a later window's end nor exhaust the search. */
@@ -1162,6 +1209,8 @@ int main(void)
         cmocka_unit_test(overrides_replace_limits_from_the_next_decision),
         cmocka_unit_test(trials_see_many_renewals),
         cmocka_unit_test(edges_hold),
+        cmocka_unit_test(a_bucket_is_not_forgotten_into_another_shape),
+        cmocka_unit_test(what_returns_at_the_renewal_rolls_over),
         cmocka_unit_test(full_memory_refuses_newcomers_and_nobody_else),
         cmocka_unit_test(another_unit_is_another_feature),
         cmocka_unit_test(a_policy_brings_its_gifts_to_the_idle),

@@ -73,7 +73,7 @@ static void apply_setting(struct application *a, const struct effect *effect)
     case SETTING_PLAN:
         ENSURE(customer->plan == (uint32_t)effect->setting.before);
         customer->plan = (uint32_t)after;
-        customer->limits_changed_ms = a->fact->at_ms;
+        if (effect->setting.before != SYMBOL_NONE) customer->limits_changed_ms = a->fact->at_ms;
         return;
     case SETTING_MODE:
         ENSURE(customer->mode == (uint8_t)effect->setting.before);

@@ -14,7 +14,10 @@ build=$build_root/build
 logs=$build_root/build/run_all
 mkdir -p "$logs"
 
-all_steps=(build unit purity floors format spelling shell cppcheck blackbox
+# Debian names it by its version; suppressions of leaks work by the names that it finds.
+export ASAN_SYMBOLIZER_PATH=${ASAN_SYMBOLIZER_PATH:-/usr/bin/llvm-symbolizer-14}
+
+all_steps=(build unit purity floors format spelling shell cppcheck blackbox oracle
     asan asan_blackbox tsan fuzz tidy)
 steps=("${@:-${all_steps[@]}}")
 
@@ -162,19 +165,23 @@ step_shell() {
     need shellcheck && shellcheck "${scripts[@]}" && echo "${#scripts[@]} scripts"
 }
 
-run_blackbox() { # program
-    local status=0 report=$logs/blackbox.xml
+run_pytest() { # program, folder
+    local status=0 report=$logs/$2.xml
     [ -x "$1" ] || { echo "$1 is missing" && return 1; }
     "$python" -c 'import pytest' || missing python3-pytest || return 1
     rm -f "$report"
-    WEIR_BIN=$1 "$python" -m pytest tests/blackbox -q -p no:cacheprovider --junitxml "$report" ||
+    WEIR_BIN=$1 "$python" -m pytest "tests/$2" -q -p no:cacheprovider --junitxml "$report" ||
         status=$?
     [ -f "$report" ] && "$python" tests/counts.py junit "$report" >"$counts"
     return "$status"
 }
 
 step_blackbox() {
-    setup "$build" gcc && run_blackbox "$build/weir"
+    setup "$build" gcc && run_pytest "$build/weir" blackbox
+}
+
+step_oracle() {
+    setup "$build" gcc && WEIR_RUNS=${WEIR_RUNS:-30} run_pytest "$build/weir" oracle
 }
 
 # Reports go to files, so that none is missed where a test does not look at how its server ended.
@@ -184,7 +191,7 @@ step_asan_blackbox() {
     rm -f "$reports".*
     ASAN_OPTIONS=log_path=$reports UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1:log_path=$reports \
         LSAN_OPTIONS=suppressions=$PWD/tests/lsan.supp:print_suppressions=0 \
-        run_blackbox "$build_root/build-asan/weir" || status=$?
+        run_pytest "$build_root/build-asan/weir" blackbox || status=$?
     if compgen -G "$reports.*" >/dev/null; then
         cat "$reports".*
         return 1

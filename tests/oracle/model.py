@@ -1,9 +1,9 @@
 """The rules, said a second time.
 
 An independent, slow and plain statement of the numbered rules: exact rationals instead of
-numerators, objects instead of effects, copying instead of journaling. It was written from the rules'
-text to be read beside them, and the differential test holds the server against it. Comments name the
-rule that a passage states. Nothing here is shared with the server.
+numerators, objects instead of effects, copying instead of journaling. It was written from the
+rules' text to be read beside them, and the differential test holds the server against it. Comments
+name the rule that a passage states. Nothing here is shared with the server.
 
 A policy is the dictionary that its file would give. Amounts of money are integers of nano-credits,
 times are integers of milliseconds. `Model.call` takes what a client would send and answers what
@@ -23,7 +23,6 @@ QUANTITY_MAX = 2**53 - 1
 PLENTY = 2**62
 HOUR, DAY, WEEK = 3_600_000, 86_400_000, 7 * 86_400_000
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-CATEGORIES = ("promotional", "entitlement", "paid")
 RETRY_CODES = ("rate_limited", "allowance_exhausted")
 RENEWALS_TRIED_MAX = 64  # with nothing but renewals ahead, further ones bring nothing new
 
@@ -103,8 +102,8 @@ class Quote:
         """`unit: cost`: the exact cost, the minimum part of it (U3)."""
         if not any(quantities.values()):
             return Fraction(0)
-        exact = sum((amount * self.rates.get(m, 0) for m, amount in quantities.items()), Fraction(0))
-        return max(exact, Fraction(self.minimum))
+        exact = sum(amount * self.rates.get(meter, 0) for meter, amount in quantities.items())
+        return max(Fraction(exact), Fraction(self.minimum))
 
     def through(self, unit, units):
         """f(u): what the first u credit-funded units cost, exactly (U3)."""
@@ -199,9 +198,10 @@ class Counter:
         at = self.instance
         if isinstance(at, Window):
             return at if now < at.end else None  # runs to its end whatever the new shape (W3)
-        if isinstance(at, Ring) and period["start"] == "sliding" and at.per == duration(period["per"]):
+        is_sliding = period["start"] == "sliding"
+        if isinstance(at, Ring) and is_sliding and at.per == duration(period["per"]):
             return at
-        return None
+        return None  # sliding starts anew (W3)
 
     def used(self, period, now):
         at = self.current(period, now)
@@ -239,8 +239,8 @@ class Counter:
         return self, at, slot
 
     def reset(self):
-        """W6: zero, with start and end as they were. What was drawn before is forgiven: it cannot be
-        given back a second time, so this is another instance."""
+        """W6: zero, with start and end as they were. What was drawn before is forgiven: it cannot
+        be given back a second time, so this is another instance."""
         if isinstance(self.instance, Window):
             self.instance = Window(self.instance.end)
         elif isinstance(self.instance, Ring):
@@ -319,8 +319,9 @@ class Draw:
 
 class Hold:
     def __init__(self, **fields):
-        self.state, self.ended, self.committed, self.refunded = "held", None, None, 0
-        self.settled_draws = []
+        self.state, self.committed, self.refunded, self.settled_draws = "held", None, 0, []
+        self.first_ended = None  # keys wait for it (I3)
+        self.ended = None        # memory counts from it: a late commit's, too (H6)
         self.__dict__.update(fields)
 
     @property
@@ -439,7 +440,7 @@ class Model:
         due += [(now, 1, 1000 + i, rule["name"]) for i, rule in enumerate(self.recurring(customer))
                 if rule["name"] not in customer.renewals]
         due += [(grant.expires, 2, grant.number, grant) for grant in customer.grants
-                if grant.state in ("live",)]
+                if grant.state == "live"]
         due += [(grant.effective, 3, grant.number, grant) for grant in customer.grants
                 if grant.state == "pending"]
         due = [entry for entry in due if entry[0] <= now]
@@ -547,8 +548,8 @@ class Model:
             raise Refused(422, "min_units")  # S6
         divisible = spec.get("divisible", True)
         return Ask(feature=feature, unit=unit, quantities=quantities, quote=quote, units=units,
-                   subject=body.get("subject"), divisible=divisible, consent=body.get("use_credits"),
-                   min_units=least if divisible else None)
+                   subject=body.get("subject"), divisible=divisible,
+                   consent=body.get("use_credits"), min_units=least if divisible else None)
 
     # -- the ladder
 
@@ -625,8 +626,8 @@ class Model:
         """S1: top to bottom, each offers, the rest falls on. Answers the draws and the offers."""
         need, start, draws, offers = ask.units, ask.start, [], []
         for source in terms["waterfall"]:
-            needs_consent = "overage" in source or source.get("grants", {}).get("category") == "paid"
-            if needs_consent and not consented:
+            is_paid = source.get("grants", {}).get("category") == "paid"
+            if (is_paid or "overage" in source) and not consented:  # S5
                 offers.append((source, None, 0))
                 continue
             offered = self.offer(customer, ask, source, start, budget, now)
@@ -697,7 +698,7 @@ class Model:
         off = self.is_off(customer, ask)
         if not off and would_pass(consented=True):
             return Verdict("credits_need_consent")
-        overage = [source["overage"]["name"] for source in terms["waterfall"] if "overage" in source]
+        overage = [s["overage"]["name"] for s in terms["waterfall"] if "overage" in s]
         paid = any(s.get("grants", {}).get("category") == "paid" for s in terms["waterfall"])
         if off or not (paid or overage):
             return Verdict("allowance_exhausted")
@@ -841,7 +842,7 @@ class Model:
         """Release or expiry: everything returns."""
         for draw in reversed(hold.draws):
             self.give_back(draw, draw.units, draw.nano, at)
-        hold.draws, hold.state, hold.ended = [], state, at
+        hold.draws, hold.state, hold.ended, hold.first_ended = [], state, at, at
 
     def take_tokens(self, customer, terms, ask, quantities):
         """G3: charged for what was allowed, whatever becomes of it."""
@@ -910,8 +911,7 @@ class Model:
         if known is not None:
             canonical_before, answer, hold, until = known
             if hold is not None:
-                until = None if hold.ended is None else max(
-                    until, self.first_end(hold) + hold.retention)
+                until = None if hold.ended is None else hold.first_ended + hold.retention
             if until is None or self.now < until:
                 if canonical != canonical_before:
                     raise Refused(409, "another body")
@@ -923,10 +923,6 @@ class Model:
             self.keys[customer, key] = (canonical, copy.deepcopy(answer), hold,
                                         self.now + self.retention)
         return answer
-
-    @staticmethod
-    def first_end(hold):
-        return hold.first_ended if hasattr(hold, "first_ended") else hold.ended
 
     def do_check(self, _, body):
         """A4: what authorize would answer, keys ignored, on a copy of the customer."""
@@ -974,7 +970,7 @@ class Model:
         self.take(customer, terms, ask, verdict.draws)
         hold = Hold(id=f"d{number}", number=number, customer=customer.name, ask=ask,
                     draws=list(verdict.draws), quantities=granted, on_failure=on_failure,
-                    first=dict(granted), retention=self.retention, is_authorized=kind == "authorize")
+                    retention=self.retention, is_authorized=kind == "authorize")
         self.holds[hold.id] = hold
         if kind == "consume":
             units = verdict.units
@@ -1090,9 +1086,8 @@ class Model:
                   "outcome": "committed", "late": late}
         if not late:
             customer.holds.remove(hold)
-            hold.ended = self.now
-        else:
-            hold.first_ended, hold.ended = hold.ended, self.now
+            hold.first_ended = self.now
+        hold.ended = self.now
         hold.draws, hold.state, hold.settled_draws = [], "committed", draws
         hold.committed = canonical, copy.deepcopy(answer)
         return answer
@@ -1125,8 +1120,8 @@ class Model:
         ask.divisible = self.policy["features"].get(ask.feature, {}).get("divisible", True)
         verdict = self.evaluate(customer, ask, self.now)
         if verdict.code != "ok":
-            return {**self.denied(customer, ask, verdict, None, hold.expires), "decision_id": hold.id,
-                    "hold": "held", "expires": hold.expires}
+            return {**self.denied(customer, ask, verdict, None, hold.expires),
+                    "decision_id": hold.id, "hold": "held", "expires": hold.expires}
         terms = self.terms(customer, ask.feature)
         self.take_tokens(customer, terms, ask, added)
         self.take(customer, terms, ask, verdict.draws)
@@ -1154,7 +1149,7 @@ class Model:
         if ask.unit == "cost":
             units = self.whole_cost(customer, ask, ask.quantities)
         draws, overshoot = self.beyond(customer, ask, units, 0)
-        hold = Hold(id=f"d{number}", number=number, customer=customer.name, draws=[], state="committed",
+        hold = Hold(id=f"d{number}", customer=customer.name, draws=[], state="committed",
                     settled_draws=draws, is_authorized=False)
         self.holds[hold.id] = hold
         return {**self.settled(units, draws, overshoot), "decision_id": hold.id}
@@ -1352,7 +1347,8 @@ class Model:
 
     def used(self, name, feature, subject):
         """What the windows and gates of one feature have counted for one subject, in order."""
-        customer = self.customers.get(name) or Customer(name, self.policy["defaults"]["plan"], self.now)
+        customer = self.customers.get(name) or Customer(
+            name, self.policy["defaults"]["plan"], self.now)
         terms = self.terms(customer, feature)
         if terms is None:
             return []
@@ -1363,7 +1359,8 @@ class Model:
             key = self.key_of(feature, rule, subject)
             if kind == "rate":
                 burst = self.shape(customer, feature, rule)[2]
-                rows.append((rule["name"], burst - floor(self.tokens(customer, ask, rule, self.now))))
+                left = floor(self.tokens(customer, ask, rule, self.now))
+                rows.append((rule["name"], burst - left))
             elif kind == "concurrency":
                 rows.append((rule["name"], self.in_flight(customer, key)))
             else:

@@ -1,8 +1,8 @@
 """Random policies and random sequences of calls, from a seed.
 
-A policy is a dictionary (JSON is YAML, so it is sent as it is). Pieces are written by hand, chosen so
-that small numbers meet: limits of a few units, grants of a few credits, periods that end while the
-sequence runs. A sequence is a list of concrete steps, so that it can be shortened and run again.
+A policy is a dictionary (JSON is YAML, so it is sent as it is). Pieces are written by hand, chosen
+so that small numbers meet: limits of a few units, grants of a few credits, periods that end while
+the sequence runs. A sequence is a list of concrete steps: it can be shortened and run again.
 """
 
 import random
@@ -34,7 +34,8 @@ PRICES = {
                "rates": {"requests": {"credits": "2", "per": 7}}}],
     "video": [{"name": "video", "rates": {"seconds": {"credits": "0.5", "per": 1}},
                "multiply": {"size": {"480p": "1", "600p": "1.5", "720p": "4"}}, "minimum": "2"}],
-    "clip": [{"name": "clip", "rates": {"seconds": {"credits": "0.7", "per": 3}}, "minimum": "1.25"}],
+    "clip": [{"name": "clip", "rates": {"seconds": {"credits": "0.7", "per": 3}},
+              "minimum": "1.25"}],
     "dust": [{"name": "dust", "rates": {"tokens": {"credits": "0.0004", "per": 1000000}}}],
     "codex": [{"name": "large", "match": {"model": "large"},
                "rates": {"input": {"credits": "125", "per": 1000000},
@@ -85,8 +86,8 @@ def plan_feature(rng, spec):
             gate["burst"] = max(1, gate["limit"] * rng.choice((1, 2, 3)) // rng.choice((1, 2)))
         gates.append({"rate": gate})
     if rng.random() < 0.15:
-        gates.append({"rate": {"name": "pace-2", "meter": spec["meters"][0], "limit": 9, "per": "1m",
-                               "scope": "customer"}})
+        gates.append({"rate": {"name": "pace-2", "meter": spec["meters"][0], "limit": 9,
+                               "per": "1m", "scope": "customer"}})
     if rng.random() < 0.3:
         gates.append({"concurrency": {"name": "in-flight", "limit": rng.choice((1, 2, 3)),
                                       "scope": rng.choice(SCOPES)}})
@@ -135,7 +136,8 @@ def plan(rng, features):
             if rng.random() < 0.5:
                 rule["rollover_max"] = rng.choice(MONEY)
             if rng.random() < 0.2:
-                rule["expires"] = {"hour": rng.choice(("30m", "2d")), "day": "40d", "month": "50d"}[rule["per"]]
+                lives = {"hour": rng.choice(("30m", "2d")), "day": "40d", "month": "50d"}
+                rule["expires"] = lives[rule["per"]]
             out["recurring"].append({"grant": rule})
     return out
 
@@ -283,8 +285,8 @@ class Author:
         subject = rng.choice(SUBJECTS)
         if subject is not None:
             body["subject"] = subject
-        attributes = {name: rng.choice(values) for name, values in ATTRIBUTES.get(feature, {}).items()
-                      if rng.random() < 0.4}
+        attributes = {name: rng.choice(values) for name, values in
+                      ATTRIBUTES.get(feature, {}).items() if rng.random() < 0.4}
         if attributes:
             body["attributes"] = attributes
         if rng.random() < 0.25:
@@ -307,7 +309,8 @@ class Author:
             moment = rng.choice(ahead[:3] if rng.random() < 0.7 else ahead[:12])
             moment += rng.choice((-1, 0, 0, 1))
         else:
-            moment = now + rng.choice((1, 17, 999, 1000, 5000, 61_000, HOUR, 5 * HOUR, DAY, 20 * DAY))
+            moment = now + rng.choice(
+                (1, 17, 999, 1000, 5000, 61_000, HOUR, 5 * HOUR, DAY, 20 * DAY))
         return ["clock", None, {"now": max(now, moment)}]
 
     def grant(self):
@@ -339,7 +342,8 @@ class Author:
                     (kind, rule), = source.items()
                     if kind in ("allowance", "overage"):
                         windows = rule.get("windows", [rule])
-                        limits.append((feature, rule["name"], "credits" in windows[0], len(windows)))
+                        limits.append(
+                            (feature, rule["name"], "credits" in windows[0], len(windows)))
         if not limits:
             return
         feature, name, is_money, places = rng.choice(sorted(limits))

@@ -434,7 +434,6 @@ struct ruling decide_refund(const struct decision_context *c)
     effect->ended.late = ended != NULL && ended->late;
     effect->ended.position = ended == NULL ? c->command->target : ended->position;
     effect->ended.body_hash = ended == NULL ? 0 : ended->body_hash;
-    effect->ended.requests = ended == NULL ? 0 : ended->requests;
     effect->ended.refunded_after = before + nano;
     effect->ended.until_ms = INSTANT_NEVER; /* a refund is never forgotten */
     return ruling_fact();

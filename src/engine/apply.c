@@ -409,6 +409,7 @@ static void apply_hold(struct application *a, const struct effect *effect)
     }
     struct hold *hold = hold_at(engine, number);
     state_touch(engine, hold, sizeof *hold);
+    hold->position = a->fact->position;
     hold->expires_ms = effect->hold.expires_ms;
     memcpy(hold->quantities, effect->hold.quantities, sizeof hold->quantities);
     holds_insert(engine, a->customer, number);
@@ -485,7 +486,6 @@ static void apply_ended(struct application *a, const struct effect *effect)
     ended->position = effect->ended.position;
     ended->body_hash = effect->ended.body_hash;
     ended->refunded = effect->ended.refunded_after;
-    ended->requests = effect->ended.requests;
     ended->until_ms = effect->ended.until_ms;
 }
 

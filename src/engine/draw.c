@@ -365,7 +365,6 @@ void draw_end_hold(struct view *view, const struct hold *hold, const struct cut 
     effect->hold_end.keys_until_ms = view->now_ms + hold->terms.retention_ms;
     ended->ended.state = state;
     ended->ended.until_ms = view->now_ms + hold->terms.retention_ms;
-    ended->ended.requests =
-        hold->terms.requests_meter < METERS_MAX ? hold->quantities[hold->terms.requests_meter] : 0;
+    if (state == HOLD_EXPIRED) ended->ended.position = hold->position;
     *view_effect(view, EFFECT_ENDED) = *ended;
 }

@@ -46,6 +46,6 @@ MUST_USE bool draw_cut(struct view *view, const struct hold *hold, struct unit_p
                        uint64_t units, struct cut cuts[HOLD_LINES_MAX], uint64_t *from_out);
 
 /* Ends the hold: settles its cuts, returns the rest last line first, frees its slots, lets its keys
- * age, remembers the end. `report_lines`: show the cut lines in the report. */
+ * age, remembers the end. */
 void draw_end_hold(struct view *view, const struct hold *hold, const struct cut *cuts,
                    struct effect *ended, enum hold_state state);

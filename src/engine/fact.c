@@ -227,7 +227,6 @@ WALK walk_hold(struct codec c, bool w, struct effect *effect)
         else
             effect->hold.quantities[i] = 0;
     }
-    if (!effect->hold.is_new) return;
     walk_u32(c, w, &effect->hold.feature);
     walk_u32(c, w, &effect->hold.unit);
     walk_u32(c, w, &effect->hold.requests_meter);
@@ -301,7 +300,6 @@ WALK walk_ended(struct codec c, bool w, struct effect *effect)
     walk_u64(c, w, &effect->ended.position);
     walk_word(c, w, &effect->ended.body_hash);
     walk_i64(c, w, &effect->ended.refunded_after);
-    walk_u64(c, w, &effect->ended.requests);
     walk_i64(c, w, &effect->ended.until_ms);
 }
 

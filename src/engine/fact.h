@@ -303,7 +303,7 @@ struct effect {
             uint64_t id;
             bool is_new;
             int64_t expires_ms;
-            /* new only */
+            /* how it was asked for */
             uint32_t feature;        /* symbol */
             uint32_t unit;           /* index into meters, or UNIT_COST */
             uint32_t requests_meter; /* likewise, or METERS_MAX */
@@ -339,11 +339,11 @@ struct effect {
             uint64_t id; /* decision */
             enum hold_state state;
             bool late;
-            uint64_t position;  /* of the fact that settled it; 0: none did */
+            uint64_t position;  /* of the fact that settled it; of an expired hold: of the one that
+                                       last said its terms; 0: released, or only refunded */
             uint64_t body_hash; /* of the commit */
             int64_t refunded_after;
-            uint64_t requests; /* held of the meter "requests", for a late commit */
-            int64_t until_ms;  /* remembered until then */
+            int64_t until_ms; /* remembered until then */
         } ended;
         struct {
             struct hash128 hash;

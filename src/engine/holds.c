@@ -173,11 +173,11 @@ static struct ruling commit_open(const struct decision_context *c, const struct 
     return ruling_fact();
 }
 
-/* The effect in the authorizing fact that says how the hold was asked for. */
-static const struct effect *authorized_hold(const struct fact *fact)
+/* The effect that says how the hold was asked for, and what it held in all. */
+static const struct effect *stated_hold(const struct fact *fact, uint64_t id)
 {
     for (uint32_t i = 0; i < fact->effect_count; i++)
-        if (fact->effects[i].kind == EFFECT_HOLD && fact->effects[i].hold.is_new)
+        if (fact->effects[i].kind == EFFECT_HOLD && fact->effects[i].hold.id == id)
             return &fact->effects[i];
     return NULL;
 }
@@ -205,9 +205,9 @@ static struct hold_terms terms_of_effect(const struct effect *effect)
 static struct ruling commit_late(const struct decision_context *c, const struct ended *ended)
 {
     if (c->command->evidence.length == 0)
-        return (struct ruling){.kind = RULING_RECALL, .position = c->command->target};
+        return (struct ruling){.kind = RULING_RECALL, .position = ended->position};
     const struct effect *effect = fact_decode(c->command->evidence, c->engine->recalled)
-                                      ? authorized_hold(c->engine->recalled)
+                                      ? stated_hold(c->engine->recalled, c->command->target)
                                       : NULL;
     if (effect == NULL) return unknown_decision();
     const struct hold_terms terms = terms_of_effect(effect);
@@ -216,9 +216,11 @@ static struct ruling commit_late(const struct decision_context *c, const struct 
                   c->stamp.now_ms, c->fact);
     view_levels(&view, terms.levels, terms.level_count);
     struct ask ask = ask_of_terms(&terms);
+    const uint64_t requests =
+        terms.requests_meter < METERS_MAX ? effect->hold.quantities[terms.requests_meter] : 0;
     const struct problem problem =
         measure_quantities(c->engine, c->command, terms.meters, terms.meter_count,
-                           terms.requests_meter, ended->requests, ask.quantities);
+                           terms.requests_meter, requests, ask.quantities);
     if (problem.code != PROBLEM_NONE)
         return (struct ruling){.kind = RULING_PROBLEM, .problem = problem};
     price_outcome(c->command, terms.on_failure, effect->hold.quantities, ask.quantities);
@@ -236,7 +238,6 @@ static struct ruling commit_late(const struct decision_context *c, const struct 
     struct effect *memory = view_effect(&view, EFFECT_ENDED);
     *memory = ended_effect(c, true);
     memory->ended.state = HOLD_COMMITTED;
-    memory->ended.requests = ended->requests;
     memory->ended.until_ms = c->stamp.now_ms + terms.retention_ms;
     return ruling_fact();
 }
@@ -320,6 +321,26 @@ static struct problem measure_addition(const struct decision_context *c, const s
     return (struct problem){0};
 }
 
+/* An extend says the terms again: whatever recalls the hold later needs this fact alone. */
+static void state_terms(struct effect *effect, const struct hold *hold)
+{
+    const struct hold_terms *terms = &hold->terms;
+    effect->hold.feature = terms->feature;
+    effect->hold.unit = terms->unit;
+    effect->hold.requests_meter = terms->requests_meter;
+    effect->hold.consent = terms->consent;
+    effect->hold.on_failure = terms->on_failure;
+    effect->hold.ttl_ms = terms->ttl_ms;
+    effect->hold.retention_ms = terms->retention_ms;
+    effect->hold.meter_count = terms->meter_count;
+    effect->hold.quote = terms->quote;
+    effect->hold.level_count = terms->level_count;
+    effect->hold.concurrency_count = hold->concurrency_count;
+    memcpy(effect->hold.meters, terms->meters, sizeof effect->hold.meters);
+    memcpy(effect->hold.levels, terms->levels, sizeof effect->hold.levels);
+    memcpy(effect->hold.concurrency, hold->concurrency, sizeof effect->hold.concurrency);
+}
+
 struct ruling decide_extend(const struct decision_context *c)
 {
     const uint32_t number = hold_find(c->engine, c->command->target);
@@ -360,7 +381,7 @@ struct ruling decide_extend(const struct decision_context *c)
     effect->hold.id = hold->id;
     effect->hold.is_new = false;
     effect->hold.expires_ms = until_ms > hold->expires_ms ? until_ms : hold->expires_ms;
-    effect->hold.meter_count = hold->terms.meter_count;
+    state_terms(effect, hold);
     for (uint32_t i = 0; i < METERS_MAX; i++)
         effect->hold.quantities[i] = hold->quantities[i] + added[i];
     report->expires_at_ms = effect->hold.expires_ms;

@@ -317,7 +317,7 @@ static uint64_t hash_holds(const struct engine *engine, uint32_t root)
 {
     if (root == 0) return 0;
     const struct hold *hold = hold_at(engine, root);
-    uint64_t hash = mix(hash_mix(hold->id, 11), hold->expires_ms);
+    uint64_t hash = mix(hash_mix(hash_mix(hold->id, 11), hold->position), hold->expires_ms);
     for (uint32_t n = hold->lines_first; n != 0; n = hold_line_at(engine, n)->next) {
         const struct hold_line *held = hold_line_at(engine, n);
         const struct line *line = &held->line;
@@ -402,7 +402,6 @@ uint64_t engine_state_hash(const struct engine *engine, int64_t now_ms)
         if (ended->until_ms <= now_ms) continue;
         const int64_t fields[] = {(int64_t)ended->position,
                                   (int64_t)ended->body_hash,
-                                  (int64_t)ended->requests,
                                   ended->refunded,
                                   ended->until_ms,
                                   ended->state,

@@ -158,6 +158,7 @@ struct hold_terms {
 
 struct hold {
     uint64_t id;
+    uint64_t position; /* of the fact that last said its terms */
     int64_t expires_ms;
     uint32_t customer;
     uint32_t left, right; /* treap by (expires_ms, id) */
@@ -173,7 +174,6 @@ struct ended {
     uint64_t id;
     uint64_t position;
     uint64_t body_hash;
-    uint64_t requests;
     int64_t refunded;
     int64_t until_ms;
     uint32_t customer;

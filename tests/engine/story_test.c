@@ -762,6 +762,24 @@ static void overrides_replace_limits_from_the_next_decision(void **state)
     TELL(holds_policy, rows);
 }
 
+/* Goal: a late commit knows what extends had added (H4, H5, H6). */
+static void late_commits_know_the_whole_hold(void **state)
+{
+    (void)state;
+    static const struct row rows[] = {
+        {"H4",                   "customer d plan=over",                                 "ok"},
+        {"H4", "A: authorize d chat requests=1 ttl=10s",            "allow 1/1 =1 | over 1=1"},
+        {"H5",             "extend A requests=1 ttl=5s", "allow 1/1 =1 | over 1=1 until +10s"},
+        {"H6",                                "at +10s",                                 "ok"},
+        {"H4",      "commit A requests=0 status=failed",       "allow 2/2 =2 | over 2=2 late"},
+        {"H6", "B: authorize a chat requests=1 ttl=10s",             "allow 1/1 | included 1"},
+        {"H5",             "extend B requests=2 ttl=5s",  "allow 2/2 | included 2 until +20s"},
+        {"H6",                                "at +20s",                                 "ok"},
+        {"U2",                               "commit B",        "allow 3/3 | included 3 late"},
+    };
+    TELL(holds_policy, rows);
+}
+
 static const char *const rhythm_policy[] = {
     CHAT_FEATURES
     "plans:\n"
@@ -1200,6 +1218,7 @@ int main(void)
         cmocka_unit_test(refusals_come_in_the_order_of_precedence),
         cmocka_unit_test(gates_keep_pace_exactly),
         cmocka_unit_test(holds_end_once_and_exactly),
+        cmocka_unit_test(late_commits_know_the_whole_hold),
         cmocka_unit_test(windows_turn_to_the_millisecond),
         cmocka_unit_test(anchors_are_clamped_from_the_original_day),
         cmocka_unit_test(grants_burn_expire_and_come_back),

@@ -284,8 +284,9 @@ class Grant:
         self.__dict__.update(fields)
 
     def pays(self, category, feature, now):
-        return (self.category == category and self.state == "live" and self.effective <= now
-                and now < self.expires and (not self.features or feature in self.features))
+        return (self.category == category and self.state == "live" and self.remaining > 0
+                and self.effective <= now < self.expires
+                and (not self.features or feature in self.features))
 
     def put_back(self, amount):
         """H7: what comes back to a grant that is over is over too; answers how much of it."""
@@ -763,9 +764,7 @@ class Model:
             elif "grants" in draw.source:
                 left = draw.nano
                 category = draw.source["grants"]["category"]
-                burning = self.burn_order(customer, category, ask.feature, self.now)
-                # A draw that costs nothing still needs a grant to stand on: one with money if any.
-                for grant in [g for g in burning if g.remaining] or burning[:1]:
+                for grant in self.burn_order(customer, category, ask.feature, self.now):
                     pays = min(grant.remaining, left)
                     grant.remaining -= pays
                     grant.held += pays

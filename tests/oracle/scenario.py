@@ -230,15 +230,18 @@ class Author:
         if roll < 0.47 and self.decisions:
             body = {"all": True} if rng.random() < 0.4 else {"credits": rng.choice(
                 ("0.1", "0.5", "1", "0.000000001"))}
-            return ["refund", rng.choice(self.decisions[-6:])[0], self.with_key(body)]
+            paid = [entry for entry in self.decisions[-20:] if self.was_charged(entry[0])]
+            some = paid if paid and rng.random() < 0.8 else self.decisions[-6:]
+            return ["refund", rng.choice(some)[0], self.with_key(body)]
         return self.operation()
 
     def operation(self):
         rng = self.rng
         roll = rng.random()
-        held = [reference for reference, is_held in self.decisions[-6:] if is_held]
+        held = [reference for reference, is_held in self.decisions[-12:] if is_held]
+        still = [reference for reference in held if self.is_open(reference)]
         if roll < 0.42 and held:
-            return self.on_hold(rng.choice(held))
+            return self.on_hold(rng.choice(still if still and rng.random() < 0.8 else held[-6:]))
         if roll < 0.80:
             return ["authorize", None, self.request(True, True)]
         if roll < 0.94:
@@ -246,20 +249,33 @@ class Author:
         return ["check", None, {k: v for k, v in self.request(False, True).items()
                                 if k != "idempotency_key"}]
 
+    def was_charged(self, reference):
+        hold = self.model.holds[resolved(reference, self.made)]
+        return any(draw.nano for draw in hold.settled_draws)
+
+    def is_open(self, reference):
+        return self.model.holds[resolved(reference, self.made)].state == "held"
+
     def on_hold(self, reference):
         rng = self.rng
         roll = rng.random()
         if roll < 0.2:
             return ["release", reference, {}]
         if roll < 0.4:
-            body = self.with_key({"quantities": self.quantities(rng.choice(self.features), 0.5)})
+            body = self.with_key({"quantities": self.quantities(self.feature_of(reference), 0.5)})
             if rng.random() < 0.4:
                 body["ttl_ms"] = rng.choice((500, 2000, 100_000))
             return ["extend", reference, body]
-        body = {"quantities": self.quantities(rng.choice(self.features), 0.3)}
+        body = {"quantities": self.quantities(self.feature_of(reference), 0.3)}
         if rng.random() < 0.15:
             body["status"] = rng.choice(("failed", "moderated", "succeeded"))
         return ["commit", reference, body]
+
+    def feature_of(self, reference):
+        """The hold's own, mostly."""
+        if self.rng.random() < 0.05:
+            return self.rng.choice(self.features)
+        return self.model.holds[resolved(reference, self.made)].ask.feature
 
     def with_key(self, body):
         if self.rng.random() < 0.15:
@@ -289,9 +305,9 @@ class Author:
                       ATTRIBUTES.get(feature, {}).items() if rng.random() < 0.4}
         if attributes:
             body["attributes"] = attributes
-        if rng.random() < 0.25:
-            body["min_units"] = rng.choice((1, 1, 2, 1000))
-        if rng.random() < 0.25:
+        if rng.random() < 0.4:
+            body["min_units"] = rng.choice((1, 1, 1, 2))
+        if rng.random() < 0.2:
             body["use_credits"] = rng.random() < 0.7
         if holding and rng.random() < 0.4:
             body["ttl_ms"] = rng.choice((1, 800, 5000, 40_000, 3 * HOUR))
@@ -306,11 +322,11 @@ class Author:
         rng, now = self.rng, self.model.now
         ahead = self.model.interesting_instants()
         if ahead and rng.random() < 0.7:
-            moment = rng.choice(ahead[:3] if rng.random() < 0.7 else ahead[:12])
+            moment = rng.choice(ahead[:3] if rng.random() < 0.8 else ahead[:12])
             moment += rng.choice((-1, 0, 0, 1))
         else:
             moment = now + rng.choice(
-                (1, 17, 999, 1000, 5000, 61_000, HOUR, 5 * HOUR, DAY, 20 * DAY))
+                (1, 1, 17, 17, 999, 1000, 5000, 5000, 61_000, HOUR, 5 * HOUR, DAY, 20 * DAY))
         return ["clock", None, {"now": max(now, moment)}]
 
     def grant(self):
@@ -362,7 +378,7 @@ class Author:
         if rng.random() < 0.4:
             body["plan"] = rng.choice(("free", "plus"))
         if rng.random() < 0.5:
-            body["credit_mode"] = rng.choice(("auto", "auto", "ask", "off"))
+            body["credit_mode"] = rng.choice(("auto", "auto", "ask", "ask", "off"))
         if rng.random() < 0.25:
             body["anchor"] = instant_text(self.start + rng.choice((0, -DAY, 1234, -20 * DAY, HOUR)))
         if rng.random() < 0.05:

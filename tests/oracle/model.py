@@ -25,6 +25,8 @@ HOUR, DAY, WEEK = 3_600_000, 86_400_000, 7 * 86_400_000
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 RETRY_CODES = ("rate_limited", "allowance_exhausted")
 RENEWALS_TRIED_MAX = 64  # with nothing but renewals ahead, further ones bring nothing new
+RETRY_MOMENTS_MAX = 24   # a server may bound its search: beyond so many changes nothing is compared
+UNTOLD = object()        # any answer will do
 
 
 class Refused(Exception):
@@ -712,7 +714,7 @@ class Model:
         if verdict.code not in RETRY_CODES:
             return None
         trial = copy.deepcopy(customer)
-        now, renewals = self.now, 0
+        now, renewals, moments = self.now, 0, 0
         starts = sorted({instant(rule["from"]) for rules in self.policy["prices"].values()
                          for rule in rules if "from" in rule})
         sequence, known = self.sequence, dict(self.grants)
@@ -733,6 +735,7 @@ class Model:
                 now = min(ahead)
                 if now >= until:
                     return None
+                moments += 1
                 self.settle_due(trial, now)
                 if body is not None:
                     try:
@@ -741,7 +744,7 @@ class Model:
                         return None
                 verdict = self.evaluate(trial, ask, now)
                 if verdict.code == "ok":
-                    return now - self.now
+                    return now - self.now if moments <= RETRY_MOMENTS_MAX else UNTOLD
             return None
         finally:
             self.sequence, self.grants = sequence, known

@@ -6,6 +6,12 @@
  * through `send`, which may come at once or batches later. Until then the request's views must
  * live, unless the client is gone: then the network sets is_gone, and only `send` is still called.
  * The answer's views are the loop's and live during `send` only. The loop's thread does all of it.
+ *
+ * A long answer comes in pieces. `send` with `has_more` lends the exchange to the network: the
+ * piece's bytes stay until the network gives the exchange to loop_take again, which it does when
+ * they are written out or the client is gone, and not before. So there is one piece at a time, the
+ * reader sets the pace, and a slow one holds nothing but that piece. The first piece has status and
+ * type for all. The last one, without `has_more`, ends the exchange like any answer.
  */
 #pragma once
 
@@ -19,6 +25,8 @@ struct answer {
     const char *content_type;
     const char *allow; /* with 405; else NULL */
     struct bytes body;
+    bool has_more; /* the body is a piece, never empty, and another one follows */
+    bool is_cut;   /* instead of the next piece: there is none, and the client must notice */
 };
 
 struct exchange {

@@ -34,4 +34,6 @@ void http_watch(struct http *http, int fd, void (*on_readable)(void *self), void
 void http_turn(struct http *http, int32_t wait_ms);
 /* Stops listening, closes idle connections, lets the others finish the request they are at. */
 void http_drain(struct http *http);
+/* Ends every connection whose answer in pieces has begun, so that its client notices. */
+void http_cut(struct http *http);
 uint32_t http_connections(const struct http *http);

@@ -10,6 +10,9 @@
  * nothing: taking it out of the epoll set and putting it back cost two system calls a request, a
  * tenth of the loop's time.
  *
+ * An answer in pieces is a generator: one piece is lent to h2o, its proceed asks the loop for the
+ * next. The socket stays parked until the last piece.
+ *
  * What h2o cannot parse it answers itself, in text/plain; a filter on the path that it uses for
  * that makes a problem document of it.
  */
@@ -37,13 +40,21 @@ struct connection {
     struct connection *next_free;
 };
 
+struct piece_generator {
+    h2o_generator_t base;
+    struct http_exchange *held;
+};
+
 /* An exchange as h2o's request has it. It outlives a request whose client has gone, so it is not in
  * the request's pool; the tether is, and the tether's disposal is the request's end. */
 struct http_exchange {
     struct exchange exchange;
     struct http *http;
-    h2o_req_t *request;
+    h2o_req_t *request; /* NULL: the client is gone */
     struct tether *tether;
+    struct piece_generator generator; /* of an answer in pieces */
+    bool has_begun;                   /* its headers are out */
+    bool is_sending;                  /* a piece is with h2o */
     struct http_exchange *next_free;
 };
 
@@ -184,8 +195,88 @@ static void respond(struct http *http, h2o_req_t *request, const struct answer *
     h2o_send(request, &body, body.len > 0 ? 1 : 0, H2O_SEND_STATE_FINAL);
 }
 
+/* A client that was promised more takes a plain end for the whole, where no chunk says otherwise
+ * (HTTP/1.0): it gets a reset. */
+static void reset_at_close(h2o_socket_t *socket)
+{
+    const struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+    (void)setsockopt(h2o_socket_get_fd(socket), SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+}
+
+/* The piece is written out: the loop may make the next one. */
+static void on_piece_sent(h2o_generator_t *generator, h2o_req_t *request)
+{
+    (void)request;
+    struct http_exchange *held = ((struct piece_generator *)generator)->held;
+    held->is_sending = false;
+    held->http->options.take(held->http->options.self, &held->exchange);
+}
+
+static void begin_pieces(struct http_exchange *held)
+{
+    h2o_req_t *request = held->request;
+    const struct answer *answer = &held->exchange.answer;
+    held->generator = (struct piece_generator){
+        .base = {.proceed = on_piece_sent, .stop = NULL},
+          .held = held
+    };
+    /* Without chunks the end of the connection is the end of the answer. */
+    if (request->version < 0x101 || held->http->listener == NULL) request->http1_is_persistent = 0;
+    request->res.status = (int)answer->status;
+    request->res.reason = reason_phrase(answer->status);
+    request->res.content_length = SIZE_MAX;
+    add_header(request, H2O_TOKEN_CONTENT_TYPE, answer->content_type);
+    held->has_begun = true;
+    h2o_start_response(request, &held->generator.base);
+}
+
+/* Lends a piece to h2o. The socket stays as parked: what a client sends meanwhile is for later. */
+static void send_piece(struct http_exchange *held)
+{
+    const struct bytes body = held->exchange.answer.body;
+    h2o_iovec_t piece = h2o_iovec_init((const char *)body.at, body.length);
+    ENSURE(body.length > 0);
+    if (!held->has_begun) begin_pieces(held);
+    held->http->has_responded = true;
+    held->is_sending = true;
+    h2o_send(held->request, &piece, 1, H2O_SEND_STATE_IN_PROGRESS);
+}
+
+/* Headers alone answer HEAD: the loop is told that nobody waits for the rest. */
+static void send_head(struct http_exchange *held)
+{
+    h2o_req_t *request = held->request;
+    held->tether->held = NULL;
+    unpark(socket_of(request));
+    begin_pieces(held);
+    held->request = NULL;
+    held->exchange.is_gone = true;
+    held->http->has_responded = true;
+    h2o_send(request, NULL, 0, H2O_SEND_STATE_FINAL);
+    held->http->options.take(held->http->options.self, &held->exchange);
+}
+
+/* The last piece, copied: the loop has the exchange no longer. */
+static void end_pieces(struct http_exchange *held)
+{
+    h2o_req_t *request = held->request;
+    const struct answer *answer = &held->exchange.answer;
+    h2o_iovec_t body = h2o_iovec_init(NULL, 0);
+    if (answer->is_cut) {
+        reset_at_close(socket_of(request));
+    } else if (answer->body.length > 0) {
+        body.base = h2o_mem_alloc_pool(&request->pool, answer->body.length);
+        body.len = answer->body.length;
+        memcpy(body.base, answer->body.at, body.len);
+    }
+    held->http->has_responded = true;
+    h2o_send(request, &body, body.len > 0 ? 1 : 0,
+             answer->is_cut ? H2O_SEND_STATE_ERROR : H2O_SEND_STATE_FINAL);
+}
+
 static void give_exchange(struct http_exchange *held)
 {
+    held->request = NULL;
     held->next_free = held->http->free;
     held->http->free = held;
 }
@@ -194,20 +285,38 @@ static void send_exchange(struct exchange *exchange)
 {
     struct http_exchange *held = (struct http_exchange *)exchange;
     h2o_req_t *request = held->request;
+    if (exchange->answer.has_more) {
+        if (request == NULL)
+            held->http->options.take(held->http->options.self, exchange);
+        else if (!held->has_begun && is_head(request))
+            send_head(held);
+        else
+            send_piece(held);
+        return;
+    }
     if (request != NULL) {
         held->tether->held = NULL;
         unpark(socket_of(request));
-        respond(held->http, request, &exchange->answer);
+        if (held->has_begun)
+            end_pieces(held);
+        else
+            respond(held->http, request, &exchange->answer);
     }
     give_exchange(held);
 }
 
+/* The client is gone. A piece that was on its way to him goes back to the loop with the exchange.
+ */
 static void on_tether_disposed(void *memory)
 {
     struct tether *tether = memory;
-    if (tether->held == NULL) return;
-    tether->held->request = NULL;
-    tether->held->exchange.is_gone = true;
+    struct http_exchange *held = tether->held;
+    if (held == NULL) return;
+    held->request = NULL;
+    held->exchange.is_gone = true;
+    if (!held->is_sending) return;
+    held->is_sending = false;
+    held->http->options.take(held->http->options.self, &held->exchange);
 }
 
 /* ---- requests */
@@ -487,6 +596,17 @@ void http_drain(struct http *http)
     http->listener = NULL;
     h2o_context_request_shutdown(&http->context);
     http->config.http1.callbacks.foreach_request(&http->context, end_if_idle, NULL);
+}
+
+void http_cut(struct http *http)
+{
+    for (uint32_t i = 0; i < http->options.connections_max; ++i) {
+        struct http_exchange *held = &http->exchanges[i];
+        if (held->request == NULL || !held->has_begun) continue;
+        h2o_socket_t *socket = socket_of(held->request);
+        reset_at_close(socket);
+        (void)shutdown(h2o_socket_get_fd(socket), SHUT_RDWR);
+    }
 }
 
 uint32_t http_connections(const struct http *http)

@@ -88,6 +88,22 @@ static void answer_next(unsigned status, const char *body)
     exchange->send(exchange);
 }
 
+/* Gives the exchange parked first a piece, to be followed by another. */
+static struct exchange *send_piece(const char *text, size_t length)
+{
+    struct exchange *exchange = exchange_queue_take(&parked);
+    assert_non_null(exchange);
+    assert_false(exchange->is_gone);
+    exchange->answer = (struct answer){
+        .status = 200,
+        .content_type = "text/csv",
+        .body = {(const uint8_t *)text, length},
+        .has_more = true
+    };
+    exchange->send(exchange);
+    return exchange;
+}
+
 /* Reads until the text holds what is expected, or the other end closes. */
 static void expect(int fd, const char *expected)
 {
@@ -327,6 +343,200 @@ static void past_the_ceiling_connections_wait_for_room(void **state)
     turn_until_connections(0);
 }
 
+static void an_answer_in_pieces_asks_for_the_next_when_one_is_out(void **state)
+{
+    (void)state;
+    const int fd = connect_client();
+    client_send(fd, "GET /1 HTTP/1.1\r\nHost: a\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\n\r\n");
+    turn_until_parked(1);
+    struct exchange *exchange = send_piece("first", 5);
+    assert_int_equal(parked.count, 0);
+    turn_until_parked(1);
+    assert_ptr_equal(parked.first, exchange);
+    (void)send_piece("second", 6);
+    turn_until_parked(1);
+    assert_ptr_equal(parked.first, exchange);
+    answer_next(200, "third");
+    expect(fd, "transfer-encoding: chunked\r\n");
+    turn_until_parked(1);
+    assert_true(is_text(parked.first->path, "/2"));
+    answer_next(200, "after");
+    expect(fd, "after");
+    close_client(fd);
+}
+
+static void pieces_arrive_in_order_and_whole(void **state)
+{
+    (void)state;
+    int fd = connect_client();
+    client_send(fd, "GET /1 HTTP/1.1\r\nHost: a\r\n\r\n");
+    turn_until_parked(1);
+    (void)send_piece("first", 5);
+    turn_until_parked(1);
+    (void)send_piece("second", 6);
+    turn_until_parked(1);
+    answer_next(200, "");
+    expect(fd, "\r\n\r\n5\r\nfirst\r\n6\r\nsecond\r\n0\r\n\r\n");
+    close_client(fd);
+    /* Where chunks are unknown, the end is the connection's, whatever the client asked for. */
+    fd = connect_client();
+    client_send(fd, "GET /1 HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+    turn_until_parked(1);
+    (void)send_piece("first", 5);
+    turn_until_parked(1);
+    answer_next(200, "");
+    expect(fd, "Connection: close\r\ncontent-type: text/csv\r\n\r\nfirst");
+    expect_end(fd);
+    close_client(fd);
+}
+
+static void head_is_answered_without_pieces(void **state)
+{
+    (void)state;
+    const int fd = connect_client();
+    client_send(fd, "HEAD /1 HTTP/1.1\r\nHost: a\r\n\r\n");
+    turn_until_parked(1);
+    struct exchange *exchange = send_piece("first", 5);
+    assert_int_equal(parked.count, 1);
+    assert_ptr_equal(parked.first, exchange);
+    assert_true(exchange->is_gone);
+    answer_next(200, "");
+    client_send(fd, "GET /2 HTTP/1.1\r\nHost: a\r\n\r\n");
+    turn_until_parked(1);
+    answer_next(200, "after");
+    /* No body stands between the two. */
+    expect(fd, "content-type: text/csv\r\n\r\nHTTP/1.1 200 OK\r\n");
+    close_client(fd);
+}
+
+/* Sends pieces to a client that does not read, until one does not get out. */
+static struct exchange *send_until_stuck(void)
+{
+    static char piece[65536];
+    memset(piece, 'x', sizeof(piece));
+    struct exchange *exchange = NULL;
+    for (int i = 0; i < 4096; ++i) {
+        exchange = send_piece(piece, sizeof(piece));
+        for (int turn = 0; turn < 4 && parked.count == 0; ++turn)
+            http_turn(http, 5);
+        if (parked.count == 0) return exchange;
+    }
+    fail();
+    return NULL;
+}
+
+static void a_reader_who_stops_is_sent_no_more_and_gone_gives_it_back(void **state)
+{
+    (void)state;
+    const int fd = connect_client();
+    client_send(fd, "GET /1 HTTP/1.1\r\nHost: a\r\n\r\n");
+    turn_until_parked(1);
+    struct exchange *exchange = send_until_stuck();
+    assert_false(exchange->is_gone);
+    const int other = connect_client();
+    client_send(other, "GET /2 HTTP/1.1\r\nHost: a\r\n\r\n");
+    turn_until_parked(1);
+    answer_next(200, "others go on");
+    expect(other, "others go on");
+    (void)close(fd);
+    turn_until_parked(1);
+    assert_ptr_equal(parked.first, exchange);
+    assert_true(exchange->is_gone);
+    answer_next(200, "");
+    (void)close(other);
+    turn_until_connections(0);
+}
+
+static void a_reader_who_leaves_between_pieces_is_noticed_at_the_next(void **state)
+{
+    (void)state;
+    const int fd = connect_client();
+    client_send(fd, "GET /1 HTTP/1.1\r\nHost: a\r\n\r\n");
+    turn_until_parked(1);
+    struct exchange *exchange = send_piece("first", 5);
+    turn_until_parked(1);
+    (void)close(fd);
+    for (int i = 0; i < TURNS_MAX && !exchange->is_gone; ++i) {
+        if (parked.count > 0) (void)send_piece("more", 4);
+        http_turn(http, 5);
+    }
+    assert_true(exchange->is_gone);
+    assert_int_equal(parked.count, 1);
+    answer_next(200, "");
+    turn_until_connections(0);
+}
+
+/* Reads to the end; whether the connection was reset. */
+static bool ends_by_reset(int fd, char *text, size_t size)
+{
+    size_t used = 0;
+    for (int i = 0; i < TURNS_MAX; ++i) {
+        http_turn(http, 10);
+        const ssize_t got = recv(fd, text + used, size - 1 - used, MSG_DONTWAIT);
+        if (got > 0) used += (size_t)got;
+        text[used] = '\0';
+        if (got == 0) return false;
+        if (got < 0 && errno == ECONNRESET) return true;
+    }
+    fail();
+    return false;
+}
+
+static void a_cut_answer_does_not_look_whole(void **state)
+{
+    (void)state;
+    static const char *const requests[] = {"GET /1 HTTP/1.1\r\nHost: a\r\n\r\n",
+                                           "GET /1 HTTP/1.0\r\n\r\n"};
+    char text[4096];
+    for (size_t i = 0; i < COUNT_OF(requests); ++i) {
+        const int fd = connect_client();
+        client_send(fd, requests[i]);
+        turn_until_parked(1);
+        (void)send_piece("first", 5);
+        turn_until_parked(1);
+        struct exchange *exchange = exchange_queue_take(&parked);
+        exchange->answer = (struct answer){.is_cut = true};
+        exchange->send(exchange);
+        assert_true(ends_by_reset(fd, text, sizeof(text)));
+        assert_null(strstr(text, "\r\n0\r\n"));
+        close_client(fd);
+    }
+}
+
+static void cutting_ends_the_answers_under_way_alone(void **state)
+{
+    (void)state;
+    char text[4096];
+    const int stuck = connect_client();
+    client_send(stuck, "GET /1 HTTP/1.1\r\nHost: a\r\n\r\n");
+    turn_until_parked(1);
+    (void)send_until_stuck();
+    const int lent = connect_client();
+    client_send(lent, "GET /2 HTTP/1.1\r\nHost: a\r\n\r\n");
+    turn_until_parked(1);
+    (void)send_piece("first", 5);
+    turn_until_parked(1);
+    struct exchange *with_the_loop = exchange_queue_take(&parked);
+    const int plain = connect_client();
+    client_send(plain, "GET /3 HTTP/1.1\r\nHost: a\r\n\r\n");
+    turn_until_parked(1);
+    http_cut(http);
+    turn_until_parked(2);
+    assert_false(parked.first->is_gone);
+    answer_next(200, "plain goes on");
+    expect(plain, "plain goes on");
+    assert_true(parked.first->is_gone);
+    answer_next(200, "");
+    exchange_queue_add(&parked, with_the_loop);
+    answer_next(200, "too late");
+    turn_until_connections(1);
+    (void)ends_by_reset(lent, text, sizeof(text));
+    assert_null(strstr(text, "\r\n0\r\n"));
+    (void)close(stuck);
+    (void)close(lent);
+    close_client(plain);
+}
+
 static void draining_answers_what_was_read_and_closes_the_rest(void **state)
 {
     (void)state;
@@ -390,6 +600,13 @@ int main(void)
         cmocka_unit_test(nonsense_ends_only_its_own_connection),
         cmocka_unit_test(a_client_that_left_costs_nothing),
         cmocka_unit_test(past_the_ceiling_connections_wait_for_room),
+        cmocka_unit_test(an_answer_in_pieces_asks_for_the_next_when_one_is_out),
+        cmocka_unit_test(pieces_arrive_in_order_and_whole),
+        cmocka_unit_test(head_is_answered_without_pieces),
+        cmocka_unit_test(a_reader_who_stops_is_sent_no_more_and_gone_gives_it_back),
+        cmocka_unit_test(a_reader_who_leaves_between_pieces_is_noticed_at_the_next),
+        cmocka_unit_test(a_cut_answer_does_not_look_whole),
+        cmocka_unit_test(cutting_ends_the_answers_under_way_alone),
         cmocka_unit_test(draining_answers_what_was_read_and_closes_the_rest),
     };
     return cmocka_run_group_tests(tests, open_front_end, NULL);

@@ -176,6 +176,7 @@ static void overshoot_to_overage(struct view *view, const struct plan_feature *p
         if (source->kind != SOURCE_OVERAGE) continue;
         struct counter counter = source_counter(view, ask, source, 0);
         (void)counter_add(view, &counter, charged);
+        view->fact->report.overshoot.overage = source->name;
         return;
     }
 }

@@ -97,7 +97,9 @@ enum {
     REPORT_MONEY = 8,
     REPORT_EXPLAIN = 16,
     REPORT_LATE = 32,
-    REPORT_FLAGS = 63
+    REPORT_PRICED = 64,
+    REPORT_CROWD = 128,
+    REPORT_FLAGS = 255
 };
 
 WALK walk_refusal(struct codec c, bool w, struct report *report)
@@ -128,6 +130,15 @@ WALK walk_overshoot(struct codec c, bool w, struct overshoot *overshoot)
     walk_i64(c, w, &overshoot->charged);
     walk_i64(c, w, &overshoot->refunded);
     WALK_ENUM(c, w, overshoot->booked, OVERSHOOT_OVERAGE);
+    walk_u32(c, w, &overshoot->overage);
+}
+
+WALK walk_settled_price(struct codec c, bool w, struct settled_price *price)
+{
+    walk_word(c, w, &price->version);
+    walk_u64(c, w, &price->q);
+    walk_u64(c, w, &price->rem_before);
+    walk_u64(c, w, &price->rem_after);
 }
 
 static bool report_has_refusal(const struct report *report)
@@ -151,7 +162,9 @@ WALK walk_report(struct codec c, bool w, struct report *report)
                 (report->hold != HOLD_NONE ? REPORT_HOLD : 0u) |
                 (report->has_overshoot ? REPORT_OVERSHOOT : 0u) |
                 (report_has_money(report) ? REPORT_MONEY : 0u) |
-                (report->explain ? REPORT_EXPLAIN : 0u) | (report->late ? REPORT_LATE : 0u);
+                (report->explain ? REPORT_EXPLAIN : 0u) | (report->late ? REPORT_LATE : 0u) |
+                (report->price_settled.version != 0 ? REPORT_PRICED : 0u) |
+                (report->crowd != 0 ? REPORT_CROWD : 0u);
     walk_u32(c, w, &flags);
     if (!w) {
         if (flags > REPORT_FLAGS) c.in->bad = true;
@@ -160,6 +173,7 @@ WALK walk_report(struct codec c, bool w, struct report *report)
         report->late = (flags & REPORT_LATE) != 0;
         report->has_overshoot = (flags & REPORT_OVERSHOOT) != 0;
     }
+    if (flags & REPORT_CROWD) walk_word(c, w, &report->crowd);
     WALK_ENUM(c, w, report->kind, COMMAND_DUE);
     walk_u64(c, w, &report->id);
     WALK_ENUM(c, w, report->outcome, OUTCOME_DENY);
@@ -175,6 +189,7 @@ WALK walk_report(struct codec c, bool w, struct report *report)
         walk_i64(c, w, &report->expires_at_ms);
     }
     if (flags & REPORT_OVERSHOOT) walk_overshoot(c, w, &report->overshoot);
+    if (flags & REPORT_PRICED) walk_settled_price(c, w, &report->price_settled);
     if (flags & REPORT_MONEY) walk_money(c, w, report);
     walk_count(c, w, &report->line_count, LINES_MAX);
     for (uint32_t i = 0; i < report->line_count; i++)
@@ -474,10 +489,12 @@ static void report_clear(struct report *report)
     report->remedy = REMEDY_NONE;
     report->resets_at_ms = 0;
     report->overshoot = (struct overshoot){0};
+    report->price_settled = (struct settled_price){0};
     report->nano = 0;
     report->expired = 0;
     report->total = 0;
     report->count = 0;
+    report->crowd = 0;
     report->category = 0;
     report->grant_effective_ms = 0;
     report->grant_expires_ms = 0;

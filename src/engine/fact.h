@@ -6,6 +6,24 @@
  * journal rebuilds exactly what was promised, whatever program and policy run by then.
  *
  * A fact is about at most one customer. All numbers here are journaled: never renumber.
+ *
+ * What the books take from it (they price nothing):
+ *
+ *   usage    the report: outcome, reason, units, lines, overshoot, status, and for denials how many
+ *            it stands for (crowd). Who, what feature and which attributes are in the command, or
+ *            in that of the authorizing entry, whose position is report.id
+ *   price    report.price_settled. Exact cost of the settled usage, over q:
+ *                q * (charged + overshoot.charged) + rem_after - rem_before
+ *            and for `unit: cost`, whose units are nano-credits, with the units allowed and those
+ * of the overshoot in place of what they were charged grants   EFFECT_LOT: a lot's settled balance
+ * is remaining + held. ENTER adds; SETTLE, CHARGE, EXPIRE, VOID, REPAY, ROLLOVER take; REFUND gives
+ * back; HOLD and RETURN move nothing debt     EFFECT_DEBT: down by an overshoot booked as debt, up
+ * by what a paid grant repays overage  the report's lines of SOURCE_OVERAGE, by source: charged; in
+ * a refund what went back. An overshoot booked as overage: overshoot.charged, in overshoot.overage
+ *   overshoot refunded: +charged, then -charged, which moves no account (H3)
+ *
+ * A customer's settled balance is the sum of his lots' and his debt: available_after +
+ * customer_held_after of the newest EFFECT_LOT (an EFFECT_DEBT leaves what is held).
  */
 #pragma once
 
@@ -16,7 +34,7 @@
 #include "engine/command.h"
 #include "engine/policy.h"
 
-#define FACT_VERSION 1
+#define FACT_VERSION 2
 #define GRANTS_LIVE_MAX 255u /* of one customer */
 /* One draw takes at most this many lines: the live grants, and each other source once. */
 #define DRAW_LINES_MAX (GRANTS_LIVE_MAX + SOURCES_MAX)
@@ -102,6 +120,15 @@ struct overshoot {
     int64_t charged;
     int64_t refunded; /* = charged for OVERSHOOT_REFUND, else 0 */
     enum overshoot_kind booked;
+    uint32_t overage; /* OVERSHOOT_OVERAGE that was charged: symbol of the source; else 0 */
+};
+
+/* By which price rule version usage was settled, and how its remainder moved (U4). */
+struct settled_price {
+    uint64_t version; /* 0: the feature has no prices, or the fact settles nothing */
+    uint64_t q;
+    uint64_t rem_before;
+    uint64_t rem_after;
 };
 
 /* Everything that an answer can show. Fields that a kind does not use are 0. */
@@ -131,6 +158,7 @@ struct report {
     enum job_status status; /* COMMIT, CONSUME, USAGE */
     bool has_overshoot;
     struct overshoot overshoot;
+    struct settled_price price_settled; /* CONSUME, USAGE, COMMIT: for the books, never rendered */
 
     /* GRANT: nano = amount; VOID: nano = taken back; REFUND: nano = refunded by this call, expired
      * = of that, gone at once with an expired or voided grant, total = refunded so far of the
@@ -139,6 +167,8 @@ struct report {
     int64_t expired;
     int64_t total;
     uint64_t count;
+    uint64_t crowd; /* denials: 0: one of its own; n: this fact stands for n equal ones. Of fixed
+                       width in the encoding, so that it can be raised in place */
     enum category category;     /* GRANT */
     int64_t grant_effective_ms; /* GRANT */
     int64_t grant_expires_ms;   /* GRANT; 0: never */

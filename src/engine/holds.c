@@ -142,7 +142,10 @@ static struct ruling commit_open(const struct decision_context *c, const struct 
     if (!settled_units(&view, terms, quantities, &units)) return too_much();
     const uint64_t held = held_units(c->engine, hold);
     const bool stands = c->command->status != JOB_SUCCEEDED && terms->on_failure == FAILURE_FULL;
-    if (stands && units > held) units = held; /* a part was granted: that much stands */
+    if (stands && units > held) { /* a part was granted: that much stands, and nothing is carried */
+        units = held;
+        view.rem = view.rem_before;
+    }
 
     struct report *report = &c->fact->report;
     report->kind = COMMAND_COMMIT;

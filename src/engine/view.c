@@ -484,7 +484,14 @@ void view_remainder_load(struct view *view, const struct quote *quote)
 
 void view_remainder_store(struct view *view)
 {
-    if (view->rem_version == 0 || view->rem == view->rem_before) return;
+    if (view->rem_version == 0) return;
+    view->fact->report.price_settled = (struct settled_price){
+        .version = view->rem_version,
+        .q = view->rem_q,
+        .rem_before = view->rem_before,
+        .rem_after = view->rem,
+    };
+    if (view->rem == view->rem_before) return;
     struct effect *effect = view_effect(view, EFFECT_REMAINDER);
     effect->remainder.version = view->rem_version;
     effect->remainder.q = view->rem_q;

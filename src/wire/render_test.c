@@ -187,7 +187,7 @@ static void decisions_differ_by_kind_as_the_contract_says(void **state)
     report.outcome = OUTCOME_ALLOW;
     report.remedy = REMEDY_NONE;
     report.has_overshoot = true;
-    report.overshoot = (struct overshoot){2, 2 * NANO_PER_CREDIT, 0, OVERSHOOT_DEBT};
+    report.overshoot = (struct overshoot){2, 2 * NANO_PER_CREDIT, 0, OVERSHOOT_DEBT, 0};
     assert_non_null(
         strstr(rendered(&report),
                "\"hold\":{\"state\":\"committed\"},\"overshoot\":{\"units\":2,\"charged\":\"2\","
@@ -436,7 +436,7 @@ static void a_commit_shows_the_final_allocations(void **state)
         "\"price\":\"chat/message\",\"hold\":{\"state\":\"committed\"}}");
     report.late = true;
     report.has_overshoot = true;
-    report.overshoot = (struct overshoot){5, 1500000000, 1500000000, OVERSHOOT_REFUND};
+    report.overshoot = (struct overshoot){5, 1500000000, 1500000000, OVERSHOOT_REFUND, 0};
     assert_non_null(strstr(rendered(&report),
                            "\"hold\":{\"state\":\"committed\"},\"late\":true,\"overshoot\":{"
                            "\"units\":5,\"charged\":\"1.5\",\"refunded\":\"1.5\"}}"));
@@ -777,7 +777,8 @@ static void the_largest_answers_fit_their_bounds(void **state)
     report.charged = INT64_MIN;
     report.hold = HOLD_HELD;
     report.has_overshoot = true;
-    report.overshoot = (struct overshoot){UINT64_MAX, INT64_MIN, INT64_MIN, OVERSHOOT_OVERAGE};
+    report.overshoot =
+        (struct overshoot){UINT64_MAX, INT64_MIN, INT64_MIN, OVERSHOOT_OVERAGE, UINT32_MAX};
     report.retry_after_ms = INT64_MAX;
     report.resets_at_ms = at("2026-06-01T00:00:00.001Z");
     report.line_count = LINES_MAX;

@@ -237,6 +237,7 @@ static const char *const mixed_policy[] = {
     "calendar}]}\n"
     "          - grants: {category: paid}\n"
     "      cost:\n"
+    "        on_failure: full\n"
     "        waterfall:\n"
     "          - allowance: {name: free, windows: [{credits: \"0.3\", per: 10m, start: "
     "first_use}]}\n"
@@ -310,9 +311,9 @@ static void random_line(struct prng *prng, unsigned customer, unsigned hold, cha
     case 4:
     case 5:
     case 6:
-        sprintf(line, "h%u: authorize c%u %s %s=%llu subject=t%u ttl=%us key=k%u", hold, customer,
+        sprintf(line, "h%u: authorize c%u %s %s=%llu subject=t%u ttl=%us key=k%u%s", hold, customer,
                 features[f], meters[f], n, subject, 1 + (unsigned)prng_below(prng, 200),
-                (unsigned)prng_below(prng, 400));
+                (unsigned)prng_below(prng, 400), prng_below(prng, 3) == 0 ? " min=1" : "");
         return;
     case 7:
     case 8:

@@ -780,6 +780,35 @@ static void late_commits_know_the_whole_hold(void **state)
     TELL(holds_policy, rows);
 }
 
+static const char *const parts_policy[] = {
+    "version: 1\n"
+    "defaults: {plan: free, hold_ttl: 60s}\n"
+    "features:\n"
+    "  cost: {meters: [in], unit: cost, prices: thirds}\n"
+    "prices:\n"
+    "  thirds: [{name: t, rates: {in: {credits: \"0.00000001\", per: 3}}}]\n"
+    "plans:\n"
+    "  free:\n"
+    "    features:\n"
+    "      cost: {on_failure: full, waterfall: [{grants: {category: paid}}]}\n",
+};
+
+/* Goal: a part that stands is charged as held, and no more of it is carried on (H4, U4). */
+static void a_part_that_stands_costs_what_was_held(void **state)
+{
+    (void)state;
+    static const struct row rows[] = {
+        {"S6",    "G: grant a paid 0.000000004","granted 0.000000004"                                                },
+        {"S6", "A: authorize a cost in=3 min=1",
+         "partial 4/10 =0.000000004 | paid[G] 4=0.000000004"                                     },
+        {"H4",    "commit A in=0 status=failed", "allow 4/4 =0.000000004 | paid[G] 4=0.000000004"},
+        {"U4",              "P: grant a paid 1",                                      "granted 1"},
+        {"U4",            "consume a cost in=1", "allow 3/3 =0.000000003 | paid[P] 3=0.000000003"},
+        {"U4",            "consume a cost in=2", "allow 7/7 =0.000000007 | paid[P] 7=0.000000007"},
+    };
+    TELL(parts_policy, rows);
+}
+
 static const char *const rhythm_policy[] = {
     CHAT_FEATURES
     "plans:\n"
@@ -1219,6 +1248,7 @@ int main(void)
         cmocka_unit_test(gates_keep_pace_exactly),
         cmocka_unit_test(holds_end_once_and_exactly),
         cmocka_unit_test(late_commits_know_the_whole_hold),
+        cmocka_unit_test(a_part_that_stands_costs_what_was_held),
         cmocka_unit_test(windows_turn_to_the_millisecond),
         cmocka_unit_test(anchors_are_clamped_from_the_original_day),
         cmocka_unit_test(grants_burn_expire_and_come_back),

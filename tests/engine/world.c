@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "engine/decide.h"
 #include "policy/policy_compile.h"
 
 #define POLICIES_MAX 8
@@ -16,10 +17,17 @@ struct label {
     uint64_t id;
 };
 
+/* What a hold's facts said last of how it was asked for, and what they held in all. */
+struct stated_hold {
+    struct effect terms;
+    uint64_t units;
+};
+
 struct entry_copy {
     uint8_t *bytes; /* of the fact */
     size_t length;
     int64_t at_ms;
+    struct stated_hold *hold; /* that the entry began; NULL */
 };
 
 struct world {
@@ -84,6 +92,139 @@ static uint64_t number_of(uint64_t position)
     return (position_sequence(position) - 2) * 4000 + position_index(position);
 }
 
+/* The price of what was settled, once more, from the command and the terms of its hold. */
+
+struct settling {
+    struct quote quote;
+    uint32_t unit; /* index into meters, or UNIT_COST */
+    uint64_t quantities[METERS_MAX];
+    bool is_part;       /* a part was granted: whole nano-credits of it, nothing to carry */
+    uint64_t units_max; /* of a failed hold that stands; else UINT64_MAX */
+};
+
+static void take_outcome(const struct command *command, enum failure_cost on_failure,
+                         const uint64_t held[METERS_MAX], uint64_t quantities[METERS_MAX])
+{
+    for (uint32_t i = 0; i < METERS_MAX && command->status != JOB_SUCCEEDED; i++) {
+        if (on_failure == FAILURE_NONE) quantities[i] = 0;
+        if (on_failure == FAILURE_FULL) quantities[i] = held[i];
+    }
+}
+
+static void settling_of_commit(const struct world *world, const struct command *command,
+                               const struct fact *fact, struct settling *out)
+{
+    const struct stated_hold *stated = world->entries[number_of(fact->report.id)].hold;
+    const struct effect *terms = &stated->terms;
+    const uint32_t requests_meter = terms->hold.requests_meter;
+    const uint64_t requests =
+        requests_meter < METERS_MAX ? terms->hold.quantities[requests_meter] : 0;
+    const struct problem problem =
+        measure_quantities(world->engine, command, terms->hold.meters, terms->hold.meter_count,
+                           requests_meter, requests, out->quantities);
+    ENSURE(problem.code == PROBLEM_NONE);
+    take_outcome(command, terms->hold.on_failure, terms->hold.quantities, out->quantities);
+    out->quote = terms->hold.quote;
+    out->unit = terms->hold.unit;
+    const bool stands = command->status != JOB_SUCCEEDED && terms->hold.on_failure == FAILURE_FULL;
+    out->units_max = stands && !fact->report.late ? stated->units : UINT64_MAX;
+}
+
+static void settling_at_once(const struct world *world, const struct command *command,
+                             const struct fact *fact, struct settling *out)
+{
+    const struct policy *policy = world->policy;
+    const struct symbols symbols = engine_symbols(world->engine);
+    const struct policy_feature *feature = policy_feature_named(policy, &symbols, command->feature);
+    struct problem problem =
+        measure_quantities(world->engine, command, feature->meters, feature->meter_count,
+                           feature->requests_meter, 1, out->quantities);
+    if (problem.code == PROBLEM_NONE)
+        problem = price_quote(feature, command, fact->at_ms, &out->quote);
+    ENSURE(problem.code == PROBLEM_NONE);
+    const uint32_t customer = customer_find(world->engine, fact->customer);
+    const struct plan *plan = policy_plan_of(policy, customer_at(world->engine, customer)->plan);
+    const struct plan_feature *terms =
+        plan == NULL ? NULL : plan_feature_of(plan, (uint32_t)(feature - policy->features));
+    if (terms != NULL && terms->on_failure == FAILURE_NONE)
+        take_outcome(command, FAILURE_NONE, NULL, out->quantities);
+    out->unit = feature->unit;
+    out->is_part = fact->report.outcome == OUTCOME_PARTIAL;
+    out->units_max = UINT64_MAX;
+}
+
+/* The exact cost over q, by the rules. */
+static uint128 exact_cost(const struct settling *settling, const struct report *report)
+{
+    const struct quote *quote = &settling->quote;
+    if (settling->unit == UNIT_COST && settling->is_part)
+        return (uint128)quote->q * report->units_allowed;
+    if (settling->unit == UNIT_COST) {
+        const uint128 cost = price_cost(quote, settling->quantities);
+        const uint128 units = (cost + report->price_settled.rem_before) / quote->q;
+        return units > settling->units_max ? (uint128)quote->q * settling->units_max : cost;
+    }
+    uint64_t funded = report->overshoot.units;
+    for (uint32_t i = 0; i < report->line_count; i++)
+        if (report->lines[i].kind == SOURCE_GRANTS || report->lines[i].kind == SOURCE_OVERAGE)
+            funded += report->lines[i].units;
+    return price_through(price_of_unit(quote, settling->unit), funded);
+}
+
+/* What the books will read of the price is exactly what was settled (U4, B1, B3 a). */
+static void check_settled_price(const struct world *world, const struct command *command,
+                                const struct fact *fact)
+{
+    const struct report *report = &fact->report;
+    const struct settled_price *price = &report->price_settled;
+    const bool is_commit = report->kind == COMMAND_COMMIT;
+    if ((!is_commit && report->kind != COMMAND_CONSUME && report->kind != COMMAND_USAGE) ||
+        report->outcome == OUTCOME_DENY) {
+        ENSURE(price->version == 0 && price->q == 0 && price->rem_before == 0);
+        return;
+    }
+    struct settling settling = {0};
+    if (is_commit)
+        settling_of_commit(world, command, fact, &settling);
+    else
+        settling_at_once(world, command, fact, &settling);
+    int64_t charged = 0;
+    uint64_t units = 0;
+    for (uint32_t i = 0; i < report->line_count; i++) {
+        charged += report->lines[i].charged;
+        units += report->lines[i].units;
+    }
+    ENSURE(charged == report->charged && units == report->units_allowed);
+    charged += report->overshoot.charged;
+    units += report->overshoot.units;
+    ENSURE(price->version == settling.quote.version);
+    if (price->version == 0) {
+        ENSURE(charged == 0);
+        return;
+    }
+    ENSURE(price->q == settling.quote.q);
+    ENSURE(price->rem_before < price->q && price->rem_after < price->q);
+    const uint128 settled = settling.unit == UNIT_COST ? units : (uint128)charged;
+    ENSURE(settled * price->q + price->rem_after ==
+           exact_cost(&settling, report) + price->rem_before);
+}
+
+static void remember_hold(struct world *world, const struct fact *fact)
+{
+    struct stated_hold *stated = NULL;
+    for (uint32_t i = 0; i < fact->effect_count; i++) {
+        const struct effect *effect = &fact->effects[i];
+        if (effect->kind == EFFECT_HOLD) {
+            struct entry_copy *began = &world->entries[number_of(effect->hold.id)];
+            if (began->hold == NULL) began->hold = calloc(1, sizeof *began->hold);
+            stated = began->hold;
+            ENSURE(stated != NULL);
+            stated->terms = *effect;
+        }
+        if (effect->kind == EFFECT_HOLD_LINE) stated->units += effect->hold_line.line.units;
+    }
+}
+
 static void record(struct world *world, const struct command *command, struct fact *fact)
 {
     static uint8_t block[FACT_BYTES_MAX], again[FACT_BYTES_MAX];
@@ -98,7 +239,7 @@ static void record(struct world *world, const struct command *command, struct fa
     ENSURE(bytes_equal(buffer_bytes(&buffer), buffer_bytes(&second)));
 
     struct entry_copy *entry = &world->entries[world->next];
-    *entry = (struct entry_copy){malloc(buffer.used), buffer.used, fact->at_ms};
+    *entry = (struct entry_copy){malloc(buffer.used), buffer.used, fact->at_ms, NULL};
     ENSURE(entry->bytes != NULL && world->next + 1 < WORLD_ENTRIES_MAX);
     memcpy(entry->bytes, block, buffer.used);
 
@@ -117,6 +258,8 @@ static void record(struct world *world, const struct command *command, struct fa
     if (!engine_has_room_for(world->twin, world->decoded))
         engine_sweep(world->twin, world->now_ms, world->ceilings.keys + world->ceilings.grants);
     engine_apply(world->twin, world->decoded);
+    remember_hold(world, fact);
+    check_settled_price(world, command, fact);
     if (world->observer != NULL) world->observer(world->observer_self, fact);
     world->next++;
 }
@@ -225,8 +368,10 @@ void world_close(struct world *world)
 {
     ENSURE(engine_state_hash(world->engine, world->now_ms) ==
            engine_state_hash(world->twin, world->now_ms));
-    for (uint64_t i = 0; i < world->next; i++)
+    for (uint64_t i = 0; i < world->next; i++) {
         free(world->entries[i].bytes);
+        free(world->entries[i].hold);
+    }
     for (unsigned i = 0; i < world->arena_count; i++)
         munmap(world->arenas[i], POLICY_ARENA_BYTES);
     munmap(world->entries, WORLD_ENTRIES_MAX * sizeof *world->entries);

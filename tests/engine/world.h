@@ -6,6 +6,7 @@
  *   - a fact survives its codec, byte for byte, and so does the command
  *   - applying the decoded facts to a second engine gives the same state
  *   - no balance, counter or hold is ever impossible
+ *   - what a settling fact says of its price is the exact cost, reckoned once more
  *
  * Commands:
  *   at +5h                        moves time; what falls due on the way happens

@@ -1068,10 +1068,11 @@ class Model:
         failed = body.get("status", "succeeded") != "succeeded"
         if failed and hold.on_failure != "actual":  # H4
             used = dict(hold.quantities) if hold.on_failure == "full" else dict.fromkeys(used, 0)
+        carried = dict(customer.remainders)
         units = self.whole_cost(customer, ask, used) if ask.unit == "cost" else used[ask.unit]
         held = 0 if late else sum(draw.units for draw in hold.draws)
-        if failed and hold.on_failure == "full" and not late:
-            units = min(units, held)
+        if failed and hold.on_failure == "full" and not late and units > held:
+            units, customer.remainders = held, carried  # a part was granted: that much stands
         terms = self.terms(customer, ask.feature)
         already = dict.fromkeys(used, 0) if late else hold.quantities
         self.take_tokens(customer, terms, ask,

@@ -21,6 +21,7 @@
 #define JOURNAL_VERSION 1u
 #define JOURNAL_HASH_BYTES 32u
 #define JOURNAL_BODY_BYTES_MAX (4u << 20)
+#define JOURNAL_URI_SIZE 12400u /* of the longest path, each byte of it escaped */
 /* A batch is closed to further entries beyond either (DESIGN.md section 5). */
 #define JOURNAL_BATCH_BYTES_TARGET (256u * 1024u)
 #define JOURNAL_BATCH_ENTRIES_MAX 4096u
@@ -111,6 +112,30 @@ MUST_USE enum journal_fault journal_sqlite_open(const char *directory, struct ha
 MUST_USE enum journal_fault journal_sqlite_open_reader(const char *directory,
                                                        struct journal **journal_out,
                                                        char detail_out[256]);
+
+/* How a file is read by somebody who only looks. */
+enum journal_access {
+    JOURNAL_SERVED, /* a server may be at work: with its locks, in short transactions */
+    JOURNAL_A_COPY  /* nobody is: without locks, without making a file, also where nothing may be
+                       written */
+};
+
+/* For SQLite: an URI that opens a database as a copy, to be followed by `PRAGMA
+ * locking_mode=exclusive` before anything else. False when it does not fit. */
+MUST_USE bool journal_copy_uri(const char *path, char uri_out[JOURNAL_URI_SIZE]);
+
+/* For proofs: a reader that takes nothing for granted. Only the file's kind, its layout and the
+ * genesis batch are judged by opening it; there is no tip, so `read` says of a batch that is
+ * missing only that it is not there. */
+MUST_USE enum journal_fault journal_sqlite_open_witness(const char *directory,
+                                                        enum journal_access access,
+                                                        struct journal **journal_out,
+                                                        char detail_out[256]);
+
+/* What a witness finds there, at one moment: the first batch numbered `from` or higher (0: none),
+ * and the newest. */
+MUST_USE enum journal_fault journal_sqlite_find(struct journal *journal, uint64_t from,
+                                                uint64_t *first_out, uint64_t *newest_out);
 
 /* Bytes in the write-ahead log, which an idle reader can pin; 0 when there is none. Any thread. */
 uint64_t journal_sqlite_log_bytes(const struct journal *journal);

@@ -92,6 +92,7 @@ struct database {
     sqlite3 *connection;
     sqlite3_stmt *append; /* NULL in a reader */
     sqlite3_stmt *read;
+    bool is_copy;  /* read without locks */
     uint8_t *body; /* of the batch last read; JOURNAL_BODY_BYTES_MAX, touched as far as needed */
     char path[FILE_PATH_SIZE];
     char log_path[FILE_PATH_SIZE];
@@ -197,11 +198,10 @@ struct setting {
 };
 
 static const struct setting SETTINGS_OF_ALL[] = {
-    {      "page_size",     NULL, TEXT_OF(PAGE_BYTES)},
-    {       "encoding",     NULL,             "UTF-8"},
-    {   "locking_mode", "normal",            "normal"},
-    { "trusted_schema",    "off",                 "0"},
-    {"cell_size_check",     "on",                 "1"},
+    {      "page_size",  NULL, TEXT_OF(PAGE_BYTES)},
+    {       "encoding",  NULL,             "UTF-8"},
+    { "trusted_schema", "off",                 "0"},
+    {"cell_size_check",  "on",                 "1"},
 };
 static const struct setting SETTINGS_OF_WRITER[] = {
     {      "journal_mode",                     "wal",                     "wal"},
@@ -210,6 +210,13 @@ static const struct setting SETTINGS_OF_WRITER[] = {
 };
 static const struct setting SETTINGS_OF_READER[] = {
     {"query_only", "on", "1"},
+};
+static const struct setting SETTINGS_OF_SERVED[] = {
+    {"locking_mode", "normal", "normal"},
+};
+/* With it the log's index is in memory, not in a file beside it. */
+static const struct setting SETTINGS_OF_COPY[] = {
+    {"locking_mode", "exclusive", "exclusive"},
 };
 
 /* The first column of the first row, as text; empty when there is none. */
@@ -443,15 +450,51 @@ static enum journal_fault name_files(struct database *database, const char *dire
                        "the path of the data directory is too long");
 }
 
+bool journal_copy_uri(const char *path, char uri_out[JOURNAL_URI_SIZE])
+{
+    static const char HEX[] = "0123456789abcdef";
+    char log[FILE_PATH_SIZE + 8];
+    struct stat status;
+    (void)snprintf(log, sizeof log, "%s-wal", path);
+    /* Without a log the file is all there is; with one SQLite must read it, but need not lock. */
+    const bool has_log = stat(log, &status) == 0 && status.st_size > 0;
+    struct buffer uri = buffer_over(uri_out, JOURNAL_URI_SIZE);
+    buffer_put_text(&uri, "file:");
+    for (; *path != '\0'; path++) {
+        const uint8_t byte = (uint8_t)*path;
+        const bool is_plain = byte > ' ' && byte < 0x7f && strchr("%?#", byte) == NULL;
+        if (is_plain) {
+            buffer_put_byte(&uri, byte);
+        } else {
+            buffer_put_byte(&uri, '%');
+            buffer_put_byte(&uri, (uint8_t)HEX[byte >> 4]);
+            buffer_put_byte(&uri, (uint8_t)HEX[byte & 15]);
+        }
+    }
+    buffer_put_text(&uri, has_log ? "?vfs=unix-none" : "?immutable=1");
+    buffer_put_byte(&uri, '\0');
+    return !uri.overflowed;
+}
+
 static enum journal_fault connect(struct database *database, const char *path, int flags)
 {
+    char uri[JOURNAL_URI_SIZE];
+    if (database->is_copy) {
+        if (!journal_copy_uri(path, uri))
+            return core_refuse(&database->core, JOURNAL_CANNOT_OPEN, "%s: the path is too long",
+                               path);
+        path = uri;
+        flags |= SQLITE_OPEN_URI;
+    }
     if (sqlite3_open_v2(path, &database->connection, flags | SQLITE_OPEN_NOMUTEX, NULL) !=
         SQLITE_OK)
         return refuse_sqlite(database, JOURNAL_CANNOT_OPEN, "cannot be opened");
     ENSURE(sqlite3_busy_timeout(database->connection, BUSY_MS) == SQLITE_OK);
     /* Room for the largest batch and its header; more than that is damage. */
     (void)sqlite3_limit(database->connection, SQLITE_LIMIT_LENGTH, JOURNAL_BODY_BYTES_MAX + 65536);
-    return JOURNAL_OK;
+    if (database->is_copy)
+        return apply_settings(database, SETTINGS_OF_COPY, COUNT_OF(SETTINGS_OF_COPY));
+    return apply_settings(database, SETTINGS_OF_SERVED, COUNT_OF(SETTINGS_OF_SERVED));
 }
 
 static void disconnect(struct database *database)
@@ -598,18 +641,12 @@ static enum journal_fault check_density(struct database *database, uint64_t *new
     return JOURNAL_OK;
 }
 
-/* Genesis and tip are read and judged; between them every number must be there. The rest is judged
- * by whoever reads it. */
-static enum journal_fault check_ends(struct database *database)
+static enum journal_fault check_genesis(struct database *database)
 {
     struct journal_core *core = &database->core;
-    uint64_t newest = 0;
-    enum journal_fault fault = check_density(database, &newest);
-    if (fault != JOURNAL_OK) return fault;
-
     struct batch_header header = {0};
     struct bytes body = {0};
-    fault = read_row(&core->journal, 1, &header, &body);
+    const enum journal_fault fault = read_row(&core->journal, 1, &header, &body);
     if (fault == JOURNAL_READ_FAILED ||
         (fault == JOURNAL_OK && !core_genesis_key(body, &core->journal.key)))
         return core_refuse(
@@ -617,10 +654,21 @@ static enum journal_fault check_ends(struct database *database)
             "%s: its first batch is missing or not known. Restore the data directory "
             "from a backup",
             database->path);
-    if (fault != JOURNAL_OK) return fault;
-    core->genesis_hash = header.hash;
+    if (fault == JOURNAL_OK) core->genesis_hash = header.hash;
+    return fault;
+}
 
-    fault = read_row(&core->journal, newest, &header, &body);
+/* Genesis and tip are read and judged; between them every number must be there. The rest is judged
+ * by whoever reads it. */
+static enum journal_fault check_ends(struct database *database)
+{
+    struct journal_core *core = &database->core;
+    struct batch_header header = {0};
+    struct bytes body = {0};
+    uint64_t newest = 0;
+    enum journal_fault fault = check_density(database, &newest);
+    if (fault == JOURNAL_OK) fault = check_genesis(database);
+    if (fault == JOURNAL_OK) fault = read_row(&core->journal, newest, &header, &body);
     if (fault != JOURNAL_OK) return fault;
     core->journal.tip = (struct journal_tip){
         .sequence = header.sequence,
@@ -635,7 +683,6 @@ static enum journal_fault judge(struct database *database)
 {
     enum journal_fault fault = apply_settings(database, SETTINGS_OF_ALL, COUNT_OF(SETTINGS_OF_ALL));
     if (fault == JOURNAL_OK) fault = check_table(database);
-    if (fault == JOURNAL_OK) fault = check_ends(database);
     return fault;
 }
 
@@ -659,6 +706,7 @@ static enum journal_fault open_writer(struct database *database)
            SQLITE_OK);
     set_fold_on_close(database, false);
     fault = judge(database);
+    if (fault == JOURNAL_OK) fault = check_ends(database);
     if (fault != JOURNAL_OK) return fault;
 
     set_fold_on_close(database, true);
@@ -733,7 +781,36 @@ enum journal_fault journal_sqlite_open_reader(const char *directory, struct jour
     DATABASE_CLOSED_AT_END struct database *database = database_make();
     enum journal_fault fault = name_files(database, directory);
     if (fault == JOURNAL_OK) fault = open_reader(database);
+    if (fault == JOURNAL_OK) fault = check_ends(database);
     return hand_over(&database, fault, journal_out, detail_out);
+}
+
+enum journal_fault journal_sqlite_open_witness(const char *directory, enum journal_access access,
+                                               struct journal **journal_out, char detail_out[256])
+{
+    DATABASE_CLOSED_AT_END struct database *database = database_make();
+    database->is_copy = access == JOURNAL_A_COPY;
+    enum journal_fault fault = name_files(database, directory);
+    if (fault == JOURNAL_OK) fault = open_reader(database);
+    if (fault == JOURNAL_OK) fault = check_genesis(database);
+    return hand_over(&database, fault, journal_out, detail_out);
+}
+
+enum journal_fault journal_sqlite_find(struct journal *journal, uint64_t from, uint64_t *first_out,
+                                       uint64_t *newest_out)
+{
+    struct database *database = (struct database *)journal;
+    STATEMENT_ENDED_AT_END sqlite3_stmt *statement = NULL;
+    if (sqlite3_prepare_v2(database->connection,
+                           "SELECT (SELECT min(sequence) FROM batch WHERE sequence>=?1),"
+                           "(SELECT max(sequence) FROM batch)",
+                           -1, &statement, NULL) != SQLITE_OK ||
+        sqlite3_bind_int64(statement, 1, (sqlite3_int64)from) != SQLITE_OK ||
+        sqlite3_step(statement) != SQLITE_ROW)
+        return refuse_sqlite(database, JOURNAL_READ_FAILED, "its batches cannot be found");
+    *first_out = (uint64_t)sqlite3_column_int64(statement, 0);
+    *newest_out = (uint64_t)sqlite3_column_int64(statement, 1);
+    return JOURNAL_OK;
 }
 
 uint64_t journal_sqlite_log_bytes(const struct journal *journal)

@@ -16,3 +16,4 @@ int command_policy_show(int argc, char **argv);
 int command_grant(int argc, char **argv);
 int command_status(int argc, char **argv);
 int command_load(int argc, char **argv);
+int command_verify(int argc, char **argv);

@@ -29,10 +29,14 @@ void progress_show(struct progress *progress, uint64_t done)
     const int64_t now_ns = pool_now_ns();
     if (now_ns - progress->drawn_ns < REDRAW_NS) return;
     progress->drawn_ns = now_ns;
+    const int64_t seconds = (now_ns - progress->start_ns) / (10 * REDRAW_NS);
+    if (progress->whole == 0) {
+        (void)fprintf(stderr, "\r%s, %" PRId64 " s \033[K", progress->what, seconds);
+        return;
+    }
     (void)fprintf(stderr, "\r%s %s of %s %s, %" PRId64 " s \033[K",
                   text_bar(done, progress->whole, 40, bar), text_number(done, count),
-                  text_number(progress->whole, whole), progress->what,
-                  (now_ns - progress->start_ns) / (10 * REDRAW_NS));
+                  text_number(progress->whole, whole), progress->what, seconds);
 }
 
 void progress_end(struct progress *progress)

@@ -15,6 +15,7 @@ struct progress {
     bool is_shown;
 };
 
+/* whole 0: nobody knows how much there is; then `what` stands alone. */
 struct progress progress_begin(const char *what, uint64_t whole);
 void progress_show(struct progress *progress, uint64_t done); /* cheap: draws ten times a second */
 void progress_end(struct progress *progress);                 /* wipes the line */

@@ -1,0 +1,176 @@
+/*
+ * prove.c: `weir verify`, and what its siblings share: progress while it runs, then what was
+ * checked and the verdict, for people or as one JSON object.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "main/commands.h"
+#include "main/options.h"
+#include "main/progress.h"
+#include "main/text_table.h"
+#include "proof/proof.h"
+
+struct shown {
+    struct progress progress;
+    bool is_begun;
+};
+
+static void show_progress(void *self, const char *what, uint64_t done, uint64_t whole)
+{
+    struct shown *shown = self;
+    if (!shown->is_begun || strcmp(shown->progress.what, what) != 0) {
+        if (shown->is_begun) progress_end(&shown->progress);
+        shown->progress = progress_begin(what, whole);
+        shown->is_begun = true;
+    }
+    progress_show(&shown->progress, done);
+}
+
+/* --- for people ------------------------------------------------------------------------------ */
+
+static void print_counts(const struct proof_verdict *verdict)
+{
+    const struct page page = page_on(stdout);
+    static struct table table;
+    char number[TEXT_NUMBER_BYTES];
+    const char *of = "";
+    table_begin(&table, "lrl");
+    for (uint32_t i = 0; i < verdict->count_count; ++i) {
+        const struct proof_count *count = &verdict->counts[i];
+        table_row(&table, PAINT_PLAIN);
+        table_cell(&table, "%s", strcmp(of, count->of) == 0 ? "" : count->of);
+        table_cell(&table, "%s", text_number(count->number, number));
+        table_cell(&table, "%s", count->what);
+        of = count->of;
+    }
+    table_print(&table, &page);
+    for (unsigned i = 0; i < COUNT_OF(verdict->notes); ++i)
+        if (verdict->notes[i][0] != '\0') (void)printf("  note: %s\n", verdict->notes[i]);
+    if (verdict->is_clean)
+        (void)printf("%sclean%s\n", page_paint(&page, PAINT_GREEN), page_plain(&page));
+}
+
+static void print_finding(const char *command, const struct proof_finding *finding)
+{
+    const struct page page = page_on(stderr);
+    (void)fprintf(stderr, "weir %s: %s%s%s%s: %s%s\n", command, page_paint(&page, PAINT_RED),
+                  finding->file, finding->place[0] != '\0' ? ", " : "", finding->place,
+                  finding->what, page_plain(&page));
+    if (finding->expected[0] != '\0') (void)fprintf(stderr, "  expected: %s\n", finding->expected);
+    if (finding->found[0] != '\0') (void)fprintf(stderr, "  found:    %s\n", finding->found);
+    (void)fprintf(stderr, "  to do:    %s.\n", finding->advice);
+}
+
+/* --- for programs ---------------------------------------------------------------------------- */
+
+static void print_json_text(const char *text)
+{
+    (void)fputc('"', stdout);
+    for (; *text != '\0'; ++text) {
+        const unsigned char byte = (unsigned char)*text;
+        if (byte == '"' || byte == '\\')
+            (void)printf("\\%c", byte);
+        else if (byte < ' ' || byte == 0x7f)
+            (void)printf("\\u%04x", byte);
+        else
+            (void)fputc(byte, stdout);
+    }
+    (void)fputc('"', stdout);
+}
+
+static void print_json_member(const char *name, const char *text, const char *after)
+{
+    (void)printf("\"%s\":", name);
+    if (text[0] == '\0')
+        (void)fputs("null", stdout);
+    else
+        print_json_text(text);
+    (void)fputs(after, stdout);
+}
+
+static void print_json(const struct proof_verdict *verdict)
+{
+    const struct proof_finding *finding = &verdict->finding;
+    (void)printf("{\"clean\":%s,\"checked\":[", verdict->is_clean ? "true" : "false");
+    for (uint32_t i = 0; i < verdict->count_count; ++i) {
+        const struct proof_count *count = &verdict->counts[i];
+        (void)printf("%s{\"of\":\"%s\",\"what\":\"%s\",\"number\":%" PRIu64 "}", i > 0 ? "," : "",
+                     count->of, count->what, count->number);
+    }
+    (void)fputs("],\"notes\":[", stdout);
+    for (unsigned i = 0; i < COUNT_OF(verdict->notes) && verdict->notes[i][0] != '\0'; ++i) {
+        (void)fputs(i > 0 ? "," : "", stdout);
+        print_json_text(verdict->notes[i]);
+    }
+    (void)fputs("],\"finding\":", stdout);
+    if (verdict->is_clean) {
+        (void)puts("null}");
+        return;
+    }
+    (void)fputc('{', stdout);
+    print_json_member("file", finding->file, ",");
+    print_json_member("place", finding->place, ",");
+    print_json_member("what", finding->what, ",");
+    print_json_member("expected", finding->expected, ",");
+    print_json_member("found", finding->found, ",");
+    print_json_member("to_do", finding->advice, "}}\n");
+}
+
+/* --- the commands ---------------------------------------------------------------------------- */
+
+typedef void proof_command(const struct proof_parts *parts, struct proof_verdict *verdict_out);
+
+static int run(const char *command, proof_command *prove, const char *directory, bool is_json)
+{
+    static struct proof_verdict verdict;
+    struct shown shown = {0};
+    const struct proof_parts parts = {
+        .directory = directory,
+        .progress = show_progress,
+        .self = &shown,
+    };
+    prove(&parts, &verdict);
+    if (shown.is_begun) progress_end(&shown.progress);
+    if (is_json)
+        print_json(&verdict);
+    else
+        print_counts(&verdict);
+    if (verdict.is_clean) return STATUS_DONE;
+    if (!is_json) print_finding(command, &verdict.finding);
+    return STATUS_REFUSED;
+}
+
+int command_verify(int argc, char **argv)
+{
+    const char *directory = NULL;
+    bool is_json = false;
+    const struct option_rule rules[] = {
+        {.name = "data",
+         .argument = "DIR",
+         .help = "data directory, served or a copy; nothing in it is changed",
+         .value_out = &directory,
+         .kind = OPTION_TEXT,
+         .required = true},
+        {.name = "json",
+         .help = "one object instead of text",
+         .value_out = &is_json,
+         .kind = OPTION_FLAG },
+    };
+    const struct usage usage = {
+        .command = "verify",
+        .operands = "",
+        .summary = "Checks that the files of a data directory are what was written: hashes, order, "
+                   "chains.",
+        .notes = "Ends with 0 when all is well, with 1 at the first thing that is not, and says "
+                 "where.\n"
+                 "A running server is not disturbed; what it writes meanwhile is left alone.",
+        .rules = rules,
+        .rule_count = COUNT_OF(rules),
+    };
+    struct operands operands;
+    const enum options_result result = options_take(&usage, argc, argv, &operands);
+    if (result != OPTIONS_TAKEN) return result == OPTIONS_HELP ? STATUS_DONE : STATUS_USAGE;
+    return run(usage.command, proof_verify, directory, is_json);
+}

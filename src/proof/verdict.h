@@ -1,0 +1,25 @@
+/*
+ * verdict.h (private): filling in a verdict. Every check is a ladder of conditions, and the first
+ * that fails writes the finding; so all of these give false, for `return`.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "proof/proof.h"
+
+#define PROOF_FORMAT(at) __attribute__((format(printf, at, (at) + 1)))
+
+/* The usual advices. */
+#define ADVICE_RESTORE "Restore the data directory from a backup"
+#define ADVICE_AGAIN "Run the command again"
+
+bool verdict_find(struct proof_verdict *verdict, const char *file, const char *what,
+                  const char *advice);
+PROOF_FORMAT(2) void verdict_place(struct proof_verdict *verdict, const char *format, ...);
+PROOF_FORMAT(2) void verdict_expected(struct proof_verdict *verdict, const char *format, ...);
+PROOF_FORMAT(2) void verdict_found(struct proof_verdict *verdict, const char *format, ...);
+
+void verdict_count(struct proof_verdict *verdict, const char *of, const char *what,
+                   uint64_t number);
+PROOF_FORMAT(2) void verdict_note(struct proof_verdict *verdict, const char *format, ...);

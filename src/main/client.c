@@ -51,6 +51,23 @@ static bool cut_url(const char *command, const char *url, char host_out[256], ch
     return true;
 }
 
+struct option_rule client_server_option(const char **url_out)
+{
+    return (struct option_rule){.name = "server",
+                                .argument = "URL",
+                                .help = "default: $WEIR_SERVER, else " CLIENT_SERVER_DEFAULT,
+                                .kind = OPTION_TEXT,
+                                .value_out = url_out};
+}
+
+struct option_rule client_json_option(bool *is_json_out)
+{
+    return (struct option_rule){.name = "json",
+                                .help = "the answer as it came",
+                                .kind = OPTION_FLAG,
+                                .value_out = is_json_out};
+}
+
 bool server_address_find(const char *command, const char *url, struct server_address *address_out)
 {
     char host[256];

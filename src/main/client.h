@@ -10,11 +10,15 @@
 #include <sys/socket.h>
 
 #include "base/base.h"
+#include "main/options.h"
 
 #define CLIENT_SERVER_DEFAULT "http://127.0.0.1:7878"
-#define CLIENT_SERVER_HELP "default: $WEIR_SERVER, else " CLIENT_SERVER_DEFAULT
 #define CLIENT_ANSWER_BYTES_MAX (16u << 20)
 #define CLIENT_PATH_BYTES_MAX 2048u
+
+/* The options that every subcommand with a server has: --server, --json. */
+struct option_rule client_server_option(const char **url_out);
+struct option_rule client_json_option(bool *is_json_out);
 
 struct server_address {
     struct sockaddr_storage socket;

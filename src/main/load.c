@@ -305,7 +305,7 @@ int command_load(int argc, char **argv)
                                      .attempts = 8,
                                      .seed = 1};
     const struct option_rule rules[] = {
-        TEXT("server", "URL", CLIENT_SERVER_HELP, &options.server),
+        client_server_option(&options.server),
         COUNT("generate", "ROWS", "an invented day instead of TRACE.csv", &options.generate, 1,
               TRACE_ROWS_MAX),
         COUNT("seed", "N", "of the invented day and of who sends what; default 1", &settings.seed,

@@ -12,11 +12,7 @@ int command_policy_show(int argc, char **argv)
 {
     const char *server = NULL;
     const struct option_rule rules[] = {
-        {.name = "server",
-         .argument = "URL",
-         .help = CLIENT_SERVER_HELP,
-         .kind = OPTION_TEXT,
-         .value_out = &server},
+        client_server_option(&server),
     };
     const struct usage usage = {
         .command = "policy show",

@@ -621,7 +621,8 @@ static void sources_are_checked(void **state)
               "9:72: 'start' is 'sliding', expected calendar or anchor with 'per: day'\n");
     COMPLAINS(
         WINDOWS("chat", "{limit: 1, per: mnoth, start: anchor}"),
-        "9:60: 'per' is 'mnoth', expected one of: hour, day, week, month; did you mean 'month'?\n");
+        "9:60: 'per' is 'mnoth', expected a duration such as 5h or 7d, or one of: hour, day, week, "
+        "month; did you mean 'month'?\n");
     COMPLAINS(WINDOWS("chat", "{limit: 1, per: fortnight, start: anchor}"),
               "9:60: 'per' is 'fortnight', expected a duration such as 5h or 7d, or one of: hour, "
               "day, week, month\n");

@@ -198,8 +198,16 @@ static void concurrency_gate_read(struct feature_reader *reader, const struct no
     scope_read(reader, values[SCOPE], &gate->scope);
 }
 
-static void budget_gate_read(struct feature_reader *reader, const struct node *node,
-                             struct gate_rule *gate)
+/* What budgets and overage say alike: so many credits in every period. */
+struct spending {
+    uint32_t *name;
+    struct scope_rule *scope;
+    uint64_t *limit;
+    struct period *period;
+};
+
+static bool spending_read(struct feature_reader *reader, const struct node *node,
+                          struct spending spending)
 {
     enum { NAME, CREDITS, PER, START, SCOPE, KEYS };
     static const struct key keys[KEYS] = {
@@ -210,12 +218,24 @@ static void budget_gate_read(struct feature_reader *reader, const struct node *n
           [SCOPE] = {  "scope", false},
     };
     const struct node *values[KEYS];
-    if (!read_keys(reader->compiler, node, keys, KEYS, values)) return;
+    if (!read_keys(reader->compiler, node, keys, KEYS, values)) return false;
+    limit_name_read(reader, values[NAME], spending.name);
+    credits_limit_read(reader, values[CREDITS], spending.limit);
+    (void)read_period(reader->compiler, values[PER], values[START], false, spending.period);
+    scope_read(reader, values[SCOPE], spending.scope);
+    return true;
+}
+
+static void budget_gate_read(struct feature_reader *reader, const struct node *node,
+                             struct gate_rule *gate)
+{
+    if (!spending_read(reader, node,
+                       (struct spending){.name = &gate->name,
+                                         .scope = &gate->scope,
+                                         .limit = &gate->limit,
+                                         .period = &gate->period}))
+        return;
     gate->kind = GATE_BUDGET;
-    limit_name_read(reader, values[NAME], &gate->name);
-    credits_limit_read(reader, values[CREDITS], &gate->limit);
-    (void)read_period(reader->compiler, values[PER], values[START], false, &gate->period);
-    scope_read(reader, values[SCOPE], &gate->scope);
     if (++reader->budget_count > LINE_BUDGETS_MAX)
         complaints_add(reader->compiler->complaints, node->key_place,
                        "too many budgets, expected at most %u", LINE_BUDGETS_MAX);
@@ -343,24 +363,15 @@ static void grants_read(struct feature_reader *reader, const struct node *node,
 static void overage_read(struct feature_reader *reader, const struct node *node,
                          struct source_rule *source)
 {
-    enum { NAME, CREDITS, PER, START, SCOPE, KEYS };
-    static const struct key keys[KEYS] = {
-        [NAME] = {   "name",  true},
-          [CREDITS] = {"credits",  true},
-          [PER] = {    "per",  true},
-        [START] = {  "start",  true},
-          [SCOPE] = {  "scope", false},
-    };
-    const struct node *values[KEYS];
     prices_require(reader, node);
-    if (!read_keys(reader->compiler, node, keys, KEYS, values)) return;
+    if (!spending_read(reader, node,
+                       (struct spending){.name = &source->name,
+                                         .scope = &source->scope,
+                                         .limit = &source->windows[0].limit,
+                                         .period = &source->windows[0].period}))
+        return;
     source->kind = SOURCE_OVERAGE;
     source->window_count = 1;
-    limit_name_read(reader, values[NAME], &source->name);
-    credits_limit_read(reader, values[CREDITS], &source->windows[0].limit);
-    (void)read_period(reader->compiler, values[PER], values[START], false,
-                      &source->windows[0].period);
-    scope_read(reader, values[SCOPE], &source->scope);
 }
 
 static void source_read(struct feature_reader *reader, const struct node *item,

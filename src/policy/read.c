@@ -387,8 +387,10 @@ bool read_boolean(struct compiler *compiler, const struct node *node, bool *valu
     return true;
 }
 
-bool read_choice(struct compiler *compiler, const struct node *node, const struct choice *choices,
-                 uint32_t count, int *value_out)
+/* `besides`: what else would have been right, as the beginning of a phrase. */
+static bool read_choice_besides(struct compiler *compiler, const struct node *node,
+                                const char *besides, const struct choice *choices, uint32_t count,
+                                int *value_out)
 {
     struct name_list all = {0};
     struct suggestion suggestion =
@@ -403,11 +405,17 @@ bool read_choice(struct compiler *compiler, const struct node *node, const struc
         if (node->text.length > 0) suggestion_offer(&suggestion, name);
     }
     if (suggestion.best.length > 0)
-        complain_found(compiler, node, "one of: %s; did you mean '%s'?", all.text,
+        complain_found(compiler, node, "%sone of: %s; did you mean '%s'?", besides, all.text,
                        quote(suggestion.best).text);
     else
-        complain_found(compiler, node, "one of: %s", all.text);
+        complain_found(compiler, node, "%sone of: %s", besides, all.text);
     return false;
+}
+
+bool read_choice(struct compiler *compiler, const struct node *node, const struct choice *choices,
+                 uint32_t count, int *value_out)
+{
+    return read_choice_besides(compiler, node, "", choices, count, value_out);
 }
 
 #define SCOPE_EXPECTED "customer, subject or {level: N} with N from 1 to 8"
@@ -464,16 +472,10 @@ static bool read_per(struct compiler *compiler, const struct node *per, bool cal
         period_out->kind = PERIOD_DURATION;
         return read_duration(compiler, per, DURATION_PERIOD, &period_out->duration_ms);
     }
-    struct suggestion suggestion = suggestion_for(is_scalar ? per->text : BYTES_NONE);
-    for (uint32_t place = 0; place < COUNT_OF(period_kinds); place++)
-        suggestion_offer(&suggestion, bytes_of_text(period_kinds[place].name));
-    if (suggestion.best.length == 0 && !calendar_only) {
-        complain_found(compiler, per,
-                       "a duration such as 5h or 7d, or one of: hour, day, week, month");
-        return false;
-    }
     int kind = 0;
-    if (!read_choice(compiler, per, period_kinds, COUNT_OF(period_kinds), &kind)) return false;
+    if (!read_choice_besides(compiler, per, calendar_only ? "" : "a duration such as 5h or 7d, or ",
+                             period_kinds, COUNT_OF(period_kinds), &kind))
+        return false;
     period_out->kind = (enum period_kind)kind;
     return true;
 }

@@ -56,14 +56,20 @@ static size_t utf8_sequence(const uint8_t *at, size_t length)
     return 4;
 }
 
+size_t bytes_utf8_length(struct bytes text)
+{
+    size_t length = 0;
+    while (length < text.length) {
+        const size_t step = utf8_sequence(text.at + length, text.length - length);
+        if (step == 0) break;
+        length += step;
+    }
+    return length;
+}
+
 bool bytes_is_utf8(struct bytes text)
 {
-    for (size_t place = 0; place < text.length;) {
-        const size_t step = utf8_sequence(text.at + place, text.length - place);
-        if (step == 0) return false;
-        place += step;
-    }
-    return true;
+    return bytes_utf8_length(text) == text.length;
 }
 
 struct buffer buffer_over(void *block, size_t size)

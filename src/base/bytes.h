@@ -23,6 +23,7 @@ struct bytes {
 struct bytes bytes_of_text(const char *text); /* up to, without, its NUL */
 bool bytes_equal(struct bytes left, struct bytes right);
 int bytes_compare(struct bytes left, struct bytes right); /* as memcmp, shorter first */
+size_t bytes_utf8_length(struct bytes text);              /* of the longest prefix that is UTF-8 */
 bool bytes_is_utf8(struct bytes text);                    /* RFC 3629; no surrogates */
 
 /* Writes into a fixed block. What does not fit is not written at all, and neither is anything after

@@ -89,7 +89,8 @@ struct loop {
     struct operations runs[LOOP_RUNS_MAX];
 
     /* Scratch of one ruling. */
-    struct asked operation; /* of a batch */
+    struct asked operation;              /* of a batch */
+    const struct wire_operation *within; /* the ruling's problems are this operation's; or NULL */
     struct command due_command;
     struct fact fact;
     struct buffer command_bytes;

@@ -70,7 +70,9 @@ static enum ruled rule_next(struct loop *loop, struct exchange *exchange)
     }
     unsigned status = 0;
     wire_batch_next(&run->answer);
+    loop->within = &run->at[run->next];
     const enum ruled ruled = loop_rule(loop, &asked->command, exchange->job, &run->answer, &status);
+    loop->within = NULL;
     if (ruled != RULED) {
         run->answer.used = start;
         return ruled;

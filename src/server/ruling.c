@@ -78,9 +78,36 @@ static enum ruled find_fact(struct loop *loop, uint64_t position, const struct d
     return RULED_FETCH;
 }
 
-static void render_problem(const struct problem *problem, struct buffer *out, unsigned *status_out)
+/* The engine knows ids and keys, not what the contract calls them. */
+static const char *field_meant(enum problem_code code)
 {
-    wire_render_problem(problem, out);
+    static const struct {
+        enum problem_code code;
+        const char *field;
+    } fields[] = {
+        {PROBLEM_UNKNOWN_DECISION,     "decision_id"},
+        {  PROBLEM_HOLD_COMMITTED,     "decision_id"},
+        {   PROBLEM_HOLD_RELEASED,     "decision_id"},
+        {    PROBLEM_HOLD_EXPIRED,     "decision_id"},
+        {     PROBLEM_NOT_SETTLED,     "decision_id"},
+        {   PROBLEM_UNKNOWN_GRANT,        "grant_id"},
+        {PROBLEM_UNKNOWN_CUSTOMER,        "customer"},
+        {    PROBLEM_KEY_CONFLICT, "idempotency_key"},
+    };
+    for (size_t i = 0; i < COUNT_OF(fields); ++i)
+        if (fields[i].code == code) return fields[i].field;
+    return NULL;
+}
+
+static void render_problem(const struct loop *loop, const struct problem *problem,
+                           struct buffer *out, unsigned *status_out)
+{
+    struct problem named = *problem;
+    if (named.field == NULL) named.field = field_meant(problem->code);
+    if (loop->within != NULL)
+        wire_render_operation_problem(loop->within, &named, out);
+    else
+        wire_render_problem(&named, out);
     *status_out = wire_problem_status(problem->code);
 }
 
@@ -105,7 +132,7 @@ static enum ruled replay(struct loop *loop, uint64_t position, const struct desk
     if (find_fact(loop, position, brought, &entry, &is_there) == RULED_FETCH) return RULED_FETCH;
     if (!is_there || !fact_decode(entry.fact, &loop->fact)) {
         const struct problem problem = {.code = PROBLEM_INTERNAL};
-        render_problem(&problem, out, status_out);
+        render_problem(loop, &problem, out, status_out);
         return RULED;
     }
     wire_render_report(&loop->fact.report, entry.at_ms, engine_symbols(loop->parts.engine), out);
@@ -165,7 +192,7 @@ enum ruled loop_rule(struct loop *loop, struct command *command, const struct de
     case RULING_REPLAY:
         return replay(loop, ruling.position, brought, out, status_out);
     case RULING_PROBLEM:
-        render_problem(&ruling.problem, out, status_out);
+        render_problem(loop, &ruling.problem, out, status_out);
         return RULED;
     case RULING_RECALL:
         break;

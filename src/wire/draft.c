@@ -100,9 +100,10 @@ void draft_fault(struct draft *draft, enum gravity gravity, enum problem_code co
         draft->is_operation || draft->is_element || (draft->in_data && place.field != NULL);
     const bool is_plain = !is_within && place.member.at == NULL && !place.in_list;
     const char *field = is_plain ? place.field : path_of(draft, place);
+    if (field == NULL) field = place.field;
     draft->problem = (struct problem){
         .code = code,
-        .field = field != NULL ? field : place.field,
+        .field = field != NULL && field[0] != '\0' ? field : "body",
         .value = value,
         .expected = expected,
     };
@@ -381,40 +382,47 @@ static void hear_field(struct draft *draft, const struct json_event *event)
 }
 
 /* "JSON, which this is up to byte 37": where the text stops making sense. */
-static const char *malformed_expected(struct arena *arena, size_t offset)
+static const char *expected_up_to(struct arena *arena, const char *what, size_t offset)
 {
-    char *text = arena_take(arena, 64);
-    if (text == NULL) return "JSON";
-    struct buffer buffer = buffer_over(text, 63);
-    buffer_put_text(&buffer, "JSON, which this is up to byte ");
+    enum { BYTES_MAX = 96 };
+    char *text = arena_take(arena, BYTES_MAX);
+    if (text == NULL) return what;
+    struct buffer buffer = buffer_over(text, BYTES_MAX - 1);
+    buffer_put_text(&buffer, what);
+    buffer_put_text(&buffer, ", which this is up to byte ");
     buffer_put_decimal(&buffer, offset);
+    ENSURE(!buffer.overflowed);
+    text[buffer.used] = '\0';
     return text;
 }
 
 void draft_read(struct draft *draft, struct bytes body, json_listener *listener, void *self)
 {
     const struct json_result result = json_read(body, WIRE_DEPTH_MAX, draft->arena, listener, self);
-    struct place place = {0};
+    enum problem_code code = PROBLEM_MALFORMED;
+    const char *expected = NULL;
     switch (result.verdict) {
     case JSON_READ:
-        break;
+        return;
     case JSON_NOT_UTF8:
-        draft_fault(draft, GRAVITY_TEXT, PROBLEM_MALFORMED, place, BYTES_NONE,
-                    "UTF-8 without lone surrogates");
+        expected = expected_up_to(draft->arena, "UTF-8 without lone surrogates", result.offset);
         break;
     case JSON_MALFORMED:
-        draft_fault(draft, GRAVITY_TEXT, PROBLEM_MALFORMED, place, BYTES_NONE,
-                    malformed_expected(draft->arena, result.offset));
+        expected = expected_up_to(draft->arena, "JSON", result.offset);
         break;
     case JSON_TOO_DEEP:
-        if (draft->field != FIELDS) place.field = field_rules[draft->field].name;
-        draft_fault(draft, GRAVITY_TEXT, PROBLEM_TOO_DEEP, place, BYTES_NONE,
-                    "at most 16 levels of objects and arrays");
+        code = PROBLEM_TOO_DEEP;
+        expected = "at most 16 levels of objects and arrays";
         break;
     case JSON_NO_ROOM:
-        draft_fault(draft, GRAVITY_TEXT, PROBLEM_TOO_LARGE, place, BYTES_NONE, "shorter strings");
+        code = PROBLEM_TOO_LARGE;
+        expected = "shorter strings";
         break;
     }
+    /* The text tells where, not the fields: they may not have been reached. */
+    const char *where = json_where(body, result.offset, draft->arena);
+    draft->in_data = false;
+    draft_fault(draft, GRAVITY_TEXT, code, (struct place){.field = where}, BYTES_NONE, expected);
 }
 
 static void hear(struct draft *draft, const struct json_event *event)

@@ -45,12 +45,17 @@ enum json_verdict {
 
 struct json_result {
     enum json_verdict verdict;
-    size_t offset; /* JSON_MALFORMED: about where */
+    size_t offset; /* unless JSON_READ: of the byte that is wrong, or of what is missing */
 };
 
 /* The listener may have heard part of a text that turns out to be malformed or too deep. */
 MUST_USE struct json_result json_read(struct bytes text, uint32_t depth_max, struct arena *arena,
                                       json_listener *listener, void *self);
+
+/* The path of the value that the byte at `offset` is in, or was to be in: "quantities.requests",
+ * "operations[3].quantities"; "" for the text as a whole. The text may be anything. Keys are shown
+ * as they are spelt. NULL: the arena has no room. */
+const char *json_where(struct bytes text, size_t offset, struct arena *arena);
 
 /* Writing. Commas take care of themselves: whether one is due shows in the last byte written. An
  * answer's outermost brace is json_begin: what stands before it in the buffer is not its business.

@@ -16,9 +16,11 @@
 
 struct survey {
     size_t token_bytes; /* of the longest token */
+    size_t token_at;    /* where that begins */
     bool has_escapes;
     bool is_open;    /* ends within a string */
     bool has_halves; /* of surrogate pairs */
+    size_t half_at;  /* the first of them */
 };
 
 static int32_t hex_value(uint8_t digit)
@@ -67,6 +69,7 @@ static struct survey survey_of(struct bytes text)
         if (survey.is_open && byte == '\\') {
             survey.has_escapes = true;
             const size_t length = escape_length((struct bytes){text.at + at, text.length - at});
+            if (length == 0 && !survey.has_halves) survey.half_at = at;
             survey.has_halves = survey.has_halves || length == 0;
             at += length > 2 ? length - 1 : 1;
         } else if (byte == '"') {
@@ -75,7 +78,9 @@ static struct survey survey_of(struct bytes text)
             start = at + 1;
         }
         const size_t length = at < text.length ? at + 1 - start : text.length - start;
-        if (length > survey.token_bytes) survey.token_bytes = length;
+        if (length <= survey.token_bytes) continue;
+        survey.token_bytes = length;
+        survey.token_at = start;
     }
     return survey;
 }
@@ -237,21 +242,25 @@ static struct json_result run(struct reading *reading, bool is_open)
     yajl_alloc_funcs functions = {box_take, box_grow, box_give, &reading->box};
     reading->yajl = yajl_alloc(&callbacks, &functions, reading);
     yajl_status status = yajl_parse(reading->yajl, reading->text.at, reading->text.length);
-    const size_t offset = yajl_get_bytes_consumed(reading->yajl);
-    if (status == yajl_status_ok) status = yajl_complete_parse(reading->yajl);
+    /* What yajl stumbled over is consumed already. */
+    const size_t consumed = yajl_get_bytes_consumed(reading->yajl);
+    const size_t offset = consumed > 0 ? consumed - 1 : 0;
     if (reading->too_deep) return (struct json_result){JSON_TOO_DEEP, offset};
+    if (status != yajl_status_ok) return (struct json_result){JSON_MALFORMED, offset};
+    status = yajl_complete_parse(reading->yajl);
     /* A string left open behind a whole value does not disturb yajl. */
-    if (status != yajl_status_ok || is_open) return (struct json_result){JSON_MALFORMED, offset};
-    return (struct json_result){JSON_READ, offset};
+    if (status == yajl_status_ok && !is_open) return (struct json_result){JSON_READ, 0};
+    return (struct json_result){JSON_MALFORMED, reading->text.length};
 }
 
 struct json_result json_read(struct bytes text, uint32_t depth_max, struct arena *arena,
                              json_listener *listener, void *self)
 {
     if (text.length == 0) return (struct json_result){JSON_MALFORMED, 0};
-    if (!bytes_is_utf8(text)) return (struct json_result){JSON_NOT_UTF8, 0};
+    const size_t utf8_length = bytes_utf8_length(text);
+    if (utf8_length < text.length) return (struct json_result){JSON_NOT_UTF8, utf8_length};
     const struct survey survey = survey_of(text);
-    if (survey.has_halves) return (struct json_result){JSON_NOT_UTF8, 0};
+    if (survey.has_halves) return (struct json_result){JSON_NOT_UTF8, survey.half_at};
 
     struct reading reading = {
         .text = text, .depth_max = depth_max, .listener = listener, .self = self};
@@ -261,9 +270,9 @@ struct json_result json_read(struct bytes text, uint32_t depth_max, struct arena
      * listener may take from the arena, so it is cut out of the arena's end. */
     reading.box.size = YAJL_FIXED_BYTES + YAJL_BYTES_PER_TOKEN_BYTE * (survey.token_bytes + 1);
     if (arena->size < reading.box.size + 16 || arena->used > arena->size - reading.box.size - 16)
-        return (struct json_result){JSON_NO_ROOM, 0};
+        return (struct json_result){JSON_NO_ROOM, survey.token_at};
     if (survey.has_escapes && reading.copies.at == NULL)
-        return (struct json_result){JSON_NO_ROOM, 0};
+        return (struct json_result){JSON_NO_ROOM, survey.token_at};
     const size_t size = arena->size;
     arena->size -= reading.box.size + 16;
     reading.box.at = arena->block + arena->size;

@@ -500,7 +500,7 @@ static void check_text(struct way way, enum field field)
     assert_int_equal(verdict.problem.code, PROBLEM_TOO_DEEP);
     char path[PATH_MAX_BYTES];
     (void)snprintf(path, sizeof path, "%s%s", prefix_of(way), field_rules[field].name);
-    if (!way.is_operation) assert_string_equal(verdict.problem.field, path);
+    if (!way.is_operation) assert_memory_equal(verdict.problem.field, path, strlen(path));
     body = body_with(way, field,
                      BYTES("{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{"
                            "\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":1}}}}}}}}}}}}}}}}"),
@@ -525,20 +525,52 @@ static void check_torn(struct way way, enum field field)
     const struct bytes body = body_with(way, field, buffer_bytes(&value), block);
     for (size_t length = 0; length < body.length; length++) {
         if (length == 0 && call_rules[way.call].may_be_empty) continue;
-        expect_problem(way, (struct bytes){body.at, length}, PROBLEM_MALFORMED, NULL);
+        const struct verdict verdict = parse(way, (struct bytes){body.at, length});
+        assert_false(verdict.is_fine);
+        assert_int_equal(verdict.problem.code, PROBLEM_MALFORMED);
+        assert_non_null(verdict.problem.field);
     }
     block[body.length] = '}';
-    expect_problem(way, (struct bytes){body.at, body.length + 1}, PROBLEM_MALFORMED, NULL);
+    expect_problem(way, (struct bytes){body.at, body.length + 1}, PROBLEM_MALFORMED, "body");
     block[body.length] = 0;
-    expect_problem(way, (struct bytes){body.at, body.length + 1}, PROBLEM_MALFORMED, NULL);
+    expect_problem(way, (struct bytes){body.at, body.length + 1}, PROBLEM_MALFORMED, "body");
     block[body.length] = '"';
-    expect_problem(way, (struct bytes){body.at, body.length + 1}, PROBLEM_MALFORMED, NULL);
+    expect_problem(way, (struct bytes){body.at, body.length + 1}, PROBLEM_MALFORMED, "body");
 }
 
 static void torn_bodies_and_trailing_garbage_are_malformed(void **state)
 {
     (void)state;
     each_field(check_torn);
+}
+
+static void told_where(struct bytes body, const char *field)
+{
+    struct way way = {WIRE_CONSUME, false};
+    expect_problem(way, body, PROBLEM_MALFORMED, field);
+}
+
+static void what_is_no_json_names_the_field_it_is_in(void **state)
+{
+    (void)state;
+    told_where(BYTES(""), "body");
+    told_where(BYTES("nonsense"), "body");
+    told_where(BYTES("{\"customer\":tru"), "customer");
+    told_where(BYTES("{\"customer\":\"acme"), "customer");
+    told_where(BYTES("{\"customer\":\"acme\" \"feature\":1}"), "customer");
+    told_where(BYTES("{\"customer\":\"acme\",\"feat"), "body");
+    told_where(BYTES("{\"customer\":\"acme\",\"feature\""), "body");
+    told_where(BYTES("{\"customer\":\"acme\",\"feature\":"), "feature");
+    told_where(BYTES("{\"quantities\":{\"requests\":01}}"), "quantities.requests");
+    told_where(BYTES("{\"quantities\":{\"requests\":1,}}"), "quantities");
+    told_where(BYTES("{\"quantities\":{\"a,b:{[\\\"\":-}}"), "quantities.a,b:{[\\\"");
+    told_where(BYTES("{\"quantities\":{\"requests\":\"\xff\"}}"), "quantities.requests");
+    told_where(BYTES("{\"quantities\":{\"re\xff\":1}}"), "quantities");
+    told_where(BYTES("{\"attributes\":{\"m\":\"\\ud800\",\"n\":\"\\ud800\"}}"), "attributes.m");
+    told_where(BYTES("{\"a\":[1,{\"b\":[2,3,x]}]}"), "a[1].b[2]");
+    told_where(BYTES("{\"a\":[1,{\"b\":[2,3,[4,x]]}]}"), "a[1].b[2]");
+    told_where(BYTES("{}}"), "body");
+    told_where(BYTES("]{\"a\":"), "body");
 }
 
 static void check_unknown(struct way way, enum field field)
@@ -1013,18 +1045,18 @@ static void told(const char *body, enum problem_code code, const char *field)
 static void the_gravest_mistake_is_told_and_of_equals_the_first(void **state)
 {
     (void)state;
-    told("{\"customer\":\"\",\"x\":1,\"feature\":2", PROBLEM_MALFORMED, NULL);
+    told("{\"customer\":\"\",\"x\":1,\"feature\":2", PROBLEM_MALFORMED, "feature");
     told("{\"customer\":\"\",\"specversion\":\"1.0\",\"x\":1}", PROBLEM_UNSUPPORTED, "specversion");
     told("{\"customer\":\"\",\"x\":1,\"feature\":2}", PROBLEM_UNKNOWN_FIELD, "x");
     told("{\"customer\":\"\",\"feature\":2,\"x\":1}", PROBLEM_INVALID_SHAPE, "feature");
     told("{\"customer\":\"\",\"feature\":\"\"}", PROBLEM_MISSING_FIELD, "quantities");
     told("{\"feature\":\"\",\"customer\":\"\",\"quantities\":{}}", PROBLEM_INVALID_VALUE,
          "feature");
-    told("[]", PROBLEM_INVALID_SHAPE, NULL);
-    told("[{\"customer\":1}]", PROBLEM_INVALID_SHAPE, NULL);
-    told("\"x\"", PROBLEM_INVALID_SHAPE, NULL);
-    told("3", PROBLEM_INVALID_SHAPE, NULL);
-    told("null", PROBLEM_INVALID_SHAPE, NULL);
+    told("[]", PROBLEM_INVALID_SHAPE, "body");
+    told("[{\"customer\":1}]", PROBLEM_INVALID_SHAPE, "body");
+    told("\"x\"", PROBLEM_INVALID_SHAPE, "body");
+    told("3", PROBLEM_INVALID_SHAPE, "body");
+    told("null", PROBLEM_INVALID_SHAPE, "body");
 }
 
 static void refunds_say_either_an_amount_or_all(void **state)
@@ -1081,20 +1113,17 @@ static void refuse_batch(const char *body, enum problem_code code, const char *f
     struct problem problem;
     assert_false(frame(body, &operations, &count, &problem));
     assert_int_equal(problem.code, code);
-    if (field == NULL)
-        assert_null(problem.field);
-    else
-        assert_string_equal(problem.field, field);
+    assert_string_equal(problem.field, field);
 }
 
 static void batches_of_another_shape_are_refused_whole(void **state)
 {
     (void)state;
-    refuse_batch("", PROBLEM_MALFORMED, NULL);
+    refuse_batch("", PROBLEM_MALFORMED, "body");
     refuse_batch("{}", PROBLEM_MISSING_FIELD, "operations");
-    refuse_batch("[]", PROBLEM_INVALID_SHAPE, NULL);
-    refuse_batch("[{\"op\":\"check\"}]", PROBLEM_INVALID_SHAPE, NULL);
-    refuse_batch("1", PROBLEM_INVALID_SHAPE, NULL);
+    refuse_batch("[]", PROBLEM_INVALID_SHAPE, "body");
+    refuse_batch("[{\"op\":\"check\"}]", PROBLEM_INVALID_SHAPE, "body");
+    refuse_batch("1", PROBLEM_INVALID_SHAPE, "body");
     refuse_batch("{\"operations\":{}}", PROBLEM_INVALID_SHAPE, "operations");
     refuse_batch("{\"operations\":{\"op\":[{\"op\":1}]}}", PROBLEM_INVALID_SHAPE, "operations");
     refuse_batch("{\"operations\":null}", PROBLEM_INVALID_SHAPE, "operations");
@@ -1102,10 +1131,11 @@ static void batches_of_another_shape_are_refused_whole(void **state)
     refuse_batch("{\"operations\":[{}],\"x\":[{}]}", PROBLEM_UNKNOWN_FIELD, "x");
     refuse_batch("{\"operations\":[{}],\"operations\":[{}]}", PROBLEM_DUPLICATE_FIELD,
                  "operations");
-    refuse_batch("{\"operations\":[{\"op\":\"check\"},{\"op\":}]}", PROBLEM_MALFORMED, NULL);
-    refuse_batch("{\"operations\":[{\"op\":\"check\"}", PROBLEM_MALFORMED, NULL);
+    refuse_batch("{\"operations\":[{\"op\":\"check\"},{\"op\":}]}", PROBLEM_MALFORMED,
+                 "operations[1].op");
+    refuse_batch("{\"operations\":[{\"op\":\"check\"}", PROBLEM_MALFORMED, "operations[0]");
     refuse_batch("{\"operations\":[{\"a\":[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]}]}", PROBLEM_TOO_DEEP,
-                 NULL);
+                 "operations[0].a[0]");
 }
 
 /* Operations of one batch, each with the problem that it must come to. */
@@ -1253,6 +1283,7 @@ int main(void)
         cmocka_unit_test(every_field_stands_once_and_required_ones_at_all),
         cmocka_unit_test(every_value_must_be_utf8_and_flat),
         cmocka_unit_test(torn_bodies_and_trailing_garbage_are_malformed),
+        cmocka_unit_test(what_is_no_json_names_the_field_it_is_in),
         cmocka_unit_test(unknown_fields_are_refused_by_name),
         cmocka_unit_test(calls_take_their_own_fields_only),
         cmocka_unit_test(expectations_tell_the_range_that_holds),

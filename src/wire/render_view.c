@@ -21,6 +21,9 @@ unsigned wire_problem_status(enum problem_code code)
     return problems[code].status;
 }
 
+/* The engine's fields are names of the contract. */
+#define OPERATION_FIELD_BYTES_MAX 128u
+
 /* "attributes.model" */
 static void put_field(const struct problem *problem, struct buffer *buffer)
 {
@@ -54,6 +57,26 @@ static void put_detail(const struct problem *problem, struct buffer *buffer)
         json_words_part(buffer, problem->expected);
     }
     json_text_end(buffer);
+}
+
+void wire_render_operation_problem(const struct wire_operation *operation,
+                                   const struct problem *problem, struct buffer *buffer)
+{
+    char field[OPERATION_FIELD_BYTES_MAX];
+    struct problem within = *problem;
+    struct buffer path = buffer_over(field, sizeof field - 1);
+    buffer_put_text(&path, operation->is_element ? "[" : "operations[");
+    buffer_put_decimal(&path, operation->index);
+    buffer_put_byte(&path, ']');
+    if (problem->field != NULL && problem->field[0] != 0) {
+        buffer_put_byte(&path, '.');
+        if (operation->call == WIRE_EVENT) buffer_put_text(&path, "data.");
+        buffer_put_text(&path, problem->field);
+    }
+    ENSURE(!path.overflowed);
+    field[path.used] = '\0';
+    within.field = field;
+    wire_render_problem(&within, buffer);
 }
 
 static void put_problem_head(enum problem_code code, struct buffer *buffer)

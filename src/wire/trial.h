@@ -27,8 +27,7 @@ static inline void trial_problem(const struct problem *problem)
     static uint8_t memory[64 * 1024];
     const unsigned status = wire_problem_status(problem->code);
     ENSURE(status >= 400 && status < 500);
-    ENSURE(problem->field != NULL || problem->code == PROBLEM_MALFORMED ||
-           problem->code == PROBLEM_TOO_DEEP || problem->code == PROBLEM_INVALID_SHAPE);
+    ENSURE(problem->field != NULL && problem->field[0] != '\0');
     struct buffer buffer = buffer_over(text, sizeof text);
     wire_render_problem(problem, &buffer);
     ENSURE(!buffer.overflowed);

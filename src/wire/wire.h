@@ -123,6 +123,11 @@ void wire_render_report(const struct report *report, int64_t at_ms, struct symbo
 /* application/problem+json, with the status of wire_problem_status. */
 unsigned wire_problem_status(enum problem_code code);
 void wire_render_problem(const struct problem *problem, struct buffer *buffer);
+/* The same of one operation: "quantities.furlongs" is "operations[3].quantities.furlongs" there, or
+ * "[3].quantities.furlongs" in a list; a problem without a field is the operation's. For problems
+ * that wire_parse_operation did not raise: its own are named already. */
+void wire_render_operation_problem(const struct wire_operation *operation,
+                                   const struct problem *problem, struct buffer *buffer);
 /* PROBLEM_POLICY_INVALID with one string per mistake ("file:line:column: ..."). Bound: 1 KiB + 6
  * bytes per byte of the strings. */
 void wire_render_policy_problem(const struct bytes *errors, uint32_t count, struct buffer *buffer);

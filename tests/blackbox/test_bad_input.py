@@ -245,8 +245,25 @@ def test_a3_what_is_not_a_json_object_is_a_400(weir, target, raw):
         if raw in WELCOME.get(call, ()):
             continue
         method, path, _ = target.call(call)
-        problem(weir.request(method, path, raw=raw), 400)
+        assert problem(weir.request(method, path, raw=raw), 400)["field"]
     assert target.state() == before
+
+
+@pytest.mark.parametrize("raw, field", [
+    (b"{", "body"), (b"<customer/>", "body"), (VALID + b", }", "body"),
+    (VALID + b', "subject": "\xff\xfe"}', "subject"),
+    (VALID + b', "subject": nul}', "subject"),
+    (VALID + b', "attributes": {"model": "a", "speed": 01}}', "attributes.speed"),
+    (VALID + b', "attributes": {"model": "\\ud800"}}', "attributes.model"),
+    (b'{"customer": "bad-input", "quantities": {"requests": ', "quantities.requests"),
+])
+def test_a3_a_body_that_is_no_json_is_told_by_the_field_where_it_ends(weir, target, raw, field):
+    method, path, _ = target.call("consume")
+    told = problem(weir.request(method, path, raw=raw), 400, ("byte", field))
+    assert told["field"] == field
+    inside = b'{"operations": [{"op": "check"}, ' + raw
+    told = problem(weir.request("POST", "/v1/batch", raw=inside), 400)
+    assert told["field"] == ("operations[1]" if field == "body" else f"operations[1].{field}"), told
 
 
 @pytest.mark.parametrize("raw, name", [

@@ -53,7 +53,19 @@ def test_a5_a_failure_stops_nothing_and_is_its_own_problem(weir, customer):
     assert outcomes(results) == ["allow", 422, 404, 422, "allow"]
     for failed, word in ((results[1], "nonsense"), (results[3], "requests")):
         assert word in failed["detail"] and failed["code"] and failed["title"]
+    assert [failed["field"] for failed in results[1:4]] == [
+        "operations[1].feature", "operations[2].decision_id", "operations[3].quantities.requests"]
     assert customer.available() == "7"
+
+
+def test_a3_what_the_engine_refuses_is_named_with_its_operation(weir, customer):
+    for quantities, field in (({"furlongs": 1}, "quantities.furlongs"), ({"requests": 1}, "feature")):
+        name = "chat" if "furlongs" in quantities else "nonsense"
+        one = {"customer": customer.name, "feature": name, "quantities": quantities}
+        in_batch = apply(weir, [operation(customer, "consume", 1), {"op": "consume"} | one])[1]
+        assert in_batch["field"] == f"operations[1].{field}" and field in in_batch["detail"]
+        in_list = batch_results(expect(weir.request("POST", "/v1/usage", [one, one])))
+        assert [item["field"] for item in in_list] == [f"[0].{field}", f"[1].{field}"]
 
 
 @pytest.mark.parametrize("wrong", [

@@ -45,6 +45,13 @@ struct ruling decide_reset(const struct decision_context *c);
 struct ruling decide_refund(const struct decision_context *c);
 struct ruling decide_policy(const struct decision_context *c);
 
+/* I1: the first answer, a conflict, RULING_KEY, or RULING_FACT: the key is new. */
+struct ruling key_rule(struct engine *engine, const struct command *command, struct hash128 hash,
+                       int64_t now_ms);
+/* Binds it by an effect of its own, unless the fact is a denial (I2). */
+void key_bind(struct engine *engine, const struct policy *policy, const struct command *command,
+              struct hash128 hash, struct fact *fact);
+
 /* A grant begins to count: it enters the balance, and a paid one repays debt first (S4). */
 void grant_enter(struct view *view, uint64_t id, enum category category, int64_t nano);
 

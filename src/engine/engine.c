@@ -1,6 +1,5 @@
 /*
- * engine.c: the door. Dispatch, idempotency keys, ceilings, and the trials that make check and
- * retry_after honest.
+ * engine.c: the door. Dispatch, ceilings, and the trials that make check and retry_after honest.
  */
 #include "engine/decide.h"
 
@@ -47,43 +46,6 @@ static bool command_owner(struct engine *engine, const struct command *command,
         return false;
     *owner_out = owner_of_id(engine, engine->recalled->customer);
     return engine->recalled->has_customer;
-}
-
-/* Keys. */
-
-static bool kind_takes_key(enum command_kind kind)
-{
-    return kind == COMMAND_AUTHORIZE || kind == COMMAND_CONSUME || kind == COMMAND_USAGE ||
-           kind == COMMAND_EXTEND || kind == COMMAND_GRANT || kind == COMMAND_REFUND;
-}
-
-/* I1: the first answer, or a conflict; RULING_FACT: the key is new. */
-static struct ruling key_rule(struct engine *engine, const struct command *command,
-                              struct hash128 hash, int64_t now_ms)
-{
-    const uint32_t number = key_find(engine, hash);
-    if (number == 0) return ruling_fact();
-    const struct key *key = slab_at(&engine->keys, number);
-    if (now_ms >= key->until_ms) return ruling_fact();
-    if (key->body_hash != command_body_hash(engine->hash_key, command))
-        return ruling_problem(PROBLEM_KEY_CONFLICT, "idempotency_key", command->key,
-                              "a key that was not used with another body");
-    return (struct ruling){.kind = RULING_REPLAY, .position = key->position};
-}
-
-static void key_bind(struct engine *engine, const struct policy *policy,
-                     const struct command *command, struct hash128 hash, struct fact *fact)
-{
-    if (fact->report.outcome == OUTCOME_DENY) return; /* a denial binds no key (I2) */
-    const bool waits = command->kind == COMMAND_AUTHORIZE || command->kind == COMMAND_EXTEND;
-    ENSURE(fact->effect_count < EFFECTS_MAX);
-    struct effect *effect = &fact->effects[fact->effect_count++];
-    effect->kind = EFFECT_KEY;
-    effect->key.hash = hash;
-    effect->key.body_hash = command_body_hash(engine->hash_key, command);
-    effect->key.position = fact->position;
-    effect->key.hold = waits ? fact->report.id : 0;
-    effect->key.until_ms = waits ? INSTANT_NEVER : fact->at_ms + policy->retention_ms;
 }
 
 static struct ruling dispatch(const struct decision_context *c)
@@ -168,12 +130,10 @@ struct ruling engine_decide(struct engine *engine, const struct policy *policy,
     const bool has_owner = command_owner(engine, command, &c.owner);
     if (command->kind == COMMAND_CHECK) return check(&c);
 
-    const bool has_key = has_owner && command->key.length != 0 && kind_takes_key(command->kind);
-    struct hash128 hash = {
-        {0, 0}
-    };
+    const bool has_key = has_owner && command->key.length != 0 && key_is_taken_by(command->kind);
+    struct hash128 hash = command->key_hash;
     if (has_key) {
-        hash = key_id(engine, c.owner.id, command->key);
+        if (!command->has_key_hash) hash = key_id(engine, c.owner.id, command->key);
         const struct ruling ruling = key_rule(engine, command, hash, stamp.now_ms);
         if (ruling.kind != RULING_FACT) return ruling;
     }
@@ -340,6 +300,10 @@ void engine_prefetch(const struct engine *engine, struct command *command)
     command->owner = customer_id(engine, command->customer);
     command->has_owner = true;
     index_prefetch(&engine->customer_index, command->owner.word[0]);
+    command->has_key_hash = command->key.length != 0 && key_is_taken_by(command->kind);
+    if (!command->has_key_hash) return;
+    command->key_hash = key_id(engine, command->owner, command->key);
+    index_prefetch(&engine->key_index, command->key_hash.word[0]);
 }
 
 void engine_prefetch_blocks(const struct engine *engine, struct command *command)

@@ -332,7 +332,7 @@ static uint64_t hash_holds(const struct engine *engine, uint32_t root)
     for (uint32_t n = hold->keys; n != 0;) {
         const struct key *key = slab_at(&engine->keys, n);
         hash = hash_mix(hash, key->hash.word[0]);
-        n = key->next_of_hold;
+        n = (uint32_t)key_term(key);
     }
     for (uint32_t i = 0; i < METERS_MAX; i++)
         hash = hash_mix(hash, hold->quantities[i]);
@@ -392,10 +392,10 @@ uint64_t engine_state_hash(const struct engine *engine, int64_t now_ms)
         sum += hash_customer(engine, customer_at(engine, n), now_ms);
     for (uint32_t n = 1; n <= engine->keys.used; n++) {
         const struct key *key = slab_at(&engine->keys, n);
-        if (key->until_ms <= now_ms) continue; /* swept, or over */
-        sum += mix(hash_mix(hash_mix(hash_mix(key->hash.word[0], key->body_hash), key->position),
-                            key->hold),
-                   key->until_ms);
+        const bool waits = key_state(key) == KEY_WAITS;
+        if (key_state(key) == KEY_FREE || (!waits && (int64_t)key_term(key) <= now_ms)) continue;
+        sum += hash_mix(hash_mix(hash_mix(key->hash.word[0], key->body_hash), key->position),
+                        waits ? 0 : key_term(key));
     }
     for (uint32_t n = 1; n <= engine->ended.used; n++) {
         const struct ended *ended = slab_at(&engine->ended, n);

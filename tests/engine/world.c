@@ -382,6 +382,11 @@ void world_close(struct world *world)
     munmap(world, sizeof *world);
 }
 
+struct engine *world_twin(struct world *world)
+{
+    return world->twin;
+}
+
 struct engine *world_engine(struct world *world)
 {
     return world->engine;
@@ -860,6 +865,7 @@ static void do_command(struct world *world, char **words, unsigned count, const 
                 (const char *)ruling.problem.value.at);
         return;
     case RULING_RECALL:
+    case RULING_KEY:
         break;
     }
     ENSURE(false);

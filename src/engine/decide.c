@@ -155,9 +155,10 @@ static bool grant_hold(struct view *view, const struct decision_context *c,
     effect->hold.concurrency_count = 0;
     for (uint32_t i = 0; i < terms->gate_count; i++) {
         if (terms->gates[i].kind != GATE_CONCURRENCY) continue;
-        const struct slot_name slot = gate_slot(view, ask->feature, &terms->gates[i]);
-        effect->hold.concurrency[effect->hold.concurrency_count++] = slot;
-        view_in_flight_add(view, slot, 1);
+        struct gate_reading *reading = &evaluation->gates[i];
+        effect->hold.concurrency[effect->hold.concurrency_count++] = reading->slot;
+        view_in_flight_add(view, reading->slot, 1);
+        reading->in_flight++;
     }
     view->fact->report.hold = HOLD_HELD;
     view->fact->report.expires_at_ms = effect->hold.expires_ms;
@@ -244,7 +245,7 @@ struct ruling decide_request(const struct decision_context *c)
     struct evaluation evaluation;
     ladder_evaluate(&view, terms, &ask, &evaluation);
     if (evaluation.reason != REASON_OK) {
-        ladder_explain(&view, terms, &ask, &evaluation);
+        ladder_explain(&view, terms, &evaluation);
         if (reason_has_retry(evaluation.reason))
             report->retry_after_ms =
                 retry_search(c, &ask, view.levels, view.level_count, &evaluation);
@@ -252,7 +253,7 @@ struct ruling decide_request(const struct decision_context *c)
         return ruling_fact();
     }
     if (view.customer == 0) view_found_customer(&view);
-    draw_pace(&view, terms, &ask, evaluation.units);
+    draw_pace(&view, terms, &ask, evaluation.units, &evaluation);
     if (command->kind == COMMAND_CONSUME && costs_nothing(command, terms)) {
         ask_nothing(&ask);
         ladder_evaluate(&view, terms, &ask, &evaluation);
@@ -261,7 +262,7 @@ struct ruling decide_request(const struct decision_context *c)
                            ? grant_consumption(&view, terms, &ask, &evaluation)
                            : grant_hold(&view, c, feature, terms, &ask, &evaluation);
     if (!drawn) return out_of_range();
-    ladder_explain(&view, terms, &ask, &evaluation);
+    ladder_explain(&view, terms, &evaluation);
     report_evaluation(report, &evaluation, &ask);
     return ruling_fact();
 }
@@ -292,7 +293,7 @@ struct ruling decide_usage(const struct decision_context *c)
     report->explain = command->explain;
     report->status = command->status;
     if (view.customer == 0) view_found_customer(&view);
-    draw_pace(&view, terms, &ask, ask.units);
+    draw_pace(&view, terms, &ask, ask.units, NULL);
     if (costs_nothing(command, terms)) ask_nothing(&ask);
     if (!draw_unrefusable(&view, terms, &ask, NULL)) return out_of_range();
     report->hold = HOLD_COMMITTED;

@@ -256,7 +256,9 @@ static int64_t retry_in_trial(const struct decision_context *c, const struct ask
                               struct evaluation *evaluation)
 {
     const int64_t until_ms = ask->until_ms == 0 ? INSTANT_MS_MAX + 1 : ask->until_ms;
-    struct evaluation last = *evaluation;
+    struct evaluation last;
+    last.reason = evaluation->reason;
+    last.changes_at_ms = evaluation->changes_at_ms;
     struct retry retry = {.c = c,
                           .id = c->fact->customer,
                           .at_ms = c->stamp.now_ms,

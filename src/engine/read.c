@@ -99,31 +99,30 @@ static void status_counter(const struct view *view, const struct counter *counte
 static void status_gate(const struct view *view, const struct ask *ask,
                         const struct gate_rule *gate, struct status_view *out)
 {
-    const struct slot_name slot = gate_slot(view, ask->feature, gate);
+    struct gate_reading reading;
+    gate_read(view, ask, gate, &reading);
     switch (gate->kind) {
     case GATE_RATE: {
-        const struct rate_shape shape = gate_shape(view, ask, gate);
-        const struct rate_slot bucket = view_rate(view, slot, shape);
+        const struct rate_slot *bucket = &reading.bucket;
         struct status_row *row = status_row(out, NOTE_RATE, gate->name, gate->scope);
         row->has_window = true;
-        row->period = (struct period){PERIOD_DURATION, START_SLIDING, shape.per_ms};
-        row->limit = shape.burst;
-        row->remaining = bucket.level > 0 ? (uint64_t)bucket.level : 0;
-        row->used = (int64_t)shape.burst - bucket.level;
-        row->resets_at_ms = row->used <= 0 ? 0 : rate_full_at(&bucket);
+        row->period = (struct period){PERIOD_DURATION, START_SLIDING, bucket->per_ms};
+        row->limit = bucket->burst;
+        row->remaining = bucket->level > 0 ? (uint64_t)bucket->level : 0;
+        row->used = (int64_t)bucket->burst - bucket->level;
+        row->resets_at_ms = row->used <= 0 ? 0 : rate_full_at(bucket);
         return;
     }
     case GATE_CONCURRENCY: {
         struct status_row *row = status_row(out, NOTE_CONCURRENCY, gate->name, gate->scope);
-        row->limit = gate_limit(view, ask, gate);
-        row->used = view_in_flight(view, slot);
+        row->limit = reading.limit;
+        row->used = reading.in_flight;
         row->remaining = (uint64_t)row->used < row->limit ? row->limit - (uint64_t)row->used : 0;
         return;
     }
     case GATE_BUDGET: {
-        const struct counter counter = counter_read(view, slot, gate->period);
         struct status_row *row = status_row(out, NOTE_BUDGET, gate->name, gate->scope);
-        status_counter(view, &counter, gate_limit(view, ask, gate), row);
+        status_counter(view, &reading.counter, reading.limit, row);
         row->is_credits = true;
         return;
     }
@@ -135,12 +134,13 @@ static void status_source(const struct view *view, const struct ask *ask,
                           const struct source_rule *source, const struct evaluation *evaluation,
                           uint32_t place_in_waterfall, struct status_view *out)
 {
+    struct source_reading reading;
+    source_read(view, ask, source, &reading);
     for (uint32_t place = 0; place < source->window_count; place++) {
-        const struct counter counter = source_counter(view, ask, source, place);
         struct status_row *row = status_row(out, NOTE_SOURCE, source->name, source->scope);
         row->source = source->kind;
         row->place = place;
-        status_counter(view, &counter, source_limit(view, ask, source, place), row);
+        status_counter(view, &reading.counter[place], reading.limit[place], row);
         row->is_credits = source->kind == SOURCE_OVERAGE || ask->unit == UNIT_COST;
     }
     if (source->window_count != 0) return;

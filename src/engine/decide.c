@@ -76,6 +76,20 @@ static struct problem measure_units(struct ask *ask)
     return (struct problem){0};
 }
 
+struct problem measure_price(const struct command *command, int64_t at_ms, struct ask *ask)
+{
+    const struct problem problem = price_quote(ask->priced_by, command, at_ms, &ask->quote);
+    if (problem.code != PROBLEM_NONE) return problem;
+    ask->price = price_of_unit(&ask->quote, ask->unit);
+    const struct problem too_much = measure_units(ask);
+    if (too_much.code != PROBLEM_NONE || !command->has_min_units) return too_much;
+    if (command->min_units < 1 || command->min_units > ask->units)
+        return (struct problem){.code = PROBLEM_INVALID_VALUE,
+                                .field = "min_units",
+                                .expected = "1 to the requested units"};
+    return (struct problem){0};
+}
+
 /* Step 2 of the decision: what is asked for, exactly. */
 static struct problem measure(const struct decision_context *c,
                               const struct policy_feature *feature, struct ask *ask)
@@ -88,21 +102,15 @@ static struct problem measure(const struct decision_context *c,
         .divisible = feature->divisible,
         .consent = command->consent,
         .takes_slot = true,
+        .priced_by = feature,
     };
     memcpy(ask->meters, feature->meters, sizeof ask->meters);
     struct problem problem =
         measure_quantities(c->engine, command, feature->meters, feature->meter_count,
                            feature->requests_meter, 1, ask->quantities);
     if (problem.code != PROBLEM_NONE) return problem;
-    problem = price_quote(feature, command, c->stamp.now_ms, &ask->quote);
+    problem = measure_price(command, c->stamp.now_ms, ask);
     if (problem.code != PROBLEM_NONE) return problem;
-    ask->price = price_of_unit(&ask->quote, ask->unit);
-    problem = measure_units(ask);
-    if (problem.code != PROBLEM_NONE) return problem;
-    if (command->has_min_units && (command->min_units < 1 || command->min_units > ask->units))
-        return (struct problem){.code = PROBLEM_INVALID_VALUE,
-                                .field = "min_units",
-                                .expected = "1 to the requested units"};
     if (command->has_min_units && feature->divisible) ask->min_units = command->min_units;
     return (struct problem){0};
 }

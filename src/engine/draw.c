@@ -62,16 +62,6 @@ static void put_paid_line(struct drawing *d, struct line line, const struct wind
     put_line(d, line, window, window == NULL ? 0 : 1, budgets, count);
 }
 
-/* True when no lot behind the walk has anything left: then even an empty one may show the units of
- * a charge that rounds to nothing. */
-static bool is_last_lot(const struct drawing *d, struct lot_walk walk)
-{
-    for (uint32_t n;
-         (n = lot_walk_next(d->view, &walk, d->source->category, d->ask->feature)) != 0;)
-        if (view_lot(d->view, n).remaining != 0) return false;
-    return true;
-}
-
 /* The charge runs grant by grant in burn order; a unit that two grants pay counts on the later line
  * (S3). */
 static void draw_grants(struct drawing *d, uint64_t units, int64_t nano)
@@ -83,7 +73,7 @@ static void draw_grants(struct drawing *d, uint64_t units, int64_t nano)
     for (uint32_t n; (n = lot_walk_next(view, &walk, d->source->category, d->ask->feature)) != 0;) {
         const struct grant *grant = grant_at(view->engine, n);
         const int64_t remaining = view_lot(view, n).remaining;
-        if (remaining == 0 && (nano != 0 || !is_last_lot(d, walk))) continue;
+        if (remaining == 0) continue;
         const int64_t pays = remaining < nano - paid ? remaining : nano - paid;
         paid += pays;
         const uint64_t through =
@@ -103,7 +93,7 @@ static void draw_grants(struct drawing *d, uint64_t units, int64_t nano)
         put_paid_line(d, line, NULL);
         if (paid == nano) return;
     }
-    ENSURE(paid == nano);
+    ENSURE(false); /* offered without having it */
 }
 
 static void draw_overage(struct drawing *d, uint64_t units, int64_t nano)

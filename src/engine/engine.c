@@ -221,6 +221,8 @@ bool engine_due(struct engine *engine, const struct policy *policy, struct stamp
 struct retry {
     const struct decision_context *c;
     struct hash128 id;
+    struct ask ask; /* as it would be priced at at_ms */
+    bool is_void;   /* by then it would be no request that can be decided */
     int64_t at_ms;
     uint32_t tries;
     uint32_t facts_left;
@@ -228,20 +230,32 @@ struct retry {
 
 static int64_t next_change(const struct retry *retry, const struct evaluation *evaluation)
 {
+    const struct ask *ask = &retry->ask;
+    const int64_t price_ms =
+        ask->priced_by == NULL ? INSTANT_NEVER
+                               : price_changes_at(ask->priced_by, retry->c->command, retry->at_ms);
+    if (retry->is_void) return price_ms;
     if (evaluation->reason == REASON_RATE_LIMITED) return evaluation->changes_at_ms;
     const struct owner owner = owner_of_id(retry->c->engine, retry->id);
     const bool looks_at_due =
         owner.customer != 0 && retry->facts_left != 0 && retry->tries < RETRY_DUE_TRIES_MAX;
     const int64_t due_ms =
         looks_at_due ? customer_at(retry->c->engine, owner.customer)->next_due_ms : INSTANT_NEVER;
-    return due_ms < evaluation->changes_at_ms ? due_ms : evaluation->changes_at_ms;
+    int64_t next_ms = evaluation->changes_at_ms;
+    if (due_ms < next_ms) next_ms = due_ms;
+    return price_ms < next_ms ? price_ms : next_ms;
 }
 
-static void evaluate_then(struct retry *retry, const struct ask *ask, const uint64_t *levels,
-                          uint32_t level_count, struct evaluation *out)
+/* False: the request would not be decided then. */
+static bool evaluate_then(struct retry *retry, const uint64_t *levels, uint32_t level_count,
+                          struct evaluation *out)
 {
     struct engine *engine = retry->c->engine;
     const struct policy *policy = retry->c->policy;
+    struct ask *ask = &retry->ask;
+    if (ask->priced_by != NULL &&
+        measure_price(retry->c->command, retry->at_ms, ask).code != PROBLEM_NONE)
+        return false;
     retry->facts_left -=
         due_settle_trial(engine, policy, retry->id, retry->at_ms, retry->facts_left);
     fact_clear(engine->scratch, (struct stamp){.now_ms = retry->at_ms});
@@ -249,6 +263,7 @@ static void evaluate_then(struct retry *retry, const struct ask *ask, const uint
         view_open(engine, policy, owner_of_id(engine, retry->id), retry->at_ms, engine->scratch);
     view_levels(&view, levels, level_count);
     ladder_evaluate(&view, current_terms(&view, ask), ask, out);
+    return true;
 }
 
 static int64_t retry_in_trial(const struct decision_context *c, const struct ask *ask,
@@ -261,6 +276,7 @@ static int64_t retry_in_trial(const struct decision_context *c, const struct ask
     last.changes_at_ms = evaluation->changes_at_ms;
     struct retry retry = {.c = c,
                           .id = c->fact->customer,
+                          .ask = *ask,
                           .at_ms = c->stamp.now_ms,
                           .facts_left = RETRY_DUE_FACTS_MAX};
     for (; retry.tries < RETRY_TRIES_MAX; retry.tries++) {
@@ -268,7 +284,8 @@ static int64_t retry_in_trial(const struct decision_context *c, const struct ask
         if (next_ms >= until_ms) return -1;
         /* What was due and not looked at in its time has been settled by then. */
         if (next_ms > retry.at_ms) retry.at_ms = next_ms;
-        evaluate_then(&retry, ask, levels, level_count, &last);
+        retry.is_void = !evaluate_then(&retry, levels, level_count, &last);
+        if (retry.is_void) continue;
         if (last.reason == REASON_OK) {
             evaluation->resets_at_ms = retry.at_ms;
             return retry.at_ms - c->stamp.now_ms;

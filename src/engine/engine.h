@@ -209,8 +209,10 @@ struct status_view {
     uint32_t row_count;
     struct status_row rows[STATUS_ROWS_MAX];
 };
-/* One feature for one subject. PROBLEM_NONE, or why not (unknown customer, feature). A customer
- * never seen is shown as the default plan would meet him. */
+/* One feature for one subject, as a request without attributes would meet it. Where attributes
+ * alone say the price: as the cheapest would, with what lots have left in credits; before any price
+ * is in force: not allowed, REASON_NOT_ENTITLED. PROBLEM_NONE, or why not (unknown customer,
+ * feature). A customer never seen is shown as the default plan would meet him. */
 MUST_USE enum problem_code engine_status(struct engine *engine, const struct policy *policy,
                                          struct bytes customer, struct bytes subject,
                                          struct bytes feature, int64_t now_ms,

@@ -172,16 +172,12 @@ static uint64_t allowance_offer(const struct source_rule *source,
     return least;
 }
 
-static int64_t grants_available(const struct view *view, const struct ask *ask,
-                                enum category category, bool *any_out)
+int64_t ask_credits(const struct view *view, const struct ask *ask, enum category category)
 {
     int64_t sum = 0;
     struct lot_walk walk = {0};
-    *any_out = false;
-    for (uint32_t n; (n = lot_walk_next(view, &walk, category, ask->feature)) != 0;) {
-        *any_out = true;
+    for (uint32_t n; (n = lot_walk_next(view, &walk, category, ask->feature)) != 0;)
         sum += view_lot(view, n).remaining;
-    }
     return sum;
 }
 
@@ -207,9 +203,8 @@ static uint64_t credit_offer(const struct waterfall *w, const struct source_rule
     if (source->kind == SOURCE_OVERAGE) {
         nano = window_left(reading, 0);
     } else {
-        bool any = false;
-        nano = (uint64_t)grants_available(w->view, w->ask, source->category, &any);
-        if (!any) return 0;
+        nano = (uint64_t)ask_credits(w->view, w->ask, source->category);
+        if (nano == 0) return 0; /* not even what costs nothing */
     }
     if (nano > w->budget_left) nano = w->budget_left;
     return price_affordable(w->ask->price, from, QUANTITY_MAX, (int64_t)nano);

@@ -13,6 +13,8 @@ struct ask {
     uint32_t meter_count;
     uint32_t meters[METERS_MAX]; /* symbols */
     uint64_t quantities[METERS_MAX];
+    /* What would be quoted anew at another time; NULL: the quote is honoured (U5). */
+    const struct policy_feature *priced_by;
     struct quote quote;
     struct unit_price price; /* of one unit of the waterfall */
     uint64_t units;          /* requested */
@@ -69,6 +71,9 @@ struct evaluation {
     struct gate_reading gates[GATES_MAX];       /* of the gates asked */
     struct source_reading sources[SOURCES_MAX]; /* once the sources were asked */
 };
+
+/* Nano-credits that the lots of a category have left for the feature asked for. */
+int64_t ask_credits(const struct view *view, const struct ask *ask, enum category category);
 
 /* The whole ladder. `plan_feature` may be NULL: not entitled. */
 void ladder_evaluate(const struct view *view, const struct plan_feature *plan_feature,

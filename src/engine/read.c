@@ -132,7 +132,8 @@ static void status_gate(const struct view *view, const struct ask *ask,
 
 static void status_source(const struct view *view, const struct ask *ask,
                           const struct source_rule *source, const struct evaluation *evaluation,
-                          uint32_t place_in_waterfall, struct status_view *out)
+                          uint32_t place_in_waterfall, bool price_is_assumed,
+                          struct status_view *out)
 {
     struct source_reading reading;
     source_read(view, ask, source, &reading);
@@ -148,8 +149,10 @@ static void status_source(const struct view *view, const struct ask *ask,
         status_row(out, NOTE_SOURCE, source->name, (struct scope_rule){.kind = SCOPE_CUSTOMER});
     row->source = source->kind;
     row->unlimited = source->kind == SOURCE_UNLIMITED;
-    row->remaining = evaluation->split.offered[place_in_waterfall];
-    row->is_credits = ask->unit == UNIT_COST;
+    row->is_credits = ask->unit == UNIT_COST || price_is_assumed;
+    row->remaining = price_is_assumed && source->kind == SOURCE_GRANTS
+                         ? (uint64_t)ask_credits(view, ask, source->category)
+                         : evaluation->split.offered[place_in_waterfall];
 }
 
 /* The next request, as small as one can be: one unit, one request. */
@@ -166,31 +169,41 @@ static struct ask smallest_ask(const struct policy_feature *feature, const struc
     };
     memcpy(ask.meters, feature->meters, sizeof ask.meters);
     if (feature->requests_meter < METERS_MAX) ask.quantities[feature->requests_meter] = 1;
-    if (feature->unit != UNIT_COST) ask.quantities[feature->unit] = 1;
+    if (feature->unit != UNIT_COST) {
+        ask.quantities[feature->unit] = 1;
+        if (feature->rule_count != 0) ask.priced_by = feature;
+    }
     ask.price = price_of_unit(quote, feature->unit);
     return ask;
 }
 
-static void status_fill(const struct decision_context *c, const struct policy_feature *feature,
+/* Which price the next request has depends on its attributes. Without any, as far as a rule in
+ * force matches that; else as cheap as it can be, and lots are shown in credits, as it cannot be
+ * said how many units they are. While no price is in force nothing is let in. */
+static void status_fill(struct decision_context *c, const struct policy_feature *feature,
                         struct bytes subject, struct status_view *out)
 {
+    struct command attributes = {0};
+    c->command = &attributes;
     struct view view = view_open(c->engine, c->policy, owner_of_id(c->engine, c->fact->customer),
                                  c->stamp.now_ms, c->fact);
     view_subject(&view, subject);
     struct quote quote = {.q = 1};
-    /* Without attributes; where no rule matches that, credits are shown as if a unit were free. */
-    (void)price_quote(feature, c->command, c->stamp.now_ms, &quote);
+    const bool has_price =
+        price_quote_cheapest(feature, feature->unit, c->stamp.now_ms, &attributes, &quote).code ==
+        PROBLEM_NONE;
+    const bool price_is_assumed = !has_price || attributes.attribute_count != 0;
     const struct ask ask = smallest_ask(feature, &quote);
     const struct plan_feature *terms = current_terms(&view, &ask);
     struct evaluation evaluation;
     ladder_evaluate(&view, terms, &ask, &evaluation);
-    out->allowed = evaluation.reason == REASON_OK;
-    out->reason = evaluation.reason;
+    out->reason = has_price ? evaluation.reason : REASON_NOT_ENTITLED;
+    out->allowed = out->reason == REASON_OK;
     for (uint32_t i = 0; terms != NULL && i < terms->gate_count; i++)
         status_gate(&view, &ask, &terms->gates[i], out);
     for (uint32_t i = 0; terms != NULL && i < terms->source_count; i++)
-        status_source(&view, &ask, &terms->sources[i], &evaluation, i, out);
-    if (reason_has_retry(evaluation.reason))
+        status_source(&view, &ask, &terms->sources[i], &evaluation, i, price_is_assumed, out);
+    if (reason_has_retry(out->reason))
         out->retry_after_ms = retry_search(c, &ask, view.levels, view.level_count, &evaluation);
 }
 
@@ -208,11 +221,11 @@ enum problem_code engine_status(struct engine *engine, const struct policy *poli
     view_out->unit = found->unit == UNIT_COST ? UNIT_COST : found->meters[found->unit];
     view_out->retry_after_ms = -1;
     view_out->row_count = 0;
-    static const struct command nothing;
-    struct decision_context c = {
-        engine, policy, &nothing, {.now_ms = now_ms},
-           engine->recalled, { id,               0}
-    };
+    struct decision_context c = {.engine = engine,
+                                 .policy = policy,
+                                 .stamp = {.now_ms = now_ms},
+                                 .fact = engine->recalled,
+                                 .owner = {.id = id}};
     trial_begin(engine);
     (void)due_settle_trial(engine, policy, id, now_ms, UINT32_MAX);
     fact_clear(c.fact, c.stamp);

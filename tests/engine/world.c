@@ -814,6 +814,10 @@ static void do_status(struct world *world, char **words, unsigned count)
         return;
     }
     say(world, "%s", view.allowed ? "allowed" : reason_code(view.reason));
+    if (view.retry_after_ms >= 0) {
+        say(world, " retry ");
+        say_time(world, WORLD_START_MS + view.retry_after_ms);
+    }
     for (uint32_t i = 0; i < view.row_count; i++) {
         say(world, " | ");
         say_symbol(world, view.rows[i].name);

@@ -37,12 +37,14 @@
     X(PROBLEM_UNKNOWN_GRANT, "unknown_grant", 404, "No such grant")                             \
     X(PROBLEM_NO_ROUTE, "not_found", 404, "No such resource")                                   \
     X(PROBLEM_NO_METHOD, "method_not_allowed", 405, "The resource does not take this method")   \
+    X(PROBLEM_TIMEOUT, "request_timeout", 408, "The request did not arrive in time")            \
     X(PROBLEM_KEY_CONFLICT, "idempotency_conflict", 409, "The key was used with another body")  \
     X(PROBLEM_HOLD_COMMITTED, "hold_committed", 409, "The hold was committed")                  \
     X(PROBLEM_HOLD_RELEASED, "hold_released", 409, "The hold was released")                     \
     X(PROBLEM_HOLD_EXPIRED, "hold_expired", 409, "The hold has expired")                        \
     X(PROBLEM_NOT_SETTLED, "not_settled", 409, "The decision is not settled yet")               \
     X(PROBLEM_TOO_LARGE, "too_large", 413, "The body is too large")                             \
+    X(PROBLEM_TARGET_TOO_LONG, "target_too_long", 414, "The path is too long")                  \
     X(PROBLEM_MEDIA_TYPE, "unsupported_media_type", 415, "The body is of another media type")   \
     X(PROBLEM_HEADERS_TOO_LARGE, "headers_too_large", 431, "The headers are too large")         \
     X(PROBLEM_INTERNAL, "internal", 500, "The server failed")                                   \

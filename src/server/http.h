@@ -8,18 +8,19 @@
 
 #include "base/base.h"
 #include "server/exchange.h"
+#include "server/http_head.h"
 
-/* From the end of one answer (or the accept) until the next request is read whole. */
+/* From the end of one answer (or the accept) until the next request is read whole. Who has begun
+ * one is told so (408), who has not is left without a word. */
 #define HTTP_REQUEST_TIMEOUT_MS 60000u
 /* An answer that nobody reads for so long ends its connection. */
 #define HTTP_WRITE_TIMEOUT_MS 60000u
-#define HTTP_TARGET_BYTES_MAX 8192u               /* path and query */
-#define HTTP_HEADERS_BYTES_MAX ((size_t)32 << 10) /* names and values of one request */
 #define HTTP_BODY_BYTES_MAX ((size_t)4 << 20)
 
 struct http_options {
     int listener_fd; /* owned from here on */
     uint32_t connections_max;
+    uint32_t request_timeout_ms; /* HTTP_REQUEST_TIMEOUT_MS, but in tests */
     void (*take)(void *self, struct exchange *exchange);
     void *self;
 };

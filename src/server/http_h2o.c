@@ -13,8 +13,13 @@
  * An answer in pieces is a generator: one piece is lent to h2o, its proceed asks the loop for the
  * next. The socket stays parked until the last piece.
  *
- * What h2o cannot parse it answers itself, in text/plain; a filter on the path that it uses for
- * that makes a problem document of it.
+ * What is wrong with a request must be told as a problem, also where no request comes of it. h2o
+ * has three ways with that, and each has its answer here. A body that it refuses it answers itself,
+ * in text/plain: a filter on the path that it uses for that makes a problem of it. A head that it
+ * refuses it answers past all filters, and a connection that ends or times out in the middle it
+ * just closes: so its callbacks for reading and writing are called through ours (on_bytes,
+ * on_written), which look at the bytes first. What they refuse they answer on the bare socket, and
+ * then let h2o take the connection for closed.
  */
 #define H2O_USE_LIBUV 0
 
@@ -29,6 +34,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "platform/platform.h"
 #include "wire/wire.h"
 
 enum { ACCEPTED_PER_TURN_MAX = 64, WATCHES_MAX = 4 };
@@ -36,7 +42,15 @@ enum { ACCEPTED_PER_TURN_MAX = 64, WATCHES_MAX = 4 };
 /* What h2o's socket does not tell of its connection. */
 struct connection {
     struct http *http;
-    bool is_parked; /* its request is with the loop */
+    h2o_socket_t *socket; /* NULL: closed */
+    h2o_socket_cb read;   /* h2o's own callbacks, called through ours */
+    h2o_socket_cb write;
+    h2o_req_t *request;   /* while it is answered */
+    size_t request_bytes; /* of its head, then of all of it, in the socket's input */
+    int64_t since_ns;     /* the accept, or the end of the last answer */
+    bool has_head;        /* of the request under way */
+    bool is_parked;       /* its request is with the loop */
+    bool is_answered;     /* and the answer may still be on its way out */
     struct connection *next_free;
 };
 
@@ -80,6 +94,7 @@ struct http {
     h2o_socket_t *listener; /* NULL: draining */
     bool is_listener_paused;
     bool has_responded; /* since the last turn */
+    int64_t swept_ns;   /* connections were last looked over for their time */
     uint32_t connections;
     struct http_exchange *exchanges;
     struct http_exchange *free;
@@ -100,10 +115,14 @@ static const char *reason_phrase(unsigned status)
         return "Not Found";
     case 405:
         return "Method Not Allowed";
+    case 408:
+        return "Request Timeout";
     case 409:
         return "Conflict";
     case 413:
         return "Payload Too Large";
+    case 414:
+        return "URI Too Long";
     case 415:
         return "Unsupported Media Type";
     case 422:
@@ -137,6 +156,163 @@ static h2o_socket_t *socket_of(h2o_req_t *request)
     return request->conn->callbacks->get_socket(request->conn);
 }
 
+static struct connection *connection_of(h2o_socket_t *socket)
+{
+    return socket->on_close.data;
+}
+
+/* ---- what h2o would close or answer past us */
+
+static void on_bytes(h2o_socket_t *socket, const char *error);
+static void on_written(h2o_socket_t *socket, const char *error);
+static void on_parked_readable(h2o_socket_t *socket, const char *error);
+
+/* Puts our callbacks in front of those that h2o has set. */
+static void stand_between(struct connection *connection)
+{
+    h2o_socket_t *socket = connection->socket;
+    if (socket == NULL) return;
+    const h2o_socket_cb read = socket->_cb.read;
+    if (read != NULL && read != on_bytes && read != on_parked_readable) {
+        connection->read = read;
+        socket->_cb.read = on_bytes;
+    }
+    const h2o_socket_cb write = socket->_cb.write;
+    if (write != NULL && write != on_written) {
+        connection->write = write;
+        socket->_cb.write = on_written;
+    }
+}
+
+/* What is still to be read when a socket is closed resets the connection, and the answer with it.
+ */
+static void drain_input(int fd)
+{
+    uint8_t block[16384];
+    for (int i = 0; i < 64; ++i)
+        if (recv(fd, block, sizeof(block), MSG_DONTWAIT) <= 0) return;
+}
+
+/* On the bare socket, as the last word on it. Whoever cannot take it at once does without. */
+static void tell_problem(h2o_socket_t *socket, struct problem problem)
+{
+    uint8_t body_block[WIRE_PROBLEM_BYTES_MAX];
+    uint8_t block[WIRE_PROBLEM_BYTES_MAX + 256];
+    struct buffer body = buffer_over(body_block, sizeof(body_block));
+    struct buffer out = buffer_over(block, sizeof(block));
+    const unsigned status = wire_problem_status(problem.code);
+    const int fd = h2o_socket_get_fd(socket);
+    wire_render_problem(&problem, &body);
+    buffer_put_text(&out, "HTTP/1.1 ");
+    buffer_put_decimal(&out, status);
+    buffer_put_byte(&out, ' ');
+    buffer_put_text(&out, reason_phrase(status));
+    buffer_put_text(&out, "\r\nConnection: close\r\nContent-Length: ");
+    buffer_put_decimal(&out, body.used);
+    buffer_put_text(&out, "\r\ncontent-type: application/problem+json\r\n\r\n");
+    buffer_put(&out, body.at, body.used);
+    ENSURE(!body.overflowed && !out.overflowed);
+    (void)send(fd, out.at, out.used, MSG_NOSIGNAL | MSG_DONTWAIT);
+    (void)shutdown(fd, SHUT_WR);
+    drain_input(fd);
+}
+
+/* Between requests: tells what is wrong, if anything is, and lets h2o close. */
+static void refuse_unfinished(struct connection *connection, struct problem problem)
+{
+    h2o_socket_t *socket = connection->socket;
+    tell_problem(socket, problem);
+    connection->read(socket, h2o_socket_error_closed);
+}
+
+static struct problem torn(const struct connection *connection)
+{
+    return (struct problem){.code = PROBLEM_BAD_REQUEST,
+                            .field = connection->has_head ? "body" : "request",
+                            .expected = connection->has_head ? "a body as long as its headers say"
+                                                             : "a request to its end"};
+}
+
+/* Bytes have come for h2o, or the client's end of them. */
+static void on_bytes(h2o_socket_t *socket, const char *error)
+{
+    struct connection *connection = connection_of(socket);
+    const struct bytes input = {(const uint8_t *)socket->input->bytes, socket->input->size};
+    struct problem problem;
+    if (error != NULL) {
+        if (input.length > 0) tell_problem(socket, torn(connection));
+    } else if (!connection->has_head && input.length > 0) {
+        const enum http_head head = http_head_judge(input, &connection->request_bytes, &problem);
+        connection->has_head = head == HTTP_HEAD_WHOLE;
+        if (head == HTTP_HEAD_WRONG) {
+            refuse_unfinished(connection, problem);
+            return;
+        }
+    }
+    connection->read(socket, error);
+    stand_between(connection);
+}
+
+/* What came behind the request that is answered now is the next one's, and h2o turns to it without
+ * asking anybody. */
+static void judge_next(struct connection *connection)
+{
+    h2o_socket_t *socket = connection->socket;
+    const size_t taken = connection->request_bytes;
+    connection->has_head = false;
+    if (!connection->request->http1_is_persistent || socket->input->size <= taken) return;
+    const struct bytes next = {(const uint8_t *)socket->input->bytes + taken,
+                               socket->input->size - taken};
+    struct problem problem;
+    switch (http_head_judge(next, &connection->request_bytes, &problem)) {
+    case HTTP_HEAD_PART:
+        return;
+    case HTTP_HEAD_WHOLE:
+        connection->has_head = true;
+        return;
+    case HTTP_HEAD_WRONG:
+        break;
+    }
+    tell_problem(socket, problem);
+    connection->request->http1_is_persistent = 0;
+}
+
+/* h2o's bytes are out: of an answer, of a piece of one, or of a 100. */
+static void on_written(h2o_socket_t *socket, const char *error)
+{
+    struct connection *connection = connection_of(socket);
+    if (connection->is_answered && error == NULL) {
+        judge_next(connection);
+        connection->is_answered = false;
+        connection->since_ns = clock_monotonic_ns();
+    }
+    connection->write(socket, error);
+    stand_between(connection);
+}
+
+/* Who has not sent a request in time. h2o's own timeout is longer. */
+static void sweep_late(struct http *http)
+{
+    const int64_t now_ns = clock_monotonic_ns();
+    const int64_t time_ns = (int64_t)http->options.request_timeout_ms * 1000000;
+    if (now_ns - http->swept_ns < time_ns / 60) return;
+    http->swept_ns = now_ns;
+    for (uint32_t i = 0; i < http->options.connections_max; ++i) {
+        struct connection *connection = &http->connection_items[i];
+        if (connection->socket == NULL || connection->is_parked || connection->is_answered)
+            continue;
+        if (now_ns - connection->since_ns < time_ns) continue;
+        if (connection->socket->_cb.read != on_bytes) continue; /* a 100 is on its way out */
+        if (connection->socket->input->size > 0)
+            refuse_unfinished(connection,
+                              (struct problem){.code = PROBLEM_TIMEOUT,
+                                               .field = connection->has_head ? "body" : "request",
+                                               .expected = "all of it within a minute"});
+        else
+            connection->read(connection->socket, h2o_socket_error_closed);
+    }
+}
+
 /* ---- answers */
 
 /* Only while parked: more arrived, or the client left. Either is for later. In the moment between
@@ -144,28 +320,39 @@ static h2o_socket_t *socket_of(h2o_req_t *request)
 static void on_parked_readable(h2o_socket_t *socket, const char *error)
 {
     (void)error;
-    const struct connection *connection = socket->on_close.data;
-    if (connection->is_parked) h2o_socket_read_stop(socket);
+    if (connection_of(socket)->is_parked) h2o_socket_read_stop(socket);
 }
 
 static void park(h2o_socket_t *socket)
 {
-    struct connection *connection = socket->on_close.data;
-    connection->is_parked = true;
+    connection_of(socket)->is_parked = true;
     h2o_socket_dont_read(socket, 1);
     h2o_socket_read_start(socket, on_parked_readable);
 }
 
 static void unpark(h2o_socket_t *socket)
 {
-    struct connection *connection = socket->on_close.data;
-    connection->is_parked = false;
+    connection_of(socket)->is_parked = false;
     h2o_socket_dont_read(socket, 0);
 }
 
 static bool is_head(const h2o_req_t *request)
 {
     return h2o_memis(request->method.base, request->method.len, H2O_STRLIT("HEAD"));
+}
+
+/* The end of an answer, of one that has not begun if there is a generator. The request may be gone
+ * on return. */
+static void send_last(h2o_req_t *request, h2o_generator_t *generator, h2o_iovec_t *body,
+                      h2o_send_state_t state)
+{
+    h2o_socket_t *socket = socket_of(request);
+    struct connection *connection = connection_of(socket);
+    connection->request = request;
+    connection->is_answered = true;
+    if (generator != NULL) h2o_start_response(request, generator);
+    h2o_send(request, body, body->len > 0 ? 1 : 0, state);
+    stand_between(connection);
 }
 
 static void add_header(h2o_req_t *request, const h2o_token_t *name, const char *value)
@@ -191,8 +378,7 @@ static void respond(struct http *http, h2o_req_t *request, const struct answer *
         body.len = answer->body.length;
         memcpy(body.base, answer->body.at, body.len);
     }
-    h2o_start_response(request, &generator);
-    h2o_send(request, &body, body.len > 0 ? 1 : 0, H2O_SEND_STATE_FINAL);
+    send_last(request, &generator, &body, H2O_SEND_STATE_FINAL);
 }
 
 /* A client that was promised more takes a plain end for the whole, where no chunk says otherwise
@@ -239,7 +425,9 @@ static void send_piece(struct http_exchange *held)
     if (!held->has_begun) begin_pieces(held);
     held->http->has_responded = true;
     held->is_sending = true;
+    struct connection *connection = connection_of(socket_of(held->request));
     h2o_send(held->request, &piece, 1, H2O_SEND_STATE_IN_PROGRESS);
+    stand_between(connection);
 }
 
 /* Headers alone answer HEAD: the loop is told that nobody waits for the rest. */
@@ -252,7 +440,8 @@ static void send_head(struct http_exchange *held)
     held->request = NULL;
     held->exchange.is_gone = true;
     held->http->has_responded = true;
-    h2o_send(request, NULL, 0, H2O_SEND_STATE_FINAL);
+    h2o_iovec_t nothing = h2o_iovec_init(NULL, 0);
+    send_last(request, NULL, &nothing, H2O_SEND_STATE_FINAL);
     held->http->options.take(held->http->options.self, &held->exchange);
 }
 
@@ -270,8 +459,7 @@ static void end_pieces(struct http_exchange *held)
         memcpy(body.base, answer->body.at, body.len);
     }
     held->http->has_responded = true;
-    h2o_send(request, &body, body.len > 0 ? 1 : 0,
-             answer->is_cut ? H2O_SEND_STATE_ERROR : H2O_SEND_STATE_FINAL);
+    send_last(request, NULL, &body, answer->is_cut ? H2O_SEND_STATE_ERROR : H2O_SEND_STATE_FINAL);
 }
 
 static void give_exchange(struct http_exchange *held)
@@ -377,12 +565,22 @@ static size_t headers_bytes(const h2o_req_t *request)
     return bytes;
 }
 
+/* Where in the input this request ends. A body lies there too, decoded if it came in chunks. */
+static void note_end(h2o_req_t *request)
+{
+    h2o_socket_t *socket = socket_of(request);
+    if (request->entity.base == NULL) return;
+    connection_of(socket)->request_bytes =
+        (size_t)(request->entity.base - socket->input->bytes) + request->entity.len;
+}
+
 static int on_request(h2o_handler_t *self, h2o_req_t *request)
 {
     struct http *http = ((struct http_handler *)self)->http;
+    note_end(request);
     if (request->path.len > HTTP_TARGET_BYTES_MAX)
         respond_problem(http, request,
-                        (struct problem){.code = PROBLEM_NO_ROUTE,
+                        (struct problem){.code = PROBLEM_TARGET_TOO_LONG,
                                          .field = "path",
                                          .expected = "a path and query of at most 8 KiB"});
     else if (headers_bytes(request) > HTTP_HEADERS_BYTES_MAX)
@@ -397,36 +595,40 @@ static int on_request(h2o_handler_t *self, h2o_req_t *request)
 
 /* ---- what h2o answers itself */
 
-struct problem_stream {
-    h2o_ostream_t base;
-    h2o_iovec_t body;
-};
+/* By h2o's words for it, or the status where there are none (HEAD). */
+static struct problem problem_for(int status, struct bytes words)
+{
+    static const struct {
+        const char *words;
+        struct problem problem;
+    } rows[] = {
+        {     "broken chunked-encoding",
+         {.code = PROBLEM_BAD_REQUEST, .field = "body", .expected = "well-formed chunks"}        },
+        {   "unknown transfer-encoding",
+         {.code = PROBLEM_BAD_REQUEST,
+         .field = "Transfer-Encoding",
+         .expected = "chunked, or none"}                                                         },
+        {"broken content-length header",
+         {.code = PROBLEM_BAD_REQUEST, .field = "Content-Length", .expected = "a decimal number"}},
+        {         "unknown expectation",
+         {.code = PROBLEM_BAD_REQUEST, .field = "Expect", .expected = "100-continue, or none"}   },
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); ++i)
+        if (bytes_equal(words, bytes_of_text(rows[i].words))) return rows[i].problem;
+    if (status == 413)
+        return (struct problem){
+            .code = PROBLEM_TOO_LARGE, .field = "body", .expected = "at most 4 MiB"};
+    if (status == 404) return (struct problem){.code = PROBLEM_NO_ROUTE, .field = "path"};
+    return (struct problem){
+        .code = PROBLEM_BAD_REQUEST, .field = "request", .expected = "well-formed HTTP/1.1"};
+}
 
+/* Before the headers are written: the status and the length can still be those of the problem. */
 static void send_problem(h2o_ostream_t *base, h2o_req_t *request, h2o_iovec_t *pieces, size_t count,
                          h2o_send_state_t state)
 {
-    (void)pieces;
-    (void)count;
-    struct problem_stream *stream = (struct problem_stream *)base;
-    h2o_iovec_t body = stream->body;
-    stream->body.len = 0;
-    h2o_ostream_send_next(base, request, &body, body.len > 0 ? 1 : 0, state);
-}
-
-static struct problem problem_for(int status)
-{
-    if (status == 413)
-        return (struct problem){.code = PROBLEM_TOO_LARGE, .expected = "at most 4 MiB"};
-    if (status == 404) return (struct problem){.code = PROBLEM_NO_ROUTE};
-    return (struct problem){.code = PROBLEM_BAD_REQUEST,
-                            .field = "request",
-                            .expected = "well-formed HTTP/1.1 within its ceilings"};
-}
-
-static void on_own_answer(h2o_filter_t *self, h2o_req_t *request, h2o_ostream_t **slot)
-{
-    (void)self;
-    const struct problem problem = problem_for(request->res.status);
+    const struct bytes words = count == 1 ? bytes_of(pieces[0]) : BYTES_NONE;
+    const struct problem problem = problem_for(request->res.status, words);
     struct buffer out = buffer_over(h2o_mem_alloc_pool(&request->pool, WIRE_PROBLEM_BYTES_MAX),
                                     WIRE_PROBLEM_BYTES_MAX);
     wire_render_problem(&problem, &out);
@@ -434,16 +636,21 @@ static void on_own_answer(h2o_filter_t *self, h2o_req_t *request, h2o_ostream_t 
     request->res.status = (int)wire_problem_status(problem.code);
     request->res.reason = reason_phrase((unsigned)request->res.status);
     request->res.content_length = out.used;
+    h2o_iovec_t body = h2o_iovec_init((char *)out.at, is_head(request) ? 0 : out.used);
+    h2o_ostream_send_next(base, request, &body, body.len > 0 ? 1 : 0, state);
+}
+
+static void on_own_answer(h2o_filter_t *self, h2o_req_t *request, h2o_ostream_t **slot)
+{
+    (void)self;
     const ssize_t type = h2o_find_header(&request->res.headers, H2O_TOKEN_CONTENT_TYPE, -1);
     if (type != -1)
         request->res.headers.entries[type].value =
             h2o_iovec_init(H2O_STRLIT("application/problem+json"));
-
-    struct problem_stream *stream =
-        (struct problem_stream *)h2o_add_ostream(request, sizeof(*stream), slot);
-    stream->base.do_send = send_problem;
-    stream->body = h2o_iovec_init((char *)out.at, is_head(request) ? 0 : out.used);
-    h2o_setup_next_ostream(request, &stream->base.next);
+    request->res.content_length = 0; /* known later, but known: no chunks */
+    h2o_ostream_t *stream = h2o_add_ostream(request, sizeof(*stream), slot);
+    stream->do_send = send_problem;
+    h2o_setup_next_ostream(request, &stream->next);
 }
 
 /* ---- connections */
@@ -460,6 +667,7 @@ static void on_connection_closed(void *self)
 {
     struct connection *connection = self;
     struct http *http = connection->http;
+    connection->socket = NULL;
     give_connection(http, connection);
     --http->connections;
     if (!http->is_listener_paused || http->listener == NULL) return;
@@ -472,7 +680,8 @@ static void accept_one(struct http *http, h2o_socket_t *socket)
     const unsigned timeout_ms = HTTP_WRITE_TIMEOUT_MS;
     struct connection *connection = http->connection_free;
     http->connection_free = connection->next_free;
-    connection->is_parked = false;
+    *connection =
+        (struct connection){.http = http, .socket = socket, .since_ns = clock_monotonic_ns()};
     ++http->connections;
     socket->on_close.cb = on_connection_closed;
     socket->on_close.data = connection;
@@ -480,6 +689,7 @@ static void accept_one(struct http *http, h2o_socket_t *socket)
                      sizeof(timeout_ms));
     struct timeval now = *h2o_get_timestamp(&http->context, NULL, NULL);
     h2o_http1_accept(&http->accept_context, socket, now);
+    stand_between(connection);
 }
 
 static void on_accept(h2o_socket_t *listener, const char *error)
@@ -529,7 +739,7 @@ static void configure(struct http *http)
     h2o_config_init(&http->config);
     http->config.server_name = h2o_iovec_init(H2O_STRLIT("")); /* sends no Server header */
     http->config.http1.upgrade_to_http2 = 0;
-    http->config.http1.req_timeout = HTTP_REQUEST_TIMEOUT_MS;
+    http->config.http1.req_timeout = 2 * (uint64_t)http->options.request_timeout_ms;
     /* Chunked bodies must stay below it. */
     http->config.max_request_entity_size = HTTP_BODY_BYTES_MAX + 1024;
     h2o_hostconf_t *host =
@@ -577,6 +787,7 @@ void http_turn(struct http *http, int32_t wait_ms)
     const int32_t sleep_ms = http->has_responded ? 0 : wait_ms;
     http->has_responded = false;
     (void)h2o_evloop_run(http->context.loop, sleep_ms);
+    sweep_late(http);
 }
 
 /* h2o does not close what is idle: our end of reading is its end of file. */

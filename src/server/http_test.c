@@ -42,8 +42,10 @@ static int open_front_end(void **state)
     assert_true(listener_parse("127.0.0.1:0", &address));
     const int fd = listener_open(&address);
     assert_true(fd >= 0);
-    http = http_open(&(struct http_options){
-        .listener_fd = fd, .connections_max = CONNECTIONS_MAX, .take = park});
+    http = http_open(&(struct http_options){.listener_fd = fd,
+                                            .connections_max = CONNECTIONS_MAX,
+                                            .request_timeout_ms = HTTP_REQUEST_TIMEOUT_MS,
+                                            .take = park});
     assert_non_null(http);
     return 0;
 }
@@ -129,6 +131,21 @@ static void expect_end(int fd)
         const ssize_t got = recv(fd, text, sizeof(text), MSG_DONTWAIT);
         if (got == 0 || (got < 0 && errno == ECONNRESET)) return;
     }
+    fail();
+}
+
+/* All there is until the other end closes. */
+static void receive_all(int fd, char *text, size_t size)
+{
+    size_t used = 0;
+    for (int i = 0; i < TURNS_MAX; ++i) {
+        http_turn(http, 10);
+        const ssize_t got = recv(fd, text + used, size - 1 - used, MSG_DONTWAIT);
+        if (got > 0) used += (size_t)got;
+        text[used] = '\0';
+        if (got == 0 || (got < 0 && errno == ECONNRESET)) return;
+    }
+    print_error("no end after: %s\n", text);
     fail();
 }
 
@@ -239,8 +256,149 @@ static void what_http_refuses_itself_is_a_problem_too(void **state)
         client_send(fd, piece);
     }
     client_send(fd, " HTTP/1.1\r\nHost: a\r\n\r\n");
-    expect(fd, "\"code\":\"not_found\"");
+    expect(fd, "\"code\":\"target_too_long\"");
     close_client(fd);
+}
+
+/* One connection: sends, perhaps ends its side, and must be told this before the other end closes.
+ */
+static void refused(struct bytes sent, bool is_ended, const char *status, const char *field)
+{
+    char expected[128];
+    const int fd = connect_client();
+    assert_int_equal(send(fd, sent.at, sent.length, 0), (ssize_t)sent.length);
+    if (is_ended) assert_int_equal(shutdown(fd, SHUT_WR), 0);
+    (void)snprintf(expected, sizeof(expected), "HTTP/1.1 %s\r\n", status);
+    char text[4096];
+    receive_all(fd, text, sizeof(text));
+    if (strstr(text, expected) != text) print_error("sent %s\n", (const char *)sent.at);
+    assert_memory_equal(text, expected, strlen(expected));
+    assert_non_null(strstr(text, "\r\ncontent-type: application/problem+json\r\n"));
+    (void)snprintf(expected, sizeof(expected), "\"field\":\"%s\"", field);
+    if (strstr(text, expected) == NULL) print_error("no %s in %s\n", expected, text);
+    assert_non_null(strstr(text, expected));
+    assert_int_equal(parked.count, 0);
+    close_client(fd);
+}
+
+#define POST "POST / HTTP/1.1\r\nHost: a\r\n"
+
+static void what_cannot_be_a_request_is_told_as_a_problem(void **state)
+{
+    (void)state;
+    const struct {
+        struct bytes sent;
+        const char *field;
+    } rows[] = {
+        {                                                      BYTES("garbage\r\n\r\n"),"request"                                                                                        },
+        {                                     BYTES("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),           "request"},
+        {                                        BYTES("GET / HTTP/1.1\r\n: x\r\n\r\n"),           "request"},
+        {                                         BYTES("\x16\x03\x01\x02\x00\x01\x00"),           "request"},
+        {                 BYTES(POST "Transfer-Encoding: chunked\r\n\r\nzz\r\nabc\r\n"),              "body"},
+        {                              BYTES(POST "Transfer-Encoding: gzip\r\n\r\nabc"), "Transfer-Encoding"},
+        {                                     BYTES(POST "Content-Length: 1x\r\n\r\na"),    "Content-Length"},
+        {                BYTES(POST "Content-Length: 1\r\nContent-Length: 2\r\n\r\nab"),    "Content-Length"},
+        {BYTES(POST "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+         "Content-Length"                                                                                   },
+        {                      BYTES(POST "Expect: gold\r\nContent-Length: 1\r\n\r\na"),            "Expect"},
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); ++i)
+        refused(rows[i].sent, false, "400 Bad Request", rows[i].field);
+}
+
+static void a_request_that_ends_before_it_is_whole_is_told_so(void **state)
+{
+    (void)state;
+    const struct {
+        struct bytes sent;
+        const char *field;
+    } rows[] = {
+        {                                                     BYTES("P"), "request"},
+        {                                                    BYTES(POST), "request"},
+        {                  BYTES(POST "Content-Length: 9\r\n\r\n{\"a\""),    "body"},
+        {        BYTES(POST "Transfer-Encoding: chunked\r\n\r\n5\r\nab"),    "body"},
+        {BYTES(POST "Content-Length: 1\r\nExpect: 100-continue\r\n\r\n"),    "body"},
+    };
+    for (size_t i = 0; i < COUNT_OF(rows) - 1; ++i)
+        refused(rows[i].sent, true, "400 Bad Request", rows[i].field);
+    const int fd = connect_client();
+    const struct bytes sent = rows[COUNT_OF(rows) - 1].sent;
+    assert_int_equal(send(fd, sent.at, sent.length, 0), (ssize_t)sent.length);
+    expect(fd, "100 Continue\r\n\r\n");
+    assert_int_equal(shutdown(fd, SHUT_WR), 0);
+    expect(fd, "HTTP/1.1 400 Bad Request\r\n");
+    close_client(fd);
+}
+
+static void heads_beyond_their_ceilings_are_told_which(void **state)
+{
+    (void)state;
+    static char text[HTTP_HEAD_BYTES_MAX + 4096];
+    size_t used = (size_t)snprintf(text, sizeof(text), "GET /");
+    memset(text + used, 'a', HTTP_HEAD_BYTES_MAX);
+    refused((struct bytes){(uint8_t *)text, HTTP_HEAD_BYTES_MAX + 5}, false, "414 URI Too Long",
+            "path");
+    used = (size_t)snprintf(text, sizeof(text), "GET / HTTP/1.1\r\na: ");
+    memset(text + used, 'a', HTTP_HEAD_BYTES_MAX);
+    refused((struct bytes){(uint8_t *)text, HTTP_HEAD_BYTES_MAX + 8}, false,
+            "431 Request Header Fields Too Large", "headers");
+    used = (size_t)snprintf(text, sizeof(text), "GET / HTTP/1.1\r\n");
+    for (unsigned i = 0; i <= HTTP_HEADERS_MAX; ++i)
+        used += (size_t)snprintf(text + used, sizeof(text) - used, "h%u: x\r\n", i);
+    used += (size_t)snprintf(text + used, sizeof(text) - used, "\r\n");
+    refused((struct bytes){(uint8_t *)text, used}, false, "431 Request Header Fields Too Large",
+            "headers");
+}
+
+static void what_follows_a_request_is_judged_like_the_first(void **state)
+{
+    (void)state;
+    static const char *const whole[] = {
+        "GET /1 HTTP/1.1\r\nHost: a\r\n\r\n", POST "Content-Length: 2\r\n\r\nab",
+        POST "Transfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n"};
+    for (size_t i = 0; i < COUNT_OF(whole); ++i) {
+        for (unsigned at_once = 0; at_once < 2; ++at_once) {
+            const int fd = connect_client();
+            client_send(fd, whole[i]);
+            if (at_once) client_send(fd, "nonsense\r\n\r\n");
+            turn_until_parked(1);
+            answer_next(200, "first");
+            if (!at_once) expect(fd, "\r\n\r\nfirst");
+            if (!at_once) client_send(fd, "nonsense\r\n\r\n");
+            char text[4096];
+            receive_all(fd, text, sizeof(text));
+            assert_non_null(strstr(text, "application/problem+json"));
+            close_client(fd);
+        }
+    }
+}
+
+static void a_request_that_takes_too_long_is_told_so(void **state)
+{
+    (void)state;
+    struct http *patient = http;
+    struct listener_address patient_address = address;
+    assert_true(listener_parse("127.0.0.1:0", &address));
+    const int fd = listener_open(&address);
+    assert_true(fd >= 0);
+    http = http_open(&(struct http_options){.listener_fd = fd,
+                                            .connections_max = CONNECTIONS_MAX,
+                                            .request_timeout_ms = 200,
+                                            .take = park});
+    refused(BYTES("GET / HT"), false, "408 Request Timeout", "request");
+    refused(BYTES(POST "Content-Length: 9\r\n\r\n{"), false, "408 Request Timeout", "body");
+    const int idle = connect_client();
+    client_send(idle, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    turn_until_parked(1);
+    for (int i = 0; i < 40; ++i)
+        http_turn(http, 10); /* the request is in: now it is the answer that takes its time */
+    answer_next(200, "late");
+    expect(idle, "late");
+    expect_end(idle);
+    (void)close(idle);
+    http_drain(http);
+    http = patient;
+    address = patient_address;
 }
 
 static void a_length_that_is_none_is_not_called_a_wrong_body(void **state)
@@ -596,6 +754,11 @@ int main(void)
         cmocka_unit_test(after_an_answer_the_next_request_needs_no_sleep_to_be_read),
         cmocka_unit_test(what_http_refuses_itself_is_a_problem_too),
         cmocka_unit_test(a_length_that_is_none_is_not_called_a_wrong_body),
+        cmocka_unit_test(what_cannot_be_a_request_is_told_as_a_problem),
+        cmocka_unit_test(a_request_that_ends_before_it_is_whole_is_told_so),
+        cmocka_unit_test(heads_beyond_their_ceilings_are_told_which),
+        cmocka_unit_test(what_follows_a_request_is_judged_like_the_first),
+        cmocka_unit_test(a_request_that_takes_too_long_is_told_so),
         cmocka_unit_test(headers_have_a_ceiling),
         cmocka_unit_test(nonsense_ends_only_its_own_connection),
         cmocka_unit_test(a_client_that_left_costs_nothing),

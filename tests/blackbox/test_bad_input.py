@@ -468,7 +468,9 @@ def torn_requests():
 def test_a_torn_request_does_nothing_and_harms_nobody(weir, target, name, sent):
     before = target.state()
     received = raw_exchange(weir.port, sent)
-    for line in received.split(b"\r\n"):
-        if line.startswith(b"HTTP/1."):
-            assert line.split()[1][:1] == b"4", (name, line)
+    head, _, body = received.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 4"), (name, received)
+    assert b"\r\ncontent-type: application/problem+json" in head, (name, received)
+    told, _ = json.JSONDecoder().raw_decode(body.decode())
+    assert told["field"] and told["code"] and head.split()[1].decode() == str(told["status"])
     assert target.state() == before

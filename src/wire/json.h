@@ -1,5 +1,5 @@
 /*
- * json.h: JSON text -> events, JSON values -> text. Private to src/wire.
+ * json.h: JSON text -> events; writing is in json_write.h. Private to src/wire.
  *
  * Reading goes through yajl (SAX), closed where yajl is open: the text must be UTF-8 without
  * surrogates, escaped surrogates come in pairs, no string may be left open after the value, nesting
@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "base/base.h"
+#include "wire/json_write.h"
 
 enum json_kind {
     JSON_NULL,
@@ -56,31 +57,6 @@ MUST_USE struct json_result json_read(struct bytes text, uint32_t depth_max, str
  * "operations[3].quantities"; "" for the text as a whole. The text may be anything. Keys are shown
  * as they are spelt. NULL: the arena has no room. */
 const char *json_where(struct bytes text, size_t offset, struct arena *arena);
-
-/* Writing. Commas take care of themselves: whether one is due shows in the last byte written. An
- * answer's outermost brace is json_begin: what stands before it in the buffer is not its business.
- * Everything else inside an object is a key and a value, inside a list a value. */
-void json_begin(struct buffer *buffer);
-void json_open(struct buffer *buffer, char bracket); /* '{' or '[' as a value */
-void json_close(struct buffer *buffer, char bracket);
-void json_key(struct buffer *buffer, const char *key);
-
-void json_text(struct buffer *buffer, struct bytes text); /* bad UTF-8 becomes U+FFFD */
-void json_words(struct buffer *buffer, const char *text);
-void json_number(struct buffer *buffer, int64_t value);
-void json_count(struct buffer *buffer, uint64_t value);
-void json_bool(struct buffer *buffer, bool value);
-void json_null(struct buffer *buffer);
-void json_credits(struct buffer *buffer, int64_t nano);
-void json_instant(struct buffer *buffer, int64_t instant_ms);
-void json_id(struct buffer *buffer, char letter, uint64_t number);
-
-/* A string made of pieces. */
-void json_text_begin(struct buffer *buffer);
-void json_text_part(struct buffer *buffer, struct bytes part);
-void json_words_part(struct buffer *buffer, const char *part);
-void json_count_part(struct buffer *buffer, uint64_t value);
-void json_text_end(struct buffer *buffer);
 
 /* The longest prefix of at most `bytes_max` bytes that does not cut a character. */
 struct bytes json_cut(struct bytes text, size_t bytes_max);

@@ -111,6 +111,12 @@ void json_text(struct buffer *buffer, struct bytes text)
     json_text_end(buffer);
 }
 
+void json_key_text(struct buffer *buffer, struct bytes key)
+{
+    json_text(buffer, key);
+    buffer_put_byte(buffer, ':');
+}
+
 void json_words(struct buffer *buffer, const char *text)
 {
     json_text(buffer, bytes_of_text(text));

@@ -26,22 +26,6 @@ static void put_decision_id(struct view view)
         json_id(view.buffer, 'd', view.report->id);
 }
 
-static const char *outcome_word(enum outcome outcome)
-{
-    switch (outcome) {
-    case OUTCOME_ALLOW:
-        return "allow";
-    case OUTCOME_PARTIAL:
-        return "partial";
-    case OUTCOME_DENY:
-        return "deny";
-    case OUTCOME_NONE:
-        break;
-    }
-    ENSURE(false);
-    return NULL;
-}
-
 static void put_units(struct view view)
 {
     json_key(view.buffer, "units");
@@ -365,7 +349,7 @@ static void put_decision(struct view view)
 {
     put_decision_id(view);
     json_key(view.buffer, "outcome");
-    json_words(view.buffer, outcome_word(view.report->outcome));
+    json_words(view.buffer, words_outcome(view.report->outcome));
     put_units(view);
     put_lines(view);
     put_charge(view);

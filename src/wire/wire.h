@@ -21,6 +21,8 @@
 
 #include "base/base.h"
 #include "engine/engine.h"
+#include "wire/json_write.h"
+#include "wire/words.h"
 
 enum wire_call {
     WIRE_AUTHORIZE,

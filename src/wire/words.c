@@ -59,6 +59,36 @@ const char *words_source(enum source_kind kind)
     return NULL;
 }
 
+const char *words_outcome(enum outcome outcome)
+{
+    switch (outcome) {
+    case OUTCOME_ALLOW:
+        return "allow";
+    case OUTCOME_PARTIAL:
+        return "partial";
+    case OUTCOME_DENY:
+        return "deny";
+    case OUTCOME_NONE:
+        break;
+    }
+    ENSURE(false);
+    return NULL;
+}
+
+const char *words_status(enum job_status status)
+{
+    switch (status) {
+    case JOB_SUCCEEDED:
+        return "succeeded";
+    case JOB_FAILED:
+        return "failed";
+    case JOB_MODERATED:
+        return "moderated";
+    }
+    ENSURE(false);
+    return NULL;
+}
+
 void words_scope(struct buffer *buffer, struct scope_rule scope)
 {
     json_text_begin(buffer);

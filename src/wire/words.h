@@ -1,5 +1,6 @@
 /*
- * words.h: the closed words of the contract that reports and views share. Private to src/wire.
+ * words.h: the closed words of the contract that reports and views share, and
+ * that the books use as well.
  */
 #pragma once
 
@@ -11,6 +12,8 @@ struct bytes words_name(struct symbols symbols, uint32_t symbol); /* of a symbol
 const char *words_category(enum category category);
 const char *words_hold(enum hold_state state);
 const char *words_source(enum source_kind kind);
+const char *words_outcome(enum outcome outcome); /* of a decision: not OUTCOME_NONE */
+const char *words_status(enum job_status status);
 
 /* "customer", "subject", "level:2" as a value. */
 void words_scope(struct buffer *buffer, struct scope_rule scope);

@@ -739,10 +739,9 @@ class Model:
                 self.settle_due(trial, now)
                 if body is not None:
                     try:
-                        ask = self.measure(body, now)  # a price to come is another price
+                        ask.quote = self.quote(ask.feature, body.get("attributes", {}), now)
                     except Refused:
-                        verdict = Verdict("void")  # until another rule is in force, perhaps
-                        continue
+                        return None
                 verdict = self.evaluate(trial, ask, now)
                 if verdict.code == "ok":
                     return now - self.now if moments <= RETRY_MOMENTS_MAX else UNTOLD

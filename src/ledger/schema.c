@@ -1,0 +1,74 @@
+/*
+ * schema.c: see schema.h.
+ *
+ * The three datasets are appended to at their right edge: their keys grow. The one index on them is
+ * of rows that settle an older decision, which grow nearly in order too.
+ */
+#include "ledger/schema.h"
+
+#include "base/base.h"
+#include "ledger/ledger.h"
+
+const char LEDGER_USAGE_COLUMNS[] = LEDGER_COLUMNS_SQL(USAGE);
+const char LEDGER_MONETIZATION_COLUMNS[] = LEDGER_COLUMNS_SQL(MONETIZATION);
+const char LEDGER_BALANCE_COLUMNS[] = LEDGER_COLUMNS_SQL(BALANCE);
+const char LEDGER_REFUND_COLUMNS[] = LEDGER_COLUMNS_SQL(REFUND);
+const char LEDGER_GRANT_COLUMNS[] = LEDGER_COLUMNS_SQL(GRANT);
+
+const struct schema_object LEDGER_SCHEMA[] = {
+    {"table",                "meta","CREATE TABLE meta(name TEXT PRIMARY KEY,value ANY NOT NULL) STRICT"                                     },
+    {"table",        "usage_events",                                      LEDGER_TABLE_SQL("usage_events", USAGE, "STRICT")},
+    {"index",   "usage_by_decision",
+     "CREATE INDEX usage_by_decision ON usage_events(decision) WHERE decision<>position"                                                                                 },
+    {"table", "monetization_events",
+     LEDGER_TABLE_SQL("monetization_events",MONETIZATION, "STRICT")},
+    {"table",     "balance_updates",
+     LEDGER_TABLE_SQL("balance_updates",                                       BALANCE, "STRICT,WITHOUT ROWID")},
+    {"table",             "refunds",                                           LEDGER_TABLE_SQL("refunds",                                                                   REFUND, "STRICT,WITHOUT ROWID")},
+    {"table",              "grants",                                            LEDGER_TABLE_SQL("grants",                                                                   GRANT, "STRICT")},
+    {"table",            "policies",                                          LEDGER_TABLE_SQL("policies",POLICY, "STRICT")},
+    {"table",             "symbols",
+     "CREATE TABLE symbols(number INTEGER PRIMARY KEY,name TEXT NOT NULL) STRICT" },
+    {"table",           "customers",
+     "CREATE TABLE customers(number INTEGER PRIMARY KEY,id BLOB NOT NULL UNIQUE,name TEXT NOT NULL,"
+     "updates INTEGER NOT NULL,after INTEGER NOT NULL,last_position INTEGER NOT NULL,"
+     "last_place INTEGER NOT NULL,last_hash BLOB NOT NULL,last_usage INTEGER NOT NULL) STRICT"                                                                                 },
+    {"table",            "accounts",
+     "CREATE TABLE accounts(customer INTEGER NOT NULL,symbol INTEGER NOT NULL,"
+     "after INTEGER NOT NULL,PRIMARY KEY(customer,symbol)) STRICT,WITHOUT ROWID"              },
+    {"table",               "seals",
+     "CREATE TABLE seals(through INTEGER PRIMARY KEY,first INTEGER NOT NULL,at_ms INTEGER NOT NULL,"
+     "usage_rows INTEGER NOT NULL,monetization_rows INTEGER NOT NULL,balance_rows INTEGER NOT NULL,"
+     "usage_hash BLOB NOT NULL,monetization_hash BLOB NOT NULL,balance_hash BLOB NOT NULL) STRICT"                         },
+    {"table",        "usage_rollup",
+     "CREATE TABLE usage_rollup(per TEXT NOT NULL,start_ms INTEGER NOT NULL,"
+     "customer TEXT NOT NULL,subject TEXT NOT NULL,feature TEXT NOT NULL,endpoint TEXT NOT NULL,"
+     "model TEXT NOT NULL,origin TEXT NOT NULL,outcome TEXT NOT NULL,what TEXT NOT NULL,"
+     "name TEXT NOT NULL,requests INTEGER NOT NULL,denied INTEGER NOT NULL,units INTEGER NOT NULL,"
+     "charged INTEGER NOT NULL,quantity INTEGER NOT NULL,duration_ms INTEGER NOT NULL,"
+     "PRIMARY KEY(per,start_ms," ROLLUP_DIMENSIONS ")) STRICT,WITHOUT ROWID"            },
+ /* One usage event seen as what it adds to the rollup: itself, each of its sources, each meter,
+  * and its overshoot. A late commit is no request of its own: the expiry was. */
+    { "view",      "usage_exploded",
+     "CREATE VIEW usage_exploded AS "
+     "SELECT position,at_ms,customer,subject,feature,ifnull(endpoint,'') AS endpoint,"
+     "ifnull(model,'') AS model,ifnull(origin,'') AS origin,outcome,'event' AS what,'' AS name,"
+     "count*(1-late) AS requests,count*(outcome='deny') AS denied,"
+     "units_allowed AS units,charged,0 AS quantity,ifnull(duration_ms,0) AS duration_ms "
+     "FROM usage_events "
+     "UNION ALL "
+     "SELECT position,at_ms,customer,subject,feature,ifnull(endpoint,''),ifnull(model,''),"
+     "ifnull(origin,''),outcome,'source',source.value->>'source',0,0,source.value->>'units',"
+     "source.value->>'charged',0,0 "
+     "FROM usage_events,json_each(sources) AS source "
+     "UNION ALL "
+     "SELECT position,at_ms,customer,subject,feature,ifnull(endpoint,''),ifnull(model,''),"
+     "ifnull(origin,''),outcome,'meter',meter.key,0,0,0,0,meter.value,0 "
+     "FROM usage_events,json_each(actual) AS meter "
+     "UNION ALL "
+     "SELECT position,at_ms,customer,subject,feature,ifnull(endpoint,''),ifnull(model,''),"
+     "ifnull(origin,''),outcome,'overshoot','',0,0,overshoot_units,"
+     "overshoot_charged-overshoot_refunded,0,0 "
+     "FROM usage_events WHERE overshoot_units<>0"                          },
+};
+const unsigned LEDGER_SCHEMA_COUNT = COUNT_OF(LEDGER_SCHEMA);

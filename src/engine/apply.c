@@ -456,11 +456,10 @@ static void apply_hold_end(struct application *a, const struct effect *effect)
     }
     for (uint32_t n = hold->keys; n != 0;) {
         struct key *key = slab_at(&engine->keys, n);
-        const uint32_t next = key->next_of_hold;
+        ENSURE(key_state(key) == KEY_WAITS);
+        n = (uint32_t)key_term(key);
         state_touch(engine, key, sizeof *key);
-        key->next_of_hold = 0;
-        key->until_ms = effect->hold_end.keys_until_ms;
-        n = next;
+        key_set(key, KEY_KEPT, (uint64_t)effect->hold_end.keys_until_ms);
     }
     state_index_remove(engine, &engine->hold_index, hash_mix(hold->id, 1), number);
     state_give(engine, &engine->holds, number);
@@ -503,16 +502,16 @@ static void apply_key(struct application *a, const struct effect *effect)
     state_touch(engine, key, sizeof *key);
     key->body_hash = effect->key.body_hash;
     key->position = effect->key.position;
-    key->until_ms = effect->key.until_ms;
-    key->hold = effect->key.hold;
-    if (effect->key.hold != 0) {
-        const uint32_t owner = hold_find(engine, effect->key.hold);
-        ENSURE(owner != 0);
-        struct hold *hold = hold_at(engine, owner);
-        state_touch(engine, hold, sizeof *hold);
-        key->next_of_hold = hold->keys;
-        hold->keys = number;
+    if (effect->key.hold == 0) {
+        key_set(key, KEY_KEPT, (uint64_t)effect->key.until_ms);
+        return;
     }
+    const uint32_t owner = hold_find(engine, effect->key.hold);
+    ENSURE(owner != 0);
+    struct hold *hold = hold_at(engine, owner);
+    state_touch(engine, hold, sizeof *hold);
+    key_set(key, KEY_WAITS, hold->keys);
+    hold->keys = number;
 }
 
 static void apply_renewal(struct application *a, const struct effect *effect)

@@ -85,6 +85,21 @@ struct suspension {
     bool suspended;
 };
 
+/* What an idempotency key that is kept says: who used it how, where, and until when it counts. */
+struct kept_key {
+    struct hash128 hash;
+    uint64_t body_hash;
+    uint64_t position; /* of the entry that bound it */
+    int64_t until_ms;  /* over at a stamp >= this */
+};
+
+/* Whether a key that the state does not hold is kept somewhere else, in files. */
+enum key_elsewhere {
+    KEY_NOWHERE,
+    KEY_UNSOUGHT, /* nobody has looked */
+    KEY_FOUND
+};
+
 /* Fields that a kind does not have stay zero. */
 struct command {
     enum command_kind kind;
@@ -96,6 +111,14 @@ struct command {
     struct bytes subject; /* a path, parts divided by '/'; empty: the one absent subject */
     struct bytes feature;
     struct bytes key; /* idempotency key; empty: none */
+
+    /* Not encoded: a key that is found makes no fact, and one that is not is as if nobody had
+     * asked.
+     */
+    bool has_key_hash; /* engine_prefetch has hashed the key */
+    struct hash128 key_hash;
+    enum key_elsewhere key_elsewhere;
+    struct kept_key key_kept; /* KEY_FOUND: under the key's hash */
 
     uint64_t target; /* COMMIT, RELEASE, EXTEND, REFUND: decision id; VOID: grant id */
 

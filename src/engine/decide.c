@@ -76,6 +76,20 @@ static struct problem measure_units(struct ask *ask)
     return (struct problem){0};
 }
 
+struct problem measure_price(const struct command *command, int64_t at_ms, struct ask *ask)
+{
+    const struct problem problem = price_quote(ask->priced_by, command, at_ms, &ask->quote);
+    if (problem.code != PROBLEM_NONE) return problem;
+    ask->price = price_of_unit(&ask->quote, ask->unit);
+    const struct problem too_much = measure_units(ask);
+    if (too_much.code != PROBLEM_NONE || !command->has_min_units) return too_much;
+    if (command->min_units < 1 || command->min_units > ask->units)
+        return (struct problem){.code = PROBLEM_INVALID_VALUE,
+                                .field = "min_units",
+                                .expected = "1 to the requested units"};
+    return (struct problem){0};
+}
+
 /* Step 2 of the decision: what is asked for, exactly. */
 static struct problem measure(const struct decision_context *c,
                               const struct policy_feature *feature, struct ask *ask)
@@ -88,21 +102,15 @@ static struct problem measure(const struct decision_context *c,
         .divisible = feature->divisible,
         .consent = command->consent,
         .takes_slot = true,
+        .priced_by = feature,
     };
     memcpy(ask->meters, feature->meters, sizeof ask->meters);
     struct problem problem =
         measure_quantities(c->engine, command, feature->meters, feature->meter_count,
                            feature->requests_meter, 1, ask->quantities);
     if (problem.code != PROBLEM_NONE) return problem;
-    problem = price_quote(feature, command, c->stamp.now_ms, &ask->quote);
+    problem = measure_price(command, c->stamp.now_ms, ask);
     if (problem.code != PROBLEM_NONE) return problem;
-    ask->price = price_of_unit(&ask->quote, ask->unit);
-    problem = measure_units(ask);
-    if (problem.code != PROBLEM_NONE) return problem;
-    if (command->has_min_units && (command->min_units < 1 || command->min_units > ask->units))
-        return (struct problem){.code = PROBLEM_INVALID_VALUE,
-                                .field = "min_units",
-                                .expected = "1 to the requested units"};
     if (command->has_min_units && feature->divisible) ask->min_units = command->min_units;
     return (struct problem){0};
 }
@@ -155,9 +163,10 @@ static bool grant_hold(struct view *view, const struct decision_context *c,
     effect->hold.concurrency_count = 0;
     for (uint32_t i = 0; i < terms->gate_count; i++) {
         if (terms->gates[i].kind != GATE_CONCURRENCY) continue;
-        const struct slot_name slot = gate_slot(view, ask->feature, &terms->gates[i]);
-        effect->hold.concurrency[effect->hold.concurrency_count++] = slot;
-        view_in_flight_add(view, slot, 1);
+        struct gate_reading *reading = &evaluation->gates[i];
+        effect->hold.concurrency[effect->hold.concurrency_count++] = reading->slot;
+        view_in_flight_add(view, reading->slot, 1);
+        reading->in_flight++;
     }
     view->fact->report.hold = HOLD_HELD;
     view->fact->report.expires_at_ms = effect->hold.expires_ms;
@@ -244,7 +253,7 @@ struct ruling decide_request(const struct decision_context *c)
     struct evaluation evaluation;
     ladder_evaluate(&view, terms, &ask, &evaluation);
     if (evaluation.reason != REASON_OK) {
-        ladder_explain(&view, terms, &ask, &evaluation);
+        ladder_explain(&view, terms, &evaluation);
         if (reason_has_retry(evaluation.reason))
             report->retry_after_ms =
                 retry_search(c, &ask, view.levels, view.level_count, &evaluation);
@@ -252,7 +261,7 @@ struct ruling decide_request(const struct decision_context *c)
         return ruling_fact();
     }
     if (view.customer == 0) view_found_customer(&view);
-    draw_pace(&view, terms, &ask, evaluation.units);
+    draw_pace(&view, terms, &ask, evaluation.units, &evaluation);
     if (command->kind == COMMAND_CONSUME && costs_nothing(command, terms)) {
         ask_nothing(&ask);
         ladder_evaluate(&view, terms, &ask, &evaluation);
@@ -261,7 +270,7 @@ struct ruling decide_request(const struct decision_context *c)
                            ? grant_consumption(&view, terms, &ask, &evaluation)
                            : grant_hold(&view, c, feature, terms, &ask, &evaluation);
     if (!drawn) return out_of_range();
-    ladder_explain(&view, terms, &ask, &evaluation);
+    ladder_explain(&view, terms, &evaluation);
     report_evaluation(report, &evaluation, &ask);
     return ruling_fact();
 }
@@ -292,7 +301,7 @@ struct ruling decide_usage(const struct decision_context *c)
     report->explain = command->explain;
     report->status = command->status;
     if (view.customer == 0) view_found_customer(&view);
-    draw_pace(&view, terms, &ask, ask.units);
+    draw_pace(&view, terms, &ask, ask.units, NULL);
     if (costs_nothing(command, terms)) ask_nothing(&ask);
     if (!draw_unrefusable(&view, terms, &ask, NULL)) return out_of_range();
     report->hold = HOLD_COMMITTED;

@@ -29,6 +29,10 @@ struct problem measure_quantities(const struct engine *engine, const struct comm
                                   uint32_t requests_meter, uint64_t requests_default,
                                   uint64_t quantities_out[METERS_MAX]);
 
+/* Prices an ask by the rule in force at at_ms, measures its units by that, and looks whether the
+ * part that it would accept is one. */
+struct problem measure_price(const struct command *command, int64_t at_ms, struct ask *ask);
+
 /* The plan's terms for what is asked; NULL when the plan or the feature is gone, or counts another
  * unit by now, which is another feature to whoever asked before. */
 const struct plan_feature *current_terms(const struct view *view, const struct ask *ask);
@@ -44,6 +48,13 @@ struct ruling decide_void(const struct decision_context *c);
 struct ruling decide_reset(const struct decision_context *c);
 struct ruling decide_refund(const struct decision_context *c);
 struct ruling decide_policy(const struct decision_context *c);
+
+/* I1: the first answer, a conflict, RULING_KEY, or RULING_FACT: the key is new. */
+struct ruling key_rule(struct engine *engine, const struct command *command, struct hash128 hash,
+                       int64_t now_ms);
+/* Binds it by an effect of its own, unless the fact is a denial (I2). */
+void key_bind(struct engine *engine, const struct policy *policy, const struct command *command,
+              struct hash128 hash, struct fact *fact);
 
 /* A grant begins to count: it enters the balance, and a paid one repays debt first (S4). */
 void grant_enter(struct view *view, uint64_t id, enum category category, int64_t nano);
@@ -61,7 +72,8 @@ uint32_t due_settle_trial(struct engine *engine, const struct policy *policy, st
 void report_evaluation(struct report *report, const struct evaluation *evaluation,
                        const struct ask *ask);
 
-/* The honest retry_after of S8, for reasons that carry one: tries time out and takes it back. The
- * view's draft must be finished; `evaluation` gets the limit that binds last. -1: never. */
+/* The honest retry_after of S8, for reasons that carry one: tries time out and takes it back, the
+ * ask priced anew where it is not quoted. The view's draft must be finished; `evaluation` gets the
+ * limit that binds last. -1: never. */
 int64_t retry_search(const struct decision_context *c, const struct ask *ask,
                      const uint64_t *levels, uint32_t level_count, struct evaluation *evaluation);

@@ -12,6 +12,7 @@ struct drawing {
     const struct ask *ask;
     struct evaluation *evaluation;
     const struct source_rule *source;
+    struct source_reading *reading; /* of the source */
     uint64_t hold_id;
     uint32_t draw;
     uint64_t from; /* credit-funded units before this draw */
@@ -40,12 +41,15 @@ static void put_line(struct drawing *d, struct line line, const struct window_re
 static void draw_free(struct drawing *d, uint64_t units)
 {
     struct window_ref windows[WINDOWS_MAX];
-    for (uint32_t place = 0; place < d->source->window_count; place++) {
-        struct counter counter = source_counter(d->view, d->ask, d->source, place);
-        windows[place] = counter_add(d->view, &counter, (int64_t)units);
-    }
+    for (uint32_t place = 0; place < d->source->window_count; place++)
+        windows[place] = counter_add(d->view, &d->reading->counter[place], (int64_t)units);
     const struct line line = {.source = d->source->name, .kind = d->source->kind, .units = units};
     put_line(d, line, windows, d->source->window_count, NULL, 0);
+}
+
+static struct counter *budget_counter(struct evaluation *evaluation, uint32_t n)
+{
+    return &evaluation->gates[evaluation->budgets[n]].counter;
 }
 
 /* A credit-funded line: budgets count its money. */
@@ -54,18 +58,8 @@ static void put_paid_line(struct drawing *d, struct line line, const struct wind
     struct window_ref budgets[LINE_BUDGETS_MAX];
     uint32_t count = 0;
     for (uint32_t i = 0; i < d->evaluation->budget_count && line.charged != 0; i++)
-        budgets[count++] = counter_add(d->view, &d->evaluation->budgets[i].counter, line.charged);
+        budgets[count++] = counter_add(d->view, budget_counter(d->evaluation, i), line.charged);
     put_line(d, line, window, window == NULL ? 0 : 1, budgets, count);
-}
-
-/* True when no lot behind the walk has anything left: then even an empty one may show the units of
- * a charge that rounds to nothing. */
-static bool is_last_lot(const struct drawing *d, struct lot_walk walk)
-{
-    for (uint32_t n;
-         (n = lot_walk_next(d->view, &walk, d->source->category, d->ask->feature)) != 0;)
-        if (view_lot(d->view, n).remaining != 0) return false;
-    return true;
 }
 
 /* The charge runs grant by grant in burn order; a unit that two grants pay counts on the later line
@@ -79,7 +73,7 @@ static void draw_grants(struct drawing *d, uint64_t units, int64_t nano)
     for (uint32_t n; (n = lot_walk_next(view, &walk, d->source->category, d->ask->feature)) != 0;) {
         const struct grant *grant = grant_at(view->engine, n);
         const int64_t remaining = view_lot(view, n).remaining;
-        if (remaining == 0 && (nano != 0 || !is_last_lot(d, walk))) continue;
+        if (remaining == 0) continue;
         const int64_t pays = remaining < nano - paid ? remaining : nano - paid;
         paid += pays;
         const uint64_t through =
@@ -99,13 +93,12 @@ static void draw_grants(struct drawing *d, uint64_t units, int64_t nano)
         put_paid_line(d, line, NULL);
         if (paid == nano) return;
     }
-    ENSURE(paid == nano);
+    ENSURE(false); /* offered without having it */
 }
 
 static void draw_overage(struct drawing *d, uint64_t units, int64_t nano)
 {
-    struct counter counter = source_counter(d->view, d->ask, d->source, 0);
-    const struct window_ref window = counter_add(d->view, &counter, nano);
+    const struct window_ref window = counter_add(d->view, &d->reading->counter[0], nano);
     const struct line line = {
         .source = d->source->name, .kind = SOURCE_OVERAGE, .units = units, .charged = nano};
     put_paid_line(d, line, &window);
@@ -137,6 +130,7 @@ bool draw_split(struct view *view, const struct plan_feature *plan_feature, cons
         const uint64_t units = evaluation->split.drawn[i];
         if (units == 0) continue;
         d.source = &plan_feature->sources[i];
+        d.reading = &evaluation->sources[i];
         d.draw++;
         if (d.source->kind == SOURCE_ALLOWANCE || d.source->kind == SOURCE_UNLIMITED) {
             draw_free(&d, units);
@@ -154,28 +148,29 @@ bool draw_split(struct view *view, const struct plan_feature *plan_feature, cons
 }
 
 void draw_pace(struct view *view, const struct plan_feature *plan_feature, const struct ask *ask,
-               uint64_t granted)
+               uint64_t granted, struct evaluation *evaluation)
 {
     if (plan_feature == NULL) return;
     const uint16_t place = view->policy->feature_of_symbol[ask->feature];
     for (uint32_t i = 0; i < plan_feature->gate_count; i++) {
         const struct gate_rule *gate = &plan_feature->gates[i];
         if (gate->kind != GATE_RATE) continue;
+        struct gate_reading unasked;
+        struct gate_reading *reading = evaluation == NULL ? &unasked : &evaluation->gates[i];
+        if (evaluation == NULL) gate_read(view, ask, gate, reading);
         const uint32_t meter = view->policy->features[place - 1].meters[gate->meter];
         const uint64_t tokens = draw_part(ask_quantity(ask, meter), granted, ask->units);
-        view_rate_take(view, gate_slot(view, ask->feature, gate), gate_shape(view, ask, gate),
-                       tokens);
+        view_rate_take(view, reading->slot, &reading->bucket, tokens);
     }
 }
 
 static void overshoot_to_overage(struct view *view, const struct plan_feature *plan_feature,
-                                 const struct ask *ask, int64_t charged)
+                                 struct evaluation *evaluation, int64_t charged)
 {
     for (uint32_t i = 0; i < plan_feature->source_count; i++) {
         const struct source_rule *source = &plan_feature->sources[i];
         if (source->kind != SOURCE_OVERAGE) continue;
-        struct counter counter = source_counter(view, ask, source, 0);
-        (void)counter_add(view, &counter, charged);
+        (void)counter_add(view, &evaluation->sources[i].counter[0], charged);
         view->fact->report.overshoot.overage = source->name;
         return;
     }
@@ -203,12 +198,12 @@ bool draw_overshoot(struct view *view, const struct plan_feature *plan_feature,
     if (charged == 0 || kind == OVERSHOOT_REFUND) return true;
     for (uint32_t i = 0; i < evaluation->budget_count;
          i++) /* it is charged: budgets count it (G5) */
-        (void)counter_add(view, &evaluation->budgets[i].counter, charged);
+        (void)counter_add(view, budget_counter(evaluation, i), charged);
     if (kind == OVERSHOOT_DEBT) {
         if (view->debt - charged < -BALANCE_NANO_MAX) return false;
         view_debt_move(view, -charged);
     } else {
-        overshoot_to_overage(view, plan_feature, ask, charged);
+        overshoot_to_overage(view, plan_feature, evaluation, charged);
     }
     return true;
 }
@@ -232,7 +227,6 @@ bool draw_unrefusable(struct view *view, const struct plan_feature *plan_feature
     }
     ask->divisible = true;
     ask->min_units = 0;
-    ask->is_unrefusable = true;
     struct evaluation evaluation;
     ladder_evaluate_unrefusable(view, plan_feature, ask, &evaluation);
     if (evaluation.units != 0 && !draw_split(view, plan_feature, ask, &evaluation, DRAW_CHARGED, 0))

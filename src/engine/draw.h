@@ -15,9 +15,10 @@ MUST_USE bool draw_split(struct view *view, const struct plan_feature *plan_feat
                          const struct ask *ask, struct evaluation *evaluation, uint64_t hold_id,
                          uint32_t first_draw);
 
-/* Rate gates count what was granted: parts round up (G3). */
+/* Rate gates count what was granted: parts round up (G3). The evaluation that asked them, or NULL.
+ */
 void draw_pace(struct view *view, const struct plan_feature *plan_feature, const struct ask *ask,
-               uint64_t granted);
+               uint64_t granted, struct evaluation *evaluation);
 
 /* Scales a quantity to the granted part of the requested units, rounded up. */
 uint64_t draw_part(uint64_t quantity, uint64_t granted, uint64_t requested);

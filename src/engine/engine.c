@@ -1,6 +1,5 @@
 /*
- * engine.c: the door. Dispatch, idempotency keys, ceilings, and the trials that make check and
- * retry_after honest.
+ * engine.c: the door. Dispatch, ceilings, and the trials that make check and retry_after honest.
  */
 #include "engine/decide.h"
 
@@ -47,43 +46,6 @@ static bool command_owner(struct engine *engine, const struct command *command,
         return false;
     *owner_out = owner_of_id(engine, engine->recalled->customer);
     return engine->recalled->has_customer;
-}
-
-/* Keys. */
-
-static bool kind_takes_key(enum command_kind kind)
-{
-    return kind == COMMAND_AUTHORIZE || kind == COMMAND_CONSUME || kind == COMMAND_USAGE ||
-           kind == COMMAND_EXTEND || kind == COMMAND_GRANT || kind == COMMAND_REFUND;
-}
-
-/* I1: the first answer, or a conflict; RULING_FACT: the key is new. */
-static struct ruling key_rule(struct engine *engine, const struct command *command,
-                              struct hash128 hash, int64_t now_ms)
-{
-    const uint32_t number = key_find(engine, hash);
-    if (number == 0) return ruling_fact();
-    const struct key *key = slab_at(&engine->keys, number);
-    if (now_ms >= key->until_ms) return ruling_fact();
-    if (key->body_hash != command_body_hash(engine->hash_key, command))
-        return ruling_problem(PROBLEM_KEY_CONFLICT, "idempotency_key", command->key,
-                              "a key that was not used with another body");
-    return (struct ruling){.kind = RULING_REPLAY, .position = key->position};
-}
-
-static void key_bind(struct engine *engine, const struct policy *policy,
-                     const struct command *command, struct hash128 hash, struct fact *fact)
-{
-    if (fact->report.outcome == OUTCOME_DENY) return; /* a denial binds no key (I2) */
-    const bool waits = command->kind == COMMAND_AUTHORIZE || command->kind == COMMAND_EXTEND;
-    ENSURE(fact->effect_count < EFFECTS_MAX);
-    struct effect *effect = &fact->effects[fact->effect_count++];
-    effect->kind = EFFECT_KEY;
-    effect->key.hash = hash;
-    effect->key.body_hash = command_body_hash(engine->hash_key, command);
-    effect->key.position = fact->position;
-    effect->key.hold = waits ? fact->report.id : 0;
-    effect->key.until_ms = waits ? INSTANT_NEVER : fact->at_ms + policy->retention_ms;
 }
 
 static struct ruling dispatch(const struct decision_context *c)
@@ -168,12 +130,10 @@ struct ruling engine_decide(struct engine *engine, const struct policy *policy,
     const bool has_owner = command_owner(engine, command, &c.owner);
     if (command->kind == COMMAND_CHECK) return check(&c);
 
-    const bool has_key = has_owner && command->key.length != 0 && kind_takes_key(command->kind);
-    struct hash128 hash = {
-        {0, 0}
-    };
+    const bool has_key = has_owner && command->key.length != 0 && key_is_taken_by(command->kind);
+    struct hash128 hash = command->key_hash;
     if (has_key) {
-        hash = key_id(engine, c.owner.id, command->key);
+        if (!command->has_key_hash) hash = key_id(engine, c.owner.id, command->key);
         const struct ruling ruling = key_rule(engine, command, hash, stamp.now_ms);
         if (ruling.kind != RULING_FACT) return ruling;
     }
@@ -261,6 +221,8 @@ bool engine_due(struct engine *engine, const struct policy *policy, struct stamp
 struct retry {
     const struct decision_context *c;
     struct hash128 id;
+    struct ask ask; /* as it would be priced at at_ms */
+    bool is_void;   /* by then it would be no request that can be decided */
     int64_t at_ms;
     uint32_t tries;
     uint32_t facts_left;
@@ -268,20 +230,32 @@ struct retry {
 
 static int64_t next_change(const struct retry *retry, const struct evaluation *evaluation)
 {
+    const struct ask *ask = &retry->ask;
+    const int64_t price_ms =
+        ask->priced_by == NULL ? INSTANT_NEVER
+                               : price_changes_at(ask->priced_by, retry->c->command, retry->at_ms);
+    if (retry->is_void) return price_ms;
     if (evaluation->reason == REASON_RATE_LIMITED) return evaluation->changes_at_ms;
     const struct owner owner = owner_of_id(retry->c->engine, retry->id);
     const bool looks_at_due =
         owner.customer != 0 && retry->facts_left != 0 && retry->tries < RETRY_DUE_TRIES_MAX;
     const int64_t due_ms =
         looks_at_due ? customer_at(retry->c->engine, owner.customer)->next_due_ms : INSTANT_NEVER;
-    return due_ms < evaluation->changes_at_ms ? due_ms : evaluation->changes_at_ms;
+    int64_t next_ms = evaluation->changes_at_ms;
+    if (due_ms < next_ms) next_ms = due_ms;
+    return price_ms < next_ms ? price_ms : next_ms;
 }
 
-static void evaluate_then(struct retry *retry, const struct ask *ask, const uint64_t *levels,
-                          uint32_t level_count, struct evaluation *out)
+/* False: the request would not be decided then. */
+static bool evaluate_then(struct retry *retry, const uint64_t *levels, uint32_t level_count,
+                          struct evaluation *out)
 {
     struct engine *engine = retry->c->engine;
     const struct policy *policy = retry->c->policy;
+    struct ask *ask = &retry->ask;
+    if (ask->priced_by != NULL &&
+        measure_price(retry->c->command, retry->at_ms, ask).code != PROBLEM_NONE)
+        return false;
     retry->facts_left -=
         due_settle_trial(engine, policy, retry->id, retry->at_ms, retry->facts_left);
     fact_clear(engine->scratch, (struct stamp){.now_ms = retry->at_ms});
@@ -289,6 +263,7 @@ static void evaluate_then(struct retry *retry, const struct ask *ask, const uint
         view_open(engine, policy, owner_of_id(engine, retry->id), retry->at_ms, engine->scratch);
     view_levels(&view, levels, level_count);
     ladder_evaluate(&view, current_terms(&view, ask), ask, out);
+    return true;
 }
 
 static int64_t retry_in_trial(const struct decision_context *c, const struct ask *ask,
@@ -296,9 +271,12 @@ static int64_t retry_in_trial(const struct decision_context *c, const struct ask
                               struct evaluation *evaluation)
 {
     const int64_t until_ms = ask->until_ms == 0 ? INSTANT_MS_MAX + 1 : ask->until_ms;
-    struct evaluation last = *evaluation;
+    struct evaluation last;
+    last.reason = evaluation->reason;
+    last.changes_at_ms = evaluation->changes_at_ms;
     struct retry retry = {.c = c,
                           .id = c->fact->customer,
+                          .ask = *ask,
                           .at_ms = c->stamp.now_ms,
                           .facts_left = RETRY_DUE_FACTS_MAX};
     for (; retry.tries < RETRY_TRIES_MAX; retry.tries++) {
@@ -306,7 +284,8 @@ static int64_t retry_in_trial(const struct decision_context *c, const struct ask
         if (next_ms >= until_ms) return -1;
         /* What was due and not looked at in its time has been settled by then. */
         if (next_ms > retry.at_ms) retry.at_ms = next_ms;
-        evaluate_then(&retry, ask, levels, level_count, &last);
+        retry.is_void = !evaluate_then(&retry, levels, level_count, &last);
+        if (retry.is_void) continue;
         if (last.reason == REASON_OK) {
             evaluation->resets_at_ms = retry.at_ms;
             return retry.at_ms - c->stamp.now_ms;
@@ -340,6 +319,10 @@ void engine_prefetch(const struct engine *engine, struct command *command)
     command->owner = customer_id(engine, command->customer);
     command->has_owner = true;
     index_prefetch(&engine->customer_index, command->owner.word[0]);
+    command->has_key_hash = command->key.length != 0 && key_is_taken_by(command->kind);
+    if (!command->has_key_hash) return;
+    command->key_hash = key_id(engine, command->owner, command->key);
+    index_prefetch(&engine->key_index, command->key_hash.word[0]);
 }
 
 void engine_prefetch_blocks(const struct engine *engine, struct command *command)

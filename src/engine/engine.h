@@ -52,12 +52,15 @@ enum ruling_kind {
     RULING_REPLAY, /* answer what the entry at `position` answered, byte for byte */
     RULING_RECALL, /* decide again with command.evidence = the fact bytes at `position`; where there
                       is none: PROBLEM_UNKNOWN_DECISION */
+    RULING_KEY, /* decide again with command.key_elsewhere KEY_NOWHERE or KEY_FOUND: where the key
+                   of hash `key` is kept, if anywhere, decides. Only of KEY_UNSOUGHT */
     RULING_PROBLEM
 };
 
 struct ruling {
     enum ruling_kind kind;
     uint64_t position;
+    struct hash128 key;
     struct problem problem;
 };
 
@@ -96,6 +99,29 @@ void engine_prefetch_blocks(const struct engine *engine, struct command *command
 /* Forgets what is over, spent or at its default: keys, ended holds, lots, counters, scopes; looks
  * at up to so many records of each kind. Not a fact: all of that is already treated as absent. */
 void engine_sweep(struct engine *engine, int64_t now_ms, uint32_t records);
+
+/* Keys that leave the state for files (src/keys), a bounded piece at a time, in three walks over
+ * the key records 1..engine_key_records: count, list, forget. A key may leave when no open hold
+ * needs it; it is listed when it was bound before `before`, is not over, and the high word of its
+ * hash is in [first, last]. Between list and forget keys are answered as ever. None of it is a
+ * fact: who keeps the list asks it before he says that a key is new. */
+struct keys_wanted {
+    int64_t now_ms;
+    uint64_t before; /* position */
+    uint64_t first, last;
+};
+uint32_t engine_key_records(const struct engine *engine);
+/* How many of the records [from, from + records) would be listed; what was listed and not forgotten
+ * no longer counts as listed. */
+uint32_t engine_keys_count(struct engine *engine, const struct keys_wanted *wanted, uint32_t from,
+                           uint32_t records);
+/* Appends them, at most `room` (more are passed over), and says how many. */
+uint32_t engine_keys_list(struct engine *engine, const struct keys_wanted *wanted, uint32_t from,
+                          uint32_t records, struct kept_key *out, uint32_t room);
+/* Forgets the listed ones among the records; what was bound anew since stays. */
+void engine_keys_forget(struct engine *engine, uint32_t from, uint32_t records);
+/* Forgets one that somebody else keeps; false: the state does not have it, or it waits. */
+bool engine_key_forget(struct engine *engine, struct kept_key kept);
 
 struct symbols engine_symbols(const struct engine *engine);
 
@@ -183,8 +209,10 @@ struct status_view {
     uint32_t row_count;
     struct status_row rows[STATUS_ROWS_MAX];
 };
-/* One feature for one subject. PROBLEM_NONE, or why not (unknown customer, feature). A customer
- * never seen is shown as the default plan would meet him. */
+/* One feature for one subject, as a request without attributes would meet it. Where attributes
+ * alone say the price: as the cheapest would, with what lots have left in credits; before any price
+ * is in force: not allowed, REASON_NOT_ENTITLED. PROBLEM_NONE, or why not (unknown customer,
+ * feature). A customer never seen is shown as the default plan would meet him. */
 MUST_USE enum problem_code engine_status(struct engine *engine, const struct policy *policy,
                                          struct bytes customer, struct bytes subject,
                                          struct bytes feature, int64_t now_ms,

@@ -89,7 +89,7 @@ static void pace_beyond(struct view *view, struct ask *ask, const struct plan_fe
     ask->units = 1;
     for (uint32_t i = 0; i < METERS_MAX; i++)
         ask->quantities[i] = used[i] > held[i] ? used[i] - held[i] : 0;
-    draw_pace(view, terms, ask, 1);
+    draw_pace(view, terms, ask, 1, NULL);
 }
 
 /* The effect that remembers a settled hold. */
@@ -236,7 +236,7 @@ static struct ruling commit_late(const struct decision_context *c, const struct 
     report->late = true;
     const struct plan_feature *current = current_terms(&view, &ask);
     ask.units = ask.unit == UNIT_COST ? 1 : ask.quantities[ask.unit];
-    draw_pace(&view, current, &ask, ask.units);
+    draw_pace(&view, current, &ask, ask.units, NULL);
     if (!draw_unrefusable(&view, current, &ask, NULL)) return too_much();
     struct effect *memory = view_effect(&view, EFFECT_ENDED);
     *memory = ended_effect(c, true);
@@ -370,7 +370,7 @@ struct ruling decide_extend(const struct decision_context *c)
     struct evaluation evaluation;
     ladder_evaluate(&view, terms, &ask, &evaluation);
     if (evaluation.reason != REASON_OK) {
-        ladder_explain(&view, terms, &ask, &evaluation);
+        ladder_explain(&view, terms, &evaluation);
         if (reason_has_retry(evaluation.reason))
             report->retry_after_ms =
                 retry_search(c, &ask, view.levels, view.level_count, &evaluation);
@@ -379,7 +379,7 @@ struct ruling decide_extend(const struct decision_context *c)
     }
     const int64_t ttl_ms = c->command->has_ttl ? c->command->ttl_ms : hold->terms.ttl_ms;
     const int64_t until_ms = c->stamp.now_ms + ttl_ms;
-    draw_pace(&view, terms, &ask, ask.units);
+    draw_pace(&view, terms, &ask, ask.units, &evaluation);
     struct effect *effect = view_effect(&view, EFFECT_HOLD);
     effect->hold.id = hold->id;
     effect->hold.is_new = false;
@@ -394,7 +394,7 @@ struct ruling decide_extend(const struct decision_context *c)
     if (hold->line_count + report->line_count > HOLD_LINES_MAX)
         return ruling_problem(PROBLEM_OUT_OF_RANGE, NULL, BYTES_NONE,
                               "a hold that was extended fewer times: commit it and authorize anew");
-    ladder_explain(&view, terms, &ask, &evaluation);
+    ladder_explain(&view, terms, &evaluation);
     report_evaluation(report, &evaluation, &ask);
     return ruling_fact();
 }

@@ -17,25 +17,9 @@ static void sooner(int64_t *at_ms, int64_t other_ms)
 
 /* Gates. */
 
-struct slot_name gate_slot(const struct view *view, uint32_t feature, const struct gate_rule *gate)
-{
-    return (struct slot_name){view_scope(view, gate->scope),
-                              slot_id_limit(feature, 0, gate->name, 0)};
-}
-
-uint64_t gate_limit(const struct view *view, const struct ask *ask, const struct gate_rule *gate)
-{
-    return view_limit(view, (struct limit){.feature = ask->feature,
-                                           .name = gate->name,
-                                           .is_credits = gate->kind == GATE_BUDGET,
-                                           .value = gate->limit});
-}
-
 /* A customer's own limit of 0 closes the gate: a bucket that holds nothing. */
-struct rate_shape gate_shape(const struct view *view, const struct ask *ask,
-                             const struct gate_rule *gate)
+static struct rate_shape gate_shape(const struct gate_rule *gate, uint64_t limit)
 {
-    const uint64_t limit = gate_limit(view, ask, gate);
     if (limit == 0) return (struct rate_shape){.limit = 1, .burst = 0, .per_ms = gate->per_ms};
     const bool burst_follows = gate->burst == gate->limit;
     return (struct rate_shape){
@@ -43,6 +27,30 @@ struct rate_shape gate_shape(const struct view *view, const struct ask *ask,
         .burst = burst_follows ? limit : gate->burst,
         .per_ms = gate->per_ms,
     };
+}
+
+void gate_read(const struct view *view, const struct ask *ask, const struct gate_rule *gate,
+               struct gate_reading *reading_out)
+{
+    const struct slot_name slot = {view_scope(view, gate->scope),
+                                   slot_id_limit(ask->feature, 0, gate->name, 0)};
+    reading_out->slot = slot;
+    reading_out->limit = view_limit(view, (struct limit){.feature = ask->feature,
+                                                         .name = gate->name,
+                                                         .is_credits = gate->kind == GATE_BUDGET,
+                                                         .value = gate->limit});
+    switch (gate->kind) {
+    case GATE_RATE:
+        reading_out->bucket = view_rate(view, slot, gate_shape(gate, reading_out->limit));
+        return;
+    case GATE_CONCURRENCY:
+        reading_out->in_flight = view_in_flight(view, slot);
+        return;
+    case GATE_BUDGET:
+        counter_read(view, slot, gate->period, &reading_out->counter);
+        return;
+    }
+    ENSURE(false);
 }
 
 static uint32_t gate_meter(const struct view *view, const struct ask *ask,
@@ -63,12 +71,11 @@ static void refuse_by_gate(struct evaluation *out, const struct gate_rule *gate,
 }
 
 static bool rate_passes(const struct view *view, const struct ask *ask,
-                        const struct gate_rule *gate, struct evaluation *out)
+                        const struct gate_rule *gate, const struct gate_reading *reading,
+                        struct evaluation *out)
 {
     const uint64_t tokens = ask_quantity(ask, gate_meter(view, ask, gate));
-    const struct rate_slot bucket =
-        view_rate(view, gate_slot(view, ask->feature, gate), gate_shape(view, ask, gate));
-    const int64_t wait_ms = tokens == 0 ? 0 : rate_wait_ms(&bucket, tokens);
+    const int64_t wait_ms = tokens == 0 ? 0 : rate_wait_ms(&reading->bucket, tokens);
     if (wait_ms == 0) return true;
     refuse_by_gate(out, gate, REASON_RATE_LIMITED, WHO_CALLER,
                    wait_ms == INSTANT_NEVER ? REMEDY_SPLIT_REQUEST : REMEDY_WAIT);
@@ -79,39 +86,40 @@ static bool rate_passes(const struct view *view, const struct ask *ask,
     return false;
 }
 
-static bool concurrency_passes(const struct view *view, const struct ask *ask,
-                               const struct gate_rule *gate, struct evaluation *out)
+static bool concurrency_passes(const struct ask *ask, const struct gate_rule *gate,
+                               const struct gate_reading *reading, struct evaluation *out)
 {
     if (!ask->takes_slot) return true;
-    const int64_t in_flight = view_in_flight(view, gate_slot(view, ask->feature, gate));
-    const uint64_t limit = gate_limit(view, ask, gate);
-    if (in_flight < 0 || (uint64_t)in_flight < limit) return true;
+    if (reading->in_flight < 0 || (uint64_t)reading->in_flight < reading->limit) return true;
     refuse_by_gate(out, gate, REASON_CONCURRENCY_LIMITED, WHO_CALLER, REMEDY_FINISH_HOLDS);
     return false;
 }
 
 /* A budget never refuses here: it is measured with the sources (G5). */
-static void budget_measure(const struct view *view, const struct ask *ask,
-                           const struct gate_rule *gate, struct evaluation *out)
+static void budget_count(uint32_t place, struct evaluation *out)
 {
     if (out->budget_count == LINE_BUDGETS_MAX) return; /* src/policy allows no more */
-    struct budget *budget = &out->budgets[out->budget_count++];
-    budget->counter = counter_read(view, gate_slot(view, ask->feature, gate), gate->period);
-    budget->name = gate->name;
-    budget->scope = gate->scope;
-    budget->left = counter_left(&budget->counter, gate_limit(view, ask, gate));
+    out->budgets[out->budget_count++] = place;
+}
+
+static uint64_t budget_left(const struct evaluation *evaluation, uint32_t n)
+{
+    const struct gate_reading *budget = &evaluation->gates[evaluation->budgets[n]];
+    return counter_left(&budget->counter, budget->limit);
 }
 
 static bool gate_passes(const struct view *view, const struct ask *ask,
-                        const struct gate_rule *gate, struct evaluation *out)
+                        const struct gate_rule *gate, uint32_t place, struct evaluation *out)
 {
+    struct gate_reading *reading = &out->gates[place];
+    gate_read(view, ask, gate, reading);
     switch (gate->kind) {
     case GATE_RATE:
-        return ask->is_unrefusable || rate_passes(view, ask, gate, out);
+        return rate_passes(view, ask, gate, reading, out);
     case GATE_CONCURRENCY:
-        return concurrency_passes(view, ask, gate, out);
+        return concurrency_passes(ask, gate, reading, out);
     case GATE_BUDGET:
-        budget_measure(view, ask, gate, out);
+        budget_count(place, out);
         return true;
     }
     ENSURE(false);
@@ -119,52 +127,57 @@ static bool gate_passes(const struct view *view, const struct ask *ask,
 
 /* Sources. */
 
-struct counter source_counter(const struct view *view, const struct ask *ask,
-                              const struct source_rule *source, uint32_t place)
+void source_read(const struct view *view, const struct ask *ask, const struct source_rule *source,
+                 struct source_reading *reading_out)
 {
+    if (source->window_count == 0) return;
     const bool counts_money = source->kind == SOURCE_OVERAGE || ask->unit == UNIT_COST;
     const uint32_t unit = counts_money ? SYMBOL_NONE : ask->meters[ask->unit];
-    const struct slot_name slot = {view_scope(view, source->scope),
-                                   slot_id_limit(ask->feature, unit, source->name, place)};
-    return counter_read(view, slot, source->windows[place].period);
+    const uint64_t scope = view_scope(view, source->scope);
+    for (uint32_t place = 0; place < source->window_count; place++) {
+        const struct slot_name slot = {scope,
+                                       slot_id_limit(ask->feature, unit, source->name, place)};
+        counter_read(view, slot, source->windows[place].period, &reading_out->counter[place]);
+        reading_out->limit[place] = view_limit(view, (struct limit){
+                                                         .feature = ask->feature,
+                                                         .name = source->name,
+                                                         .place = place,
+                                                         .is_credits = counts_money,
+                                                         .value = source->windows[place].limit,
+                                                     });
+    }
 }
 
-uint64_t source_limit(const struct view *view, const struct ask *ask,
-                      const struct source_rule *source, uint32_t place)
+static void sources_read(const struct view *view, const struct plan_feature *plan_feature,
+                         const struct ask *ask, struct evaluation *out)
 {
-    return view_limit(view,
-                      (struct limit){
-                          .feature = ask->feature,
-                          .name = source->name,
-                          .place = place,
-                          .is_credits = source->kind == SOURCE_OVERAGE || ask->unit == UNIT_COST,
-                          .value = source->windows[place].limit,
-                      });
+    for (uint32_t i = 0; i < plan_feature->source_count; i++)
+        source_read(view, ask, &plan_feature->sources[i], &out->sources[i]);
+}
+
+static uint64_t window_left(const struct source_reading *reading, uint32_t place)
+{
+    return counter_left(&reading->counter[place], reading->limit[place]);
 }
 
 /* The least of what an allowance's windows have left (S2). */
-static uint64_t allowance_offer(const struct view *view, const struct ask *ask,
-                                const struct source_rule *source)
+static uint64_t allowance_offer(const struct source_rule *source,
+                                const struct source_reading *reading)
 {
     uint64_t least = QUANTITY_MAX;
     for (uint32_t place = 0; place < source->window_count; place++) {
-        const struct counter counter = source_counter(view, ask, source, place);
-        const uint64_t left = counter_left(&counter, source_limit(view, ask, source, place));
+        const uint64_t left = window_left(reading, place);
         if (left < least) least = left;
     }
     return least;
 }
 
-static int64_t grants_available(const struct view *view, const struct ask *ask,
-                                enum category category, bool *any_out)
+int64_t ask_credits(const struct view *view, const struct ask *ask, enum category category)
 {
     int64_t sum = 0;
     struct lot_walk walk = {0};
-    *any_out = false;
-    for (uint32_t n; (n = lot_walk_next(view, &walk, category, ask->feature)) != 0;) {
-        *any_out = true;
+    for (uint32_t n; (n = lot_walk_next(view, &walk, category, ask->feature)) != 0;)
         sum += view_lot(view, n).remaining;
-    }
     return sum;
 }
 
@@ -184,16 +197,14 @@ struct waterfall {
 };
 
 static uint64_t credit_offer(const struct waterfall *w, const struct source_rule *source,
-                             uint64_t from)
+                             const struct source_reading *reading, uint64_t from)
 {
     uint64_t nano = 0;
     if (source->kind == SOURCE_OVERAGE) {
-        const struct counter counter = source_counter(w->view, w->ask, source, 0);
-        nano = counter_left(&counter, source_limit(w->view, w->ask, source, 0));
+        nano = window_left(reading, 0);
     } else {
-        bool any = false;
-        nano = (uint64_t)grants_available(w->view, w->ask, source->category, &any);
-        if (!any) return 0;
+        nano = (uint64_t)ask_credits(w->view, w->ask, source->category);
+        if (nano == 0) return 0; /* not even what costs nothing */
     }
     if (nano > w->budget_left) nano = w->budget_left;
     return price_affordable(w->ask->price, from, QUANTITY_MAX, (int64_t)nano);
@@ -206,14 +217,14 @@ static bool source_needs_consent(const struct source_rule *source)
 }
 
 static uint64_t source_offer(const struct waterfall *w, const struct source_rule *source,
-                             uint64_t from)
+                             const struct source_reading *reading, uint64_t from)
 {
     switch (source->kind) {
     case SOURCE_ALLOWANCE:
-        return allowance_offer(w->view, w->ask, source);
+        return allowance_offer(source, reading);
     case SOURCE_GRANTS:
     case SOURCE_OVERAGE:
-        return credit_offer(w, source, from);
+        return credit_offer(w, source, reading, from);
     case SOURCE_UNLIMITED:
         return QUANTITY_MAX;
     }
@@ -224,7 +235,7 @@ static uint64_t budgets_left(const struct evaluation *evaluation)
 {
     uint64_t left = (uint64_t)BALANCE_NANO_MAX;
     for (uint32_t i = 0; i < evaluation->budget_count; i++)
-        if (evaluation->budgets[i].left < left) left = evaluation->budgets[i].left;
+        if (budget_left(evaluation, i) < left) left = budget_left(evaluation, i);
     return left;
 }
 
@@ -246,7 +257,7 @@ static void split_over_sources(const struct view *view, const struct plan_featur
             out->lacked_consent = true;
             continue;
         }
-        const uint64_t offer = source_offer(&w, source, from);
+        const uint64_t offer = source_offer(&w, source, &evaluation->sources[i], from);
         out->offered[i] = offer;
         if (!terms.divisible && offer < need) {
             out->skipped[i] = need != 0;
@@ -294,15 +305,15 @@ static const struct source_rule *source_where(const struct plan_feature *plan_fe
 }
 
 /* The window that binds an allowance: of those with the least left, the one that frees last. */
-static int64_t allowance_frees_at(const struct view *view, const struct ask *ask,
-                                  const struct source_rule *source)
+static int64_t allowance_frees_at(const struct view *view, const struct source_rule *source,
+                                  const struct source_reading *reading)
 {
     uint64_t least = UINT64_MAX;
     int64_t frees_ms = 0;
     for (uint32_t place = 0; place < source->window_count; place++) {
-        const struct counter counter = source_counter(view, ask, source, place);
-        const uint64_t left = counter_left(&counter, source_limit(view, ask, source, place));
-        const int64_t at_ms = counter.used > 0 ? counter_resets_at(view, &counter) : 0;
+        const struct counter *counter = &reading->counter[place];
+        const uint64_t left = window_left(reading, place);
+        const int64_t at_ms = counter->used > 0 ? counter_resets_at(view, counter) : 0;
         if (left > least || (left == least && at_ms <= frees_ms)) continue;
         least = left;
         frees_ms = at_ms;
@@ -312,18 +323,18 @@ static int64_t allowance_frees_at(const struct view *view, const struct ask *ask
 
 /* When the waterfall's windows change by time alone, and which allowance frees first. */
 static void waterfall_times(const struct view *view, const struct plan_feature *plan_feature,
-                            const struct ask *ask, struct evaluation *out)
+                            struct evaluation *out)
 {
     const struct source_rule *named = NULL;
     int64_t first_ms = INSTANT_NEVER;
     for (uint32_t i = 0; i < out->budget_count; i++)
-        sooner(&out->changes_at_ms, out->budgets[i].counter.changes_at);
+        sooner(&out->changes_at_ms, out->gates[out->budgets[i]].counter.changes_at);
     for (uint32_t i = 0; i < plan_feature->source_count; i++) {
         const struct source_rule *source = &plan_feature->sources[i];
         for (uint32_t place = 0; place < source->window_count; place++)
-            sooner(&out->changes_at_ms, source_counter(view, ask, source, place).changes_at);
+            sooner(&out->changes_at_ms, out->sources[i].counter[place].changes_at);
         if (source->kind != SOURCE_ALLOWANCE) continue;
-        const int64_t frees_ms = allowance_frees_at(view, ask, source);
+        const int64_t frees_ms = allowance_frees_at(view, source, &out->sources[i]);
         if (named == NULL || (frees_ms != 0 && frees_ms < first_ms)) named = source;
         if (frees_ms != 0) sooner(&first_ms, frees_ms);
     }
@@ -344,19 +355,17 @@ static void refuse_by_source(struct evaluation *out, enum reason reason, enum wh
     out->scope = source->scope;
 }
 
-static bool budget_refuses(struct evaluation *out)
+static bool budget_refuses(const struct plan_feature *plan_feature, struct evaluation *out)
 {
-    const struct budget *tightest = NULL;
-    for (uint32_t i = 0; i < out->budget_count; i++)
-        if (tightest == NULL || out->budgets[i].left < tightest->left) tightest = &out->budgets[i];
-    if (tightest == NULL) return false;
-    out->reason = REASON_BUDGET_REACHED;
-    out->limit = tightest->name;
-    out->scope = tightest->scope;
-    out->who = WHO_CUSTOMER;
-    out->remedy = REMEDY_RAISE_BUDGET;
-    out->resets_at_ms =
-        tightest->counter.open && !tightest->counter.sliding ? tightest->counter.end_ms : 0;
+    if (out->budget_count == 0) return false;
+    uint32_t tightest = 0;
+    for (uint32_t i = 1; i < out->budget_count; i++)
+        if (budget_left(out, i) < budget_left(out, tightest)) tightest = i;
+    const uint32_t place = out->budgets[tightest];
+    const struct counter *counter = &out->gates[place].counter;
+    refuse_by_gate(out, &plan_feature->gates[place], REASON_BUDGET_REACHED, WHO_CUSTOMER,
+                   REMEDY_RAISE_BUDGET);
+    out->resets_at_ms = counter->open && !counter->sliding ? counter->end_ms : 0;
     return true;
 }
 
@@ -371,11 +380,11 @@ static void refuse_by_sources(const struct view *view, const struct plan_feature
     struct split other;
     struct trial_terms terms = as_asked;
 
-    waterfall_times(view, plan_feature, ask, out);
+    waterfall_times(view, plan_feature, out);
 
     terms.ignore_budgets = true;
     split_over_sources(view, plan_feature, ask, out, terms, &other);
-    if (other.passes && budget_refuses(out)) return;
+    if (other.passes && budget_refuses(plan_feature, out)) return;
 
     terms = as_asked;
     terms.divisible = true;
@@ -402,8 +411,8 @@ static void refuse_by_sources(const struct view *view, const struct plan_feature
     }
     if (overage != NULL) {
         refuse_by_source(out, REASON_OVERAGE_CAP_REACHED, WHO_CUSTOMER, REMEDY_RAISE_CAP, overage);
-        const struct counter counter = source_counter(view, ask, overage, 0);
-        out->resets_at_ms = counter_resets_at(view, &counter);
+        const struct source_reading *reading = &out->sources[overage - plan_feature->sources];
+        out->resets_at_ms = counter_resets_at(view, &reading->counter[0]);
         return;
     }
     refuse_by_source(out, REASON_INSUFFICIENT_CREDITS, WHO_CUSTOMER, REMEDY_ADD_CREDITS, paid);
@@ -467,8 +476,9 @@ void ladder_evaluate(const struct view *view, const struct plan_feature *plan_fe
     if (is_suspended(view, out)) return;
     for (uint32_t i = 0; i < plan_feature->gate_count; i++) {
         out->gates_asked = i + 1;
-        if (!gate_passes(view, ask, &plan_feature->gates[i], out)) return;
+        if (!gate_passes(view, ask, &plan_feature->gates[i], i, out)) return;
     }
+    sources_read(view, plan_feature, ask, out);
     const struct trial_terms terms = {.divisible = ask->divisible,
                                       .consented = is_consented(view, ask)};
     split_over_sources(view, plan_feature, ask, out, terms, &out->split);
@@ -485,9 +495,12 @@ void ladder_evaluate_unrefusable(const struct view *view, const struct plan_feat
 {
     evaluation_clear(out);
     if (plan_feature == NULL) return;
-    for (uint32_t i = 0; i < plan_feature->gate_count; i++)
-        if (plan_feature->gates[i].kind == GATE_BUDGET)
-            budget_measure(view, ask, &plan_feature->gates[i], out);
+    for (uint32_t i = 0; i < plan_feature->gate_count; i++) {
+        if (plan_feature->gates[i].kind != GATE_BUDGET) continue;
+        gate_read(view, ask, &plan_feature->gates[i], &out->gates[i]);
+        budget_count(i, out);
+    }
+    sources_read(view, plan_feature, ask, out);
     const struct trial_terms terms = {
         .ignore_budgets = true, .divisible = true, .consented = is_consented(view, ask)};
     split_over_sources(view, plan_feature, ask, out, terms, &out->split);
@@ -496,66 +509,58 @@ void ladder_evaluate_unrefusable(const struct view *view, const struct plan_feat
 
 /* Explaining. */
 
-static void explain_gate(const struct view *view, const struct ask *ask,
-                         const struct gate_rule *gate, bool refused, struct note *note)
+static void explain_gate(const struct view *view, const struct gate_rule *gate,
+                         const struct gate_reading *reading, bool refused, struct note *note)
 {
-    const struct slot_name slot = gate_slot(view, ask->feature, gate);
     *note = (struct note){.name = gate->name, .refused = refused};
     switch (gate->kind) {
     case GATE_RATE: {
-        const struct rate_shape shape = gate_shape(view, ask, gate);
-        const struct rate_slot bucket = view_rate(view, slot, shape);
+        const struct rate_slot *bucket = &reading->bucket;
         note->kind = NOTE_RATE;
-        note->limit = shape.limit;
-        note->amount = bucket.level > 0 ? (uint64_t)bucket.level : 0;
+        note->limit = bucket->limit;
+        note->amount = bucket->level > 0 ? (uint64_t)bucket->level : 0;
         note->has_window = true;
         note->left = note->amount;
-        note->period = (struct period){PERIOD_DURATION, START_SLIDING, shape.per_ms};
-        note->resets_at_ms = rate_full_at(&bucket);
+        note->period = (struct period){PERIOD_DURATION, START_SLIDING, bucket->per_ms};
+        note->resets_at_ms = rate_full_at(bucket);
         return;
     }
     case GATE_CONCURRENCY: {
-        const int64_t in_flight = view_in_flight(view, slot);
+        const uint64_t in_flight = (uint64_t)reading->in_flight;
         note->kind = NOTE_CONCURRENCY;
-        note->limit = gate_limit(view, ask, gate);
-        note->amount = (uint64_t)in_flight < note->limit ? note->limit - (uint64_t)in_flight : 0;
+        note->limit = reading->limit;
+        note->amount = in_flight < note->limit ? note->limit - in_flight : 0;
         return;
     }
-    case GATE_BUDGET: {
-        const struct counter counter = counter_read(view, slot, gate->period);
+    case GATE_BUDGET:
         note->kind = NOTE_BUDGET;
-        note->limit = gate_limit(view, ask, gate);
-        note->amount = counter_left(&counter, note->limit);
+        note->limit = reading->limit;
+        note->amount = counter_left(&reading->counter, note->limit);
         note->has_window = true;
         note->left = note->amount;
         note->period = gate->period;
-        note->resets_at_ms = counter_resets_at(view, &counter);
+        note->resets_at_ms = counter_resets_at(view, &reading->counter);
         return;
-    }
     }
     ENSURE(false);
 }
 
-static void explain_source(const struct view *view, const struct ask *ask,
-                           const struct source_rule *source, struct note *note)
+static void explain_source(const struct view *view, const struct source_rule *source,
+                           const struct source_reading *reading, struct note *note)
 {
-    uint64_t least = UINT64_MAX;
-    for (uint32_t place = 0; place < source->window_count; place++) {
-        const struct counter counter = source_counter(view, ask, source, place);
-        const uint64_t limit = source_limit(view, ask, source, place);
-        const uint64_t left = counter_left(&counter, limit);
-        if (left >= least) continue;
-        least = left;
-        note->has_window = true;
-        note->limit = limit;
-        note->left = left;
-        note->period = source->windows[place].period;
-        note->resets_at_ms = counter_resets_at(view, &counter);
-    }
+    uint32_t binding = 0;
+    if (source->window_count == 0) return;
+    for (uint32_t place = 1; place < source->window_count; place++)
+        if (window_left(reading, place) < window_left(reading, binding)) binding = place;
+    note->has_window = true;
+    note->limit = reading->limit[binding];
+    note->left = window_left(reading, binding);
+    note->period = source->windows[binding].period;
+    note->resets_at_ms = counter_resets_at(view, &reading->counter[binding]);
 }
 
 void ladder_explain(const struct view *view, const struct plan_feature *plan_feature,
-                    const struct ask *ask, const struct evaluation *evaluation)
+                    const struct evaluation *evaluation)
 {
     struct report *report = &view->fact->report;
     if (plan_feature == NULL) return;
@@ -566,7 +571,8 @@ void ladder_explain(const struct view *view, const struct plan_feature *plan_fea
         const struct gate_rule *gate = &plan_feature->gates[i];
         const bool refused = by_gate ? i + 1 == evaluation->gates_asked
                                      : by_budget && gate->name == evaluation->limit;
-        explain_gate(view, ask, gate, refused, &report->notes[report->note_count++]);
+        explain_gate(view, gate, &evaluation->gates[i], refused,
+                     &report->notes[report->note_count++]);
     }
     if (by_gate || evaluation->reason == REASON_SUSPENDED) return;
     for (uint32_t i = 0; i < plan_feature->source_count; i++) {
@@ -580,6 +586,6 @@ void ladder_explain(const struct view *view, const struct plan_feature *plan_fea
             .amount = evaluation->split.offered[i],
             .drawn = evaluation->reason == REASON_OK ? evaluation->split.drawn[i] : 0,
         };
-        explain_source(view, ask, source, note);
+        explain_source(view, source, &evaluation->sources[i], note);
     }
 }

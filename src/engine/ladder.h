@@ -13,6 +13,8 @@ struct ask {
     uint32_t meter_count;
     uint32_t meters[METERS_MAX]; /* symbols */
     uint64_t quantities[METERS_MAX];
+    /* What would be quoted anew at another time; NULL: the quote is honoured (U5). */
+    const struct policy_feature *priced_by;
     struct quote quote;
     struct unit_price price; /* of one unit of the waterfall */
     uint64_t units;          /* requested */
@@ -20,18 +22,26 @@ struct ask {
     uint64_t from;           /* credit-funded units that came before (extend, excess) */
     bool divisible;
     enum consent consent;
-    int64_t until_ms;    /* the request is void from then on: the hold of an extend; 0: never */
-    bool takes_slot;     /* concurrency gates are asked */
-    bool is_unrefusable; /* excess, late, usage: budgets count and do not refuse (H2) */
+    int64_t until_ms; /* the request is void from then on: the hold of an extend; 0: never */
+    bool takes_slot;  /* concurrency gates are asked */
 };
 
 uint64_t ask_quantity(const struct ask *ask, uint32_t meter_symbol);
 
-struct budget {
-    struct counter counter;
-    uint32_t name;
-    struct scope_rule scope;
-    uint64_t left;
+/* What the state says of one gate, and of one source's windows: read once in a decision. Draws move
+ * the reading with the draft, so that the notes tell what is left. */
+struct gate_reading {
+    struct slot_name slot;
+    uint64_t limit; /* holds or nano-credits; a bucket has its own */
+    union {
+        struct rate_slot bucket;
+        int64_t in_flight;
+        struct counter counter; /* GATE_BUDGET */
+    };
+};
+struct source_reading {
+    struct counter counter[WINDOWS_MAX];
+    uint64_t limit[WINDOWS_MAX];
 };
 
 /* How much each entry of the waterfall gives. */
@@ -56,9 +66,14 @@ struct evaluation {
                               the answer; INSTANT_NEVER */
     uint32_t gates_asked;  /* how many gates were asked before the end */
     uint32_t budget_count;
-    struct budget budgets[LINE_BUDGETS_MAX];
+    uint32_t budgets[LINE_BUDGETS_MAX]; /* their places among the gates */
     struct split split;
+    struct gate_reading gates[GATES_MAX];       /* of the gates asked */
+    struct source_reading sources[SOURCES_MAX]; /* once the sources were asked */
 };
+
+/* Nano-credits that the lots of a category have left for the feature asked for. */
+int64_t ask_credits(const struct view *view, const struct ask *ask, enum category category);
 
 /* The whole ladder. `plan_feature` may be NULL: not entitled. */
 void ladder_evaluate(const struct view *view, const struct plan_feature *plan_feature,
@@ -68,17 +83,13 @@ void ladder_evaluate(const struct view *view, const struct plan_feature *plan_fe
 void ladder_evaluate_unrefusable(const struct view *view, const struct plan_feature *plan_feature,
                                  const struct ask *ask, struct evaluation *out);
 
-/* The counter of one window of an allowance, of an overage's cap, or of a budget gate. */
-struct counter source_counter(const struct view *view, const struct ask *ask,
-                              const struct source_rule *source, uint32_t place);
-struct rate_shape gate_shape(const struct view *view, const struct ask *ask,
-                             const struct gate_rule *gate);
-uint64_t gate_limit(const struct view *view, const struct ask *ask, const struct gate_rule *gate);
-struct slot_name gate_slot(const struct view *view, uint32_t feature, const struct gate_rule *gate);
-uint64_t source_limit(const struct view *view, const struct ask *ask,
-                      const struct source_rule *source, uint32_t place);
+void gate_read(const struct view *view, const struct ask *ask, const struct gate_rule *gate,
+               struct gate_reading *reading_out);
+/* All windows of an allowance, or of an overage's cap. */
+void source_read(const struct view *view, const struct ask *ask, const struct source_rule *source,
+                 struct source_reading *reading_out);
 
 /* Fills the report's notes: what each gate and source said; amounts as after this decision. Call
  * once the draws are drafted. */
 void ladder_explain(const struct view *view, const struct plan_feature *plan_feature,
-                    const struct ask *ask, const struct evaluation *evaluation);
+                    const struct evaluation *evaluation);

@@ -7,15 +7,24 @@ static const struct attribute *attribute_named(const struct command *command, st
     return NULL;
 }
 
-static bool rule_matches(const struct price_rule *rule, const struct command *command,
-                         int64_t now_ms)
+static bool rule_matches(const struct price_rule *rule, const struct command *command)
 {
-    if (now_ms < rule->from_ms) return false;
     for (uint32_t i = 0; i < rule->match_count; i++) {
         const struct attribute *given = attribute_named(command, rule->match[i].attribute);
         if (given == NULL || !bytes_equal(given->value, rule->match[i].value)) return false;
     }
     return true;
+}
+
+/* The rules' order makes the first that matches and is in force the one; NULL: none is. */
+static const struct price_rule *rule_in_force(const struct policy_feature *feature,
+                                              const struct command *command, int64_t now_ms)
+{
+    for (uint32_t i = 0; i < feature->rule_count; i++) {
+        const struct price_rule *rule = &feature->rules[i];
+        if (now_ms >= rule->from_ms && rule_matches(rule, command)) return rule;
+    }
+    return NULL;
 }
 
 /* The product of the picked multipliers; 1 = one_num / one_num for an absent attribute. */
@@ -53,11 +62,8 @@ struct problem price_quote(const struct policy_feature *feature, const struct co
         *quote_out = (struct quote){.q = 1};
         return (struct problem){0};
     }
-    const struct price_rule *rule = feature->rules;
-    const struct price_rule *end = rule + feature->rule_count;
-    while (rule < end && !rule_matches(rule, command, now_ms))
-        rule++;
-    if (rule == end)
+    const struct price_rule *rule = rule_in_force(feature, command, now_ms);
+    if (rule == NULL)
         return (struct problem){.code = PROBLEM_NO_PRICE,
                                 .field = "attributes",
                                 .value = command->feature,
@@ -72,6 +78,58 @@ struct problem price_quote(const struct policy_feature *feature, const struct co
     for (uint32_t meter = 0; meter < feature->meter_count; meter++)
         quote.num[meter] = rule->base_num[meter] * product;
     *quote_out = quote;
+    return (struct problem){0};
+}
+
+int64_t price_changes_at(const struct policy_feature *feature, const struct command *command,
+                         int64_t now_ms)
+{
+    const struct price_rule *now = rule_in_force(feature, command, now_ms);
+    const struct price_rule *end = now != NULL ? now : feature->rules + feature->rule_count;
+    int64_t first_ms = INSTANT_NEVER;
+    for (const struct price_rule *rule = feature->rules; rule < end; rule++)
+        if (now_ms < rule->from_ms && rule->from_ms < first_ms && rule_matches(rule, command))
+            first_ms = rule->from_ms;
+    return first_ms;
+}
+
+/* The attributes that a rule asks for. */
+static void attributes_state(const struct price_rule *rule, struct command *out)
+{
+    out->attribute_count = rule->match_count;
+    for (uint32_t i = 0; i < rule->match_count; i++)
+        out->attributes[i] = (struct attribute){rule->match[i].attribute, rule->match[i].value};
+}
+
+static bool is_cheaper(const struct quote *one, const struct quote *other, uint32_t unit)
+{
+    const uint128 costs[] = {price_through(price_of_unit(one, unit), 1),
+                             price_through(price_of_unit(other, unit), 1)};
+    const uint128 whole[] = {costs[0] / one->q, costs[1] / other->q};
+    if (whole[0] != whole[1]) return whole[0] < whole[1];
+    return costs[0] % one->q * other->q < costs[1] % other->q * one->q;
+}
+
+struct problem price_quote_cheapest(const struct policy_feature *feature, uint32_t unit,
+                                    int64_t now_ms, struct command *attributes_out,
+                                    struct quote *quote_out)
+{
+    attributes_out->attribute_count = 0;
+    const struct problem problem = price_quote(feature, attributes_out, now_ms, quote_out);
+    if (problem.code == PROBLEM_NONE) return problem;
+    const struct price_rule *cheapest = NULL;
+    for (uint32_t i = 0; i < feature->rule_count; i++) {
+        const struct price_rule *rule = &feature->rules[i];
+        struct quote quote;
+        attributes_state(rule, attributes_out);
+        if (price_quote(feature, attributes_out, now_ms, &quote).code != PROBLEM_NONE) continue;
+        if (cheapest != NULL && !is_cheaper(&quote, quote_out, unit)) continue;
+        cheapest = rule;
+        *quote_out = quote;
+    }
+    attributes_out->attribute_count = 0;
+    if (cheapest == NULL) return problem;
+    attributes_state(cheapest, attributes_out);
     return (struct problem){0};
 }
 

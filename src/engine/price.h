@@ -18,6 +18,16 @@ struct unit_price {
 struct problem price_quote(const struct policy_feature *feature, const struct command *command,
                            int64_t now_ms, struct quote *quote_out);
 
+/* When another rule than now begins to count for these attributes; INSTANT_NEVER. */
+int64_t price_changes_at(const struct policy_feature *feature, const struct command *command,
+                         int64_t now_ms);
+
+/* Without attributes; where no rule matches that, with those of the rule by which one unit is
+ * cheapest, which attributes_out then has. PROBLEM_NO_PRICE: no rule is in force yet. */
+struct problem price_quote_cheapest(const struct policy_feature *feature, uint32_t unit,
+                                    int64_t now_ms, struct command *attributes_out,
+                                    struct quote *quote_out);
+
 /* quantities x numerators, the minimum included when anything was used: over q. At most 2^125. */
 uint128 price_cost(const struct quote *quote, const uint64_t quantities[METERS_MAX]);
 

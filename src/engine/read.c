@@ -99,31 +99,30 @@ static void status_counter(const struct view *view, const struct counter *counte
 static void status_gate(const struct view *view, const struct ask *ask,
                         const struct gate_rule *gate, struct status_view *out)
 {
-    const struct slot_name slot = gate_slot(view, ask->feature, gate);
+    struct gate_reading reading;
+    gate_read(view, ask, gate, &reading);
     switch (gate->kind) {
     case GATE_RATE: {
-        const struct rate_shape shape = gate_shape(view, ask, gate);
-        const struct rate_slot bucket = view_rate(view, slot, shape);
+        const struct rate_slot *bucket = &reading.bucket;
         struct status_row *row = status_row(out, NOTE_RATE, gate->name, gate->scope);
         row->has_window = true;
-        row->period = (struct period){PERIOD_DURATION, START_SLIDING, shape.per_ms};
-        row->limit = shape.burst;
-        row->remaining = bucket.level > 0 ? (uint64_t)bucket.level : 0;
-        row->used = (int64_t)shape.burst - bucket.level;
-        row->resets_at_ms = row->used <= 0 ? 0 : rate_full_at(&bucket);
+        row->period = (struct period){PERIOD_DURATION, START_SLIDING, bucket->per_ms};
+        row->limit = bucket->burst;
+        row->remaining = bucket->level > 0 ? (uint64_t)bucket->level : 0;
+        row->used = (int64_t)bucket->burst - bucket->level;
+        row->resets_at_ms = row->used <= 0 ? 0 : rate_full_at(bucket);
         return;
     }
     case GATE_CONCURRENCY: {
         struct status_row *row = status_row(out, NOTE_CONCURRENCY, gate->name, gate->scope);
-        row->limit = gate_limit(view, ask, gate);
-        row->used = view_in_flight(view, slot);
+        row->limit = reading.limit;
+        row->used = reading.in_flight;
         row->remaining = (uint64_t)row->used < row->limit ? row->limit - (uint64_t)row->used : 0;
         return;
     }
     case GATE_BUDGET: {
-        const struct counter counter = counter_read(view, slot, gate->period);
         struct status_row *row = status_row(out, NOTE_BUDGET, gate->name, gate->scope);
-        status_counter(view, &counter, gate_limit(view, ask, gate), row);
+        status_counter(view, &reading.counter, reading.limit, row);
         row->is_credits = true;
         return;
     }
@@ -133,14 +132,16 @@ static void status_gate(const struct view *view, const struct ask *ask,
 
 static void status_source(const struct view *view, const struct ask *ask,
                           const struct source_rule *source, const struct evaluation *evaluation,
-                          uint32_t place_in_waterfall, struct status_view *out)
+                          uint32_t place_in_waterfall, bool price_is_assumed,
+                          struct status_view *out)
 {
+    struct source_reading reading;
+    source_read(view, ask, source, &reading);
     for (uint32_t place = 0; place < source->window_count; place++) {
-        const struct counter counter = source_counter(view, ask, source, place);
         struct status_row *row = status_row(out, NOTE_SOURCE, source->name, source->scope);
         row->source = source->kind;
         row->place = place;
-        status_counter(view, &counter, source_limit(view, ask, source, place), row);
+        status_counter(view, &reading.counter[place], reading.limit[place], row);
         row->is_credits = source->kind == SOURCE_OVERAGE || ask->unit == UNIT_COST;
     }
     if (source->window_count != 0) return;
@@ -148,8 +149,10 @@ static void status_source(const struct view *view, const struct ask *ask,
         status_row(out, NOTE_SOURCE, source->name, (struct scope_rule){.kind = SCOPE_CUSTOMER});
     row->source = source->kind;
     row->unlimited = source->kind == SOURCE_UNLIMITED;
-    row->remaining = evaluation->split.offered[place_in_waterfall];
-    row->is_credits = ask->unit == UNIT_COST;
+    row->is_credits = ask->unit == UNIT_COST || price_is_assumed;
+    row->remaining = price_is_assumed && source->kind == SOURCE_GRANTS
+                         ? (uint64_t)ask_credits(view, ask, source->category)
+                         : evaluation->split.offered[place_in_waterfall];
 }
 
 /* The next request, as small as one can be: one unit, one request. */
@@ -166,31 +169,41 @@ static struct ask smallest_ask(const struct policy_feature *feature, const struc
     };
     memcpy(ask.meters, feature->meters, sizeof ask.meters);
     if (feature->requests_meter < METERS_MAX) ask.quantities[feature->requests_meter] = 1;
-    if (feature->unit != UNIT_COST) ask.quantities[feature->unit] = 1;
+    if (feature->unit != UNIT_COST) {
+        ask.quantities[feature->unit] = 1;
+        if (feature->rule_count != 0) ask.priced_by = feature;
+    }
     ask.price = price_of_unit(quote, feature->unit);
     return ask;
 }
 
-static void status_fill(const struct decision_context *c, const struct policy_feature *feature,
+/* Which price the next request has depends on its attributes. Without any, as far as a rule in
+ * force matches that; else as cheap as it can be, and lots are shown in credits, as it cannot be
+ * said how many units they are. While no price is in force nothing is let in. */
+static void status_fill(struct decision_context *c, const struct policy_feature *feature,
                         struct bytes subject, struct status_view *out)
 {
+    struct command attributes = {0};
+    c->command = &attributes;
     struct view view = view_open(c->engine, c->policy, owner_of_id(c->engine, c->fact->customer),
                                  c->stamp.now_ms, c->fact);
     view_subject(&view, subject);
     struct quote quote = {.q = 1};
-    /* Without attributes; where no rule matches that, credits are shown as if a unit were free. */
-    (void)price_quote(feature, c->command, c->stamp.now_ms, &quote);
+    const bool has_price =
+        price_quote_cheapest(feature, feature->unit, c->stamp.now_ms, &attributes, &quote).code ==
+        PROBLEM_NONE;
+    const bool price_is_assumed = !has_price || attributes.attribute_count != 0;
     const struct ask ask = smallest_ask(feature, &quote);
     const struct plan_feature *terms = current_terms(&view, &ask);
     struct evaluation evaluation;
     ladder_evaluate(&view, terms, &ask, &evaluation);
-    out->allowed = evaluation.reason == REASON_OK;
-    out->reason = evaluation.reason;
+    out->reason = has_price ? evaluation.reason : REASON_NOT_ENTITLED;
+    out->allowed = out->reason == REASON_OK;
     for (uint32_t i = 0; terms != NULL && i < terms->gate_count; i++)
         status_gate(&view, &ask, &terms->gates[i], out);
     for (uint32_t i = 0; terms != NULL && i < terms->source_count; i++)
-        status_source(&view, &ask, &terms->sources[i], &evaluation, i, out);
-    if (reason_has_retry(evaluation.reason))
+        status_source(&view, &ask, &terms->sources[i], &evaluation, i, price_is_assumed, out);
+    if (reason_has_retry(out->reason))
         out->retry_after_ms = retry_search(c, &ask, view.levels, view.level_count, &evaluation);
 }
 
@@ -208,11 +221,11 @@ enum problem_code engine_status(struct engine *engine, const struct policy *poli
     view_out->unit = found->unit == UNIT_COST ? UNIT_COST : found->meters[found->unit];
     view_out->retry_after_ms = -1;
     view_out->row_count = 0;
-    static const struct command nothing;
-    struct decision_context c = {
-        engine, policy, &nothing, {.now_ms = now_ms},
-           engine->recalled, { id,               0}
-    };
+    struct decision_context c = {.engine = engine,
+                                 .policy = policy,
+                                 .stamp = {.now_ms = now_ms},
+                                 .fact = engine->recalled,
+                                 .owner = {.id = id}};
     trial_begin(engine);
     (void)due_settle_trial(engine, policy, id, now_ms, UINT32_MAX);
     fact_clear(c.fact, c.stamp);
@@ -332,7 +345,7 @@ static uint64_t hash_holds(const struct engine *engine, uint32_t root)
     for (uint32_t n = hold->keys; n != 0;) {
         const struct key *key = slab_at(&engine->keys, n);
         hash = hash_mix(hash, key->hash.word[0]);
-        n = key->next_of_hold;
+        n = (uint32_t)key_term(key);
     }
     for (uint32_t i = 0; i < METERS_MAX; i++)
         hash = hash_mix(hash, hold->quantities[i]);
@@ -392,10 +405,10 @@ uint64_t engine_state_hash(const struct engine *engine, int64_t now_ms)
         sum += hash_customer(engine, customer_at(engine, n), now_ms);
     for (uint32_t n = 1; n <= engine->keys.used; n++) {
         const struct key *key = slab_at(&engine->keys, n);
-        if (key->until_ms <= now_ms) continue; /* swept, or over */
-        sum += mix(hash_mix(hash_mix(hash_mix(key->hash.word[0], key->body_hash), key->position),
-                            key->hold),
-                   key->until_ms);
+        const bool waits = key_state(key) == KEY_WAITS;
+        if (key_state(key) == KEY_FREE || (!waits && (int64_t)key_term(key) <= now_ms)) continue;
+        sum += hash_mix(hash_mix(hash_mix(key->hash.word[0], key->body_hash), key->position),
+                        waits ? 0 : key_term(key));
     }
     for (uint32_t n = 1; n <= engine->ended.used; n++) {
         const struct ended *ended = slab_at(&engine->ended, n);

@@ -26,7 +26,7 @@ static bool fits(const struct engine *engine, const struct need *need)
            slab_fits(&engine->grants, need->grants, SPARE(grants)) &&
            slab_fits(&engine->holds, need->holds, SPARE(holds)) &&
            slab_fits(&engine->lines, need->lines, SPARE(lines)) &&
-           slab_fits(&engine->keys, need->keys, SPARE(keys)) &&
+           slab_fits(&engine->keys, need->keys, need->keys == 0 ? 0 : SPARE(keys)) &&
            slab_fits(&engine->ended, need->ended + engine->holds.live, 0) &&
            slab_fits(&engine->remainders, need->remainders, SPARE(remainders));
 #undef SPARE

@@ -181,14 +181,34 @@ struct ended {
     uint8_t late;
 };
 
+/* An idempotency key: its state in the low 8 bits of `term`, and above them when it is over (ms),
+ * or while it waits the next key of its hold. With its entry in the index a key costs 52 bytes. */
+enum key_state {
+    KEY_FREE,  /* the record was given back */
+    KEY_WAITS, /* for the end of its hold */
+    KEY_KEPT,
+    KEY_FILED /* as KEPT; listed for a file, and forgotten once that stands */
+};
 struct key {
     struct hash128 hash;
     uint64_t body_hash;
     uint64_t position;
-    uint64_t hold;
-    int64_t until_ms;
-    uint32_t next_of_hold;
+    uint64_t term;
 };
+_Static_assert(sizeof(struct key) == 40, "a key takes 40 bytes");
+
+static inline enum key_state key_state(const struct key *key)
+{
+    return (enum key_state)(key->term & 0xff);
+}
+static inline uint64_t key_term(const struct key *key)
+{
+    return key->term >> 8;
+}
+static inline void key_set(struct key *key, enum key_state state, uint64_t term)
+{
+    key->term = term << 8 | state;
+}
 
 struct trial {
     uint8_t *block;
@@ -254,6 +274,7 @@ uint64_t scope_hash(const struct engine *engine, struct bytes path); /* never 0 
 uint32_t subject_levels(const struct engine *engine, struct bytes subject,
                         uint64_t levels_out[LEVELS_MAX]); /* empty path: one level, "" */
 struct hash128 key_id(const struct engine *engine, struct hash128 customer, struct bytes key);
+bool key_is_taken_by(enum command_kind kind);
 /* `unit`: symbol of the meter that an allowance counts, 0 for cost and for gates. Another unit is
  * another counter. */
 uint64_t slot_id_limit(uint32_t feature, uint32_t unit, uint32_t name, uint32_t place);
@@ -272,6 +293,7 @@ uint32_t grant_find(const struct engine *engine, uint64_t id);
 uint32_t hold_find(const struct engine *engine, uint64_t id);
 uint32_t ended_find(const struct engine *engine, uint64_t id);
 uint32_t key_find(const struct engine *engine, struct hash128 hash);
+void key_forget(struct engine *engine, uint32_t number);
 uint32_t symbol_find(const struct engine *engine, struct bytes name);
 uint32_t remainder_find(const struct engine *engine, uint32_t customer, uint64_t version);
 

@@ -9,11 +9,9 @@
 static void sweep_keys(struct engine *engine, int64_t now_ms)
 {
     engine->sweep_key = engine->sweep_key % engine->keys.used + 1;
-    struct key *key = slab_at(&engine->keys, engine->sweep_key);
-    if (key->until_ms == 0 || now_ms < key->until_ms) return; /* 0: was swept before */
-    key->until_ms = 0;
-    index_remove(&engine->key_index, key->hash.word[0], engine->sweep_key);
-    slab_give(&engine->keys, engine->sweep_key);
+    const struct key *key = slab_at(&engine->keys, engine->sweep_key);
+    const bool is_kept = key_state(key) == KEY_KEPT || key_state(key) == KEY_FILED;
+    if (is_kept && now_ms >= (int64_t)key_term(key)) key_forget(engine, engine->sweep_key);
 }
 
 static void sweep_ended(struct engine *engine, int64_t now_ms)

@@ -15,6 +15,7 @@ struct owner owner_of_customer(const struct engine *engine, uint32_t customer)
 struct view view_open(struct engine *engine, const struct policy *policy, struct owner owner,
                       int64_t now_ms, struct fact *fact)
 {
+    const struct customer *block = customer_at(engine, owner.customer);
     struct view view = {
         .engine = engine,
         .policy = policy,
@@ -22,19 +23,19 @@ struct view view_open(struct engine *engine, const struct policy *policy, struct
         .now_ms = now_ms,
         .id = owner.id,
         .customer = owner.customer,
+        .block = block,
         .anchor_ms = now_ms,
+        .available = block->available,
+        .held = block->held,
+        .debt = block->debt,
     };
     fact->has_customer = true;
     fact->customer = owner.id;
     fact->customer_hint = owner.customer;
     uint32_t plan = policy->default_plan;
     if (view.customer != 0) {
-        const struct customer *customer = customer_at(engine, view.customer);
-        plan = customer->plan;
-        view.anchor_ms = customer->has_anchor ? customer->anchor_ms : customer->created_ms;
-        view.available = customer->available;
-        view.held = customer->held;
-        view.debt = customer->debt;
+        plan = block->plan;
+        view.anchor_ms = block->has_anchor ? block->anchor_ms : block->created_ms;
     }
     view.plan = plan == 0 ? NULL : policy_plan_of(policy, plan);
     return view;
@@ -60,16 +61,24 @@ void view_levels(struct view *view, const uint64_t *levels, uint32_t level_count
     find_scopes(view);
 }
 
-/* A slot's number, through the scopes already found; 0 when absent. */
-static uint32_t view_slot(const struct view *view, struct slot_name slot)
+/* A slot of some kind, through the scopes already found; NULL when absent or of another kind. */
+static const struct slot *stored_slot(const struct view *view, struct slot_name name,
+                                      enum slot_kind kind)
 {
-    for (uint32_t i = 0; slot.scope != 0 && i < view->level_count; i++)
-        if (view->levels[i] == slot.scope)
-            return view->scopes[i] == 0
-                       ? 0
-                       : slot_in_chain(view->engine, scope_at(view->engine, view->scopes[i])->slots,
-                                       slot.id);
-    return slot_find(view->engine, view->customer, slot);
+    uint32_t number = 0;
+    uint32_t level = 0;
+    while (level < view->level_count && view->levels[level] != name.scope)
+        level++;
+    if (name.scope == 0)
+        number = slot_in_chain(view->engine, view->block->slots, name.id);
+    else if (level == view->level_count)
+        number = slot_find(view->engine, view->customer, name);
+    else if (view->scopes[level] != 0)
+        number = slot_in_chain(view->engine, scope_at(view->engine, view->scopes[level])->slots,
+                               name.id);
+    if (number == 0) return NULL;
+    const struct slot *slot = slot_at(view->engine, number);
+    return slot->kind == (uint32_t)kind ? slot : NULL;
 }
 
 struct effect *view_effect(struct view *view, enum effect_kind kind)
@@ -77,6 +86,7 @@ struct effect *view_effect(struct view *view, enum effect_kind kind)
     ENSURE(view->fact->effect_count < EFFECTS_MAX);
     struct effect *effect = &view->fact->effects[view->fact->effect_count++];
     effect->kind = kind;
+    view->drafted |= UINT32_C(1) << kind;
     return effect;
 }
 
@@ -106,8 +116,7 @@ uint64_t view_scope(const struct view *view, struct scope_rule rule)
 
 uint64_t view_limit(const struct view *view, struct limit limit)
 {
-    if (view->customer == 0 || customer_at(view->engine, view->customer)->overrides == 0)
-        return limit.value;
+    if (view->block->overrides == 0) return limit.value;
     const uint32_t features[] = {limit.feature, SYMBOL_NONE};
     for (unsigned i = 0; i < COUNT_OF(features); i++) {
         const struct slot_name slot = {
@@ -118,10 +127,16 @@ uint64_t view_limit(const struct view *view, struct limit limit)
     return limit.value;
 }
 
+static bool has_drafted(const struct view *view, enum effect_kind kind)
+{
+    return (view->drafted >> kind & 1) != 0;
+}
+
 /* The newest effect of a kind on a slot in the draft; NULL. All counters begin with their slot. */
 static const struct effect *drafted(const struct view *view, enum effect_kind kind,
                                     struct slot_name slot)
 {
+    if (!has_drafted(view, kind)) return NULL;
     for (uint32_t i = view->fact->effect_count; i-- > 0;) {
         const struct effect *effect = &view->fact->effects[i];
         if (effect->kind == kind && effect->window.slot.id == slot.id &&
@@ -141,17 +156,10 @@ static bool window_running(const struct view *view, struct slot_name slot,
                                            effect->window.end_ms, effect->window.generation};
         return true;
     }
-    const uint32_t number = view_slot(view, slot);
-    if (number == 0 || slot_at(view->engine, number)->kind != SLOT_WINDOW) return false;
-    *window_out = slot_at(view->engine, number)->window;
+    const struct slot *stored = stored_slot(view, slot, SLOT_WINDOW);
+    if (stored == NULL) return false;
+    *window_out = stored->window;
     return true;
-}
-
-static const struct slot *sliding_slot_of(const struct view *view, struct slot_name slot)
-{
-    const uint32_t number = view_slot(view, slot);
-    if (number == 0 || slot_at(view->engine, number)->kind != SLOT_SLIDING) return NULL;
-    return slot_at(view->engine, number);
 }
 
 static const struct ring *ring_of(const struct view *view, const struct slot *slot)
@@ -163,6 +171,7 @@ static const struct ring *ring_of(const struct view *view, const struct slot *sl
 static int64_t sliding_drafted(const struct view *view, struct slot_name slot)
 {
     int64_t sum = 0;
+    if (!has_drafted(view, EFFECT_SLIDING)) return sum;
     for (uint32_t i = 0; i < view->fact->effect_count; i++) {
         const struct effect *effect = &view->fact->effects[i];
         if (effect->kind == EFFECT_SLIDING && effect->sliding.slot.id == slot.id &&
@@ -175,7 +184,7 @@ static int64_t sliding_drafted(const struct view *view, struct slot_name slot)
 static void sliding_read(const struct view *view, struct counter *counter)
 {
     const int64_t per_ms = counter->period.duration_ms;
-    const struct slot *slot = sliding_slot_of(view, counter->slot);
+    const struct slot *slot = stored_slot(view, counter->slot, SLOT_SLIDING);
     counter->sliding = true;
     counter->open = true;
     counter->starts_anew = slot == NULL || slot->sliding.per_ms != per_ms;
@@ -191,26 +200,26 @@ static void sliding_read(const struct view *view, struct counter *counter)
     counter->generation = effect->sliding.generation;
 }
 
-struct counter counter_read(const struct view *view, struct slot_name slot, struct period period)
+void counter_read(const struct view *view, struct slot_name slot, struct period period,
+                  struct counter *counter_out)
 {
-    struct counter counter = {.slot = slot, .period = period, .changes_at = INSTANT_NEVER};
+    *counter_out = (struct counter){.slot = slot, .period = period, .changes_at = INSTANT_NEVER};
     struct window_slot window;
     const bool exists = window_running(view, slot, &window);
     if (exists && view->now_ms < window.end_ms) {
-        counter.open = true;
-        counter.used = window.used;
-        counter.start_ms = window.start_ms;
-        counter.end_ms = window.end_ms;
-        counter.generation = window.generation;
-        counter.changes_at = window.end_ms;
-        return counter;
+        counter_out->open = true;
+        counter_out->used = window.used;
+        counter_out->start_ms = window.start_ms;
+        counter_out->end_ms = window.end_ms;
+        counter_out->generation = window.generation;
+        counter_out->changes_at = window.end_ms;
+        return;
     }
     if (period.start == START_SLIDING) {
-        sliding_read(view, &counter);
-        return counter;
+        sliding_read(view, counter_out);
+        return;
     }
-    if (exists) counter.start_ms = window.end_ms; /* the next instance starts no earlier */
-    return counter;
+    if (exists) counter_out->start_ms = window.end_ms; /* the next instance starts no earlier */
 }
 
 uint64_t counter_left(const struct counter *counter, uint64_t limit)
@@ -238,7 +247,7 @@ int64_t counter_resets_at(const struct view *view, const struct counter *counter
 static int64_t sliding_running(const struct view *view, struct slot_name slot, int64_t per_ms,
                                int64_t start_ms)
 {
-    const struct slot *stored = sliding_slot_of(view, slot);
+    const struct slot *stored = stored_slot(view, slot, SLOT_SLIDING);
     int64_t count = 0;
     if (stored != NULL && stored->sliding.per_ms == per_ms)
         count = sliding_count(ring_of(view, stored), per_ms, start_ms);
@@ -323,7 +332,7 @@ static bool counter_standing(const struct view *view, struct window_ref ref,
         *counter_out = counter;
         return window.start_ms == ref.start_ms;
     }
-    const struct slot *slot = sliding_slot_of(view, ref.slot);
+    const struct slot *slot = stored_slot(view, ref.slot, SLOT_SLIDING);
     if (slot == NULL || ref.start_ms % sliding_resolution(slot->sliding.per_ms) != 0) return false;
     counter.period = (struct period){PERIOD_DURATION, START_SLIDING, slot->sliding.per_ms};
     counter.generation = slot->sliding.generation;
@@ -348,8 +357,7 @@ void counter_return(struct view *view, struct window_ref ref, int64_t amount)
 
 struct rate_slot view_rate(const struct view *view, struct slot_name slot, struct rate_shape shape)
 {
-    const int64_t changed_ms =
-        limits_changed_ms(view->engine, customer_at(view->engine, view->customer));
+    const int64_t changed_ms = limits_changed_ms(view->engine, view->block);
     const struct effect *effect = drafted(view, EFFECT_RATE, slot);
     if (effect != NULL) {
         const struct rate_slot running = {effect->rate.level_after, effect->rate.part_after,
@@ -357,38 +365,35 @@ struct rate_slot view_rate(const struct view *view, struct slot_name slot, struc
                                           effect->rate.per_ms,      effect->rate.at_ms};
         return rate_at(&running, shape, changed_ms, view->now_ms);
     }
-    const uint32_t number = view_slot(view, slot);
-    const bool stored = number != 0 && slot_at(view->engine, number)->kind == SLOT_RATE;
-    return rate_at(stored ? &slot_at(view->engine, number)->rate : NULL, shape, changed_ms,
-                   view->now_ms);
+    const struct slot *stored = stored_slot(view, slot, SLOT_RATE);
+    return rate_at(stored == NULL ? NULL : &stored->rate, shape, changed_ms, view->now_ms);
 }
 
 /* Levels below this stay there: far below zero is far enough. */
 #define RATE_LEVEL_MIN (-(INT64_C(1) << 62))
 
-void view_rate_take(struct view *view, struct slot_name slot, struct rate_shape shape,
+void view_rate_take(struct view *view, struct slot_name slot, struct rate_slot *bucket,
                     uint64_t tokens)
 {
     if (tokens == 0) return;
-    const struct rate_slot now = view_rate(view, slot, shape);
-    const int128 level = (int128)now.level - (int128)tokens;
+    const int128 level = (int128)bucket->level - (int128)tokens;
+    bucket->level = level < RATE_LEVEL_MIN ? RATE_LEVEL_MIN : (int64_t)level;
     struct effect *effect = view_effect(view, EFFECT_RATE);
     effect->rate.slot = slot;
-    effect->rate.level_after = level < RATE_LEVEL_MIN ? RATE_LEVEL_MIN : (int64_t)level;
-    effect->rate.part_after = now.part;
-    effect->rate.limit = shape.limit;
-    effect->rate.burst = shape.burst;
-    effect->rate.per_ms = shape.per_ms;
-    effect->rate.at_ms = now.at_ms;
+    effect->rate.level_after = bucket->level;
+    effect->rate.part_after = bucket->part;
+    effect->rate.limit = bucket->limit;
+    effect->rate.burst = bucket->burst;
+    effect->rate.per_ms = bucket->per_ms;
+    effect->rate.at_ms = bucket->at_ms;
 }
 
 int64_t view_in_flight(const struct view *view, struct slot_name slot)
 {
     const struct effect *effect = drafted(view, EFFECT_CONCURRENCY, slot);
     if (effect != NULL) return effect->concurrency.after;
-    const uint32_t number = view_slot(view, slot);
-    if (number == 0 || slot_at(view->engine, number)->kind != SLOT_CONCURRENCY) return 0;
-    return slot_at(view->engine, number)->in_flight;
+    const struct slot *stored = stored_slot(view, slot, SLOT_CONCURRENCY);
+    return stored == NULL ? 0 : stored->in_flight;
 }
 
 void view_in_flight_add(struct view *view, struct slot_name slot, int64_t delta)
@@ -403,6 +408,7 @@ void view_in_flight_add(struct view *view, struct slot_name slot, int64_t delta)
 
 static bool lot_drafted(const struct view *view, uint64_t grant_id, struct lot *lot_out)
 {
+    if (!has_drafted(view, EFFECT_LOT)) return false;
     for (uint32_t i = view->fact->effect_count; i-- > 0;) {
         const struct effect *effect = &view->fact->effects[i];
         if (effect->kind != EFFECT_LOT || effect->lot.id != grant_id) continue;
@@ -511,8 +517,7 @@ static bool grant_pays_for(const struct grant *grant, uint32_t feature, int64_t 
 uint32_t lot_walk_next(const struct view *view, struct lot_walk *walk, enum category category,
                        uint32_t feature)
 {
-    if (!walk->is_begun && view->customer != 0)
-        walk->next = customer_at(view->engine, view->customer)->grants;
+    if (!walk->is_begun) walk->next = view->block->grants;
     walk->is_begun = true;
     while (walk->next != 0 && walk->seen < GRANTS_LIVE_MAX) {
         const uint32_t number = walk->next;

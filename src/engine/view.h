@@ -16,8 +16,9 @@ struct view {
     struct engine *engine;
     const struct policy *policy;
     struct fact *fact;
-    int64_t now_ms;    /* the stamp, or a due fact's own time */
-    uint32_t customer; /* number; 0: a stranger */
+    int64_t now_ms;               /* the stamp, or a due fact's own time */
+    uint32_t customer;            /* number; 0: a stranger */
+    const struct customer *block; /* a stranger's is all zeroes */
     struct hash128 id;
     const struct plan *plan; /* NULL: none, or none of this policy */
     int64_t anchor_ms;
@@ -25,6 +26,7 @@ struct view {
     uint32_t level_count;
     uint64_t levels[LEVELS_MAX];
     uint32_t scopes[LEVELS_MAX]; /* their blocks; 0: none yet */
+    uint32_t drafted;            /* a bit for each kind of effect that the draft has */
     /* The remainder of the one price rule version that a command settles by. */
     uint64_t rem_version, rem_q, rem_before, rem;
 };
@@ -57,20 +59,22 @@ struct limit {
 /* The plan's limit, or the customer's own. */
 uint64_t view_limit(const struct view *view, struct limit limit);
 
-/* A counter of a window: allowance, budget or overage. */
+/* A counter of a window: allowance, budget or overage. Read once; counter_add moves it with the
+ * draft. */
 struct counter {
     struct slot_name slot;
     struct period period;
     bool sliding; /* what is counted now counts in a ring */
     bool open;
     bool starts_anew; /* the ring, or the slot's kind, is of another shape */
-    int64_t used;
     uint32_t generation;
+    int64_t used;
     int64_t start_ms;
     int64_t end_ms;     /* of a fixed window, while open */
     int64_t changes_at; /* when time alone changes `used`; INSTANT_NEVER */
 };
-struct counter counter_read(const struct view *view, struct slot_name slot, struct period period);
+void counter_read(const struct view *view, struct slot_name slot, struct period period,
+                  struct counter *counter_out);
 uint64_t counter_left(const struct counter *counter, uint64_t limit);
 /* For people: when the window that counts now is over; 0: none is open. */
 int64_t counter_resets_at(const struct view *view, const struct counter *counter);
@@ -79,8 +83,9 @@ struct window_ref counter_add(struct view *view, struct counter *counter, int64_
 /* Gives back to the very instance; nothing when that is over (W4). */
 void counter_return(struct view *view, struct window_ref ref, int64_t amount);
 
+/* A bucket as it stands now; taking moves it with the draft. */
 struct rate_slot view_rate(const struct view *view, struct slot_name slot, struct rate_shape shape);
-void view_rate_take(struct view *view, struct slot_name slot, struct rate_shape shape,
+void view_rate_take(struct view *view, struct slot_name slot, struct rate_slot *bucket,
                     uint64_t tokens);
 int64_t view_in_flight(const struct view *view, struct slot_name slot);
 void view_in_flight_add(struct view *view, struct slot_name slot, int64_t delta);

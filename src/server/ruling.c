@@ -195,6 +195,7 @@ enum ruled loop_rule(struct loop *loop, struct command *command, const struct de
         render_problem(loop, &ruling.problem, out, status_out);
         return RULED;
     case RULING_RECALL:
+    case RULING_KEY:
         break;
     }
     ENSURE(false);

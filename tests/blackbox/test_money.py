@@ -664,3 +664,20 @@ def test_shortest_is_the_inverse_of_nano():
     for nanos in (0, 1, 10, NANO, NANO // 2, 15 * NANO // 10, 10 * NANO, -3 * NANO, 123456789012):
         assert nano(shortest(nanos)) == nanos
     assert [shortest(n) for n in (0, NANO // 2, 10 * NANO)] == ["0", "0.5", "10"]
+
+
+# ---- status where attributes alone say the price ---------------------------------------------------
+
+def test_u6_status_counts_credits_where_attributes_alone_say_the_price(weir, customer):
+    """A unit of `picky` costs 1 credit or more, by model: no number of units can be told."""
+    def status():
+        feature, = expect(weir.get(f"{customer.path}/status?feature=picky"), (200,))["features"]
+        paid, = [row for row in feature["limits"] if row["name"] == "paid"]
+        return feature["allowed"], feature["reason"], paid["remaining"]
+
+    customer.grant("0.5")
+    assert status() == (False, "insufficient_credits", "0.5")
+    customer.grant("2")
+    assert status() == (True, "ok", "2.5")             # small would pass, large would not
+    assert allowed(customer.consume(1, "picky", attributes={"model": "small"}))["charged"] == "1"
+    assert status() == (True, "ok", "1.5")

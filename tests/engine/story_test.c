@@ -242,7 +242,8 @@ static void gates_keep_pace_exactly(void **state)
         {"W3",    "authorize a chat requests=1 subject=w3",
          "deny 0/1 allowance_exhausted(included) retry +11h59m50s"                                      },
         {"W3",                  "status a chat subject=w3",
-         "allowance_exhausted | pace 0 of 10 left 10 | slots 0 of 1 left 1 | included 11 of 4 left "
+         "allowance_exhausted retry +11h59m50s | pace 0 of 10 left 10 | slots 0 of 1 left 1 | "
+         "included 11 of 4 left "
          "0"                                                                                            },
     };
     TELL(pace_policy, rows);
@@ -441,7 +442,7 @@ static void windows_turn_to_the_millisecond(void **state)
         {        "W3",                               "at +7d1h",                                                          "ok"}, /* the old week ends here; now a calendar day */
         {        "W3",              "consume a chat requests=9",                                      "allow 9/9 | included 9"},
         {        "W3",                          "status a chat",
-         "allowance_exhausted | included 9 of 9 left 0 | included 9 of 60 left 51"                                            },
+         "allowance_exhausted retry +1h | included 9 of 9 left 0 | included 9 of 60 left 51"                                  },
         {        "W3",                              "at +7d12h",                                                          "ok"},
         {        "W3",                          "status a chat", "allowed | included 0 of 9 left 9 | included 0 of 60 left 60"},
         {        "G1",             "consume a extra requests=1",                                       "deny 0/1 not_entitled"},
@@ -809,6 +810,123 @@ static void a_part_that_stands_costs_what_was_held(void **state)
     TELL(parts_policy, rows);
 }
 
+/* Everything costs something else from +1h and from +2h on. */
+static const char *const season_policy[] = {
+    "version: 1\n"
+    "defaults: {plan: free, hold_ttl: 60s}\n"
+    "features:\n"
+    "  cost: {meters: [in], unit: cost, prices: cost}\n"
+    "  chat: {meters: [requests], unit: requests, prices: chat}\n"
+    "  named: {meters: [requests], unit: requests, prices: named}\n"
+    "  later: {meters: [requests], unit: requests, prices: later}\n"
+    "prices:\n"
+    "  cost:\n"
+    "    - {name: c, rates: {in: {credits: \"10\", per: 1}}}\n"
+    "    - {name: c, from: 2026-05-01T13:00:00Z, rates: {in: {credits: \"2\", per: 1}}}\n"
+    "    - {name: c, from: 2026-05-01T14:00:00Z, rates: {in: {credits: \"4\", per: 1}}}\n"
+    "  chat:\n"
+    "    - {name: m, rates: {requests: {credits: \"3\", per: 1}}}\n"
+    "    - {name: m, from: 2026-05-01T13:00:00Z, rates: {requests: {credits: \"1\", per: 1}}}\n"
+    "    - {name: n, match: {model: big}, rates: {requests: {credits: \"9\", per: 1}}, multiply: "
+    "{speed: {fast: \"2\"}}}\n"
+    "    - {name: n, match: {model: big}, from: 2026-05-01T14:00:00Z, rates: {requests: {credits: "
+    "\"2\", per: 1}}, multiply: {speed: {slow: \"0.5\"}}}\n"
+    "  named:\n"
+    "    - {name: a, match: {model: a}, rates: {requests: {credits: \"5\", per: 1}}}\n"
+    "    - {name: b, match: {model: b}, rates: {requests: {credits: \"2\", per: 1}}}\n"
+    "    - {name: z, match: {model: z}, from: 2026-05-01T13:00:00Z, rates: {requests: {credits: "
+    "\"1\", per: 1}}}\n"
+    "  later:\n"
+    "    - {name: l, from: 2026-05-01T13:00:00Z, rates: {requests: {credits: \"1\", per: 1}}}\n"
+    "plans:\n"
+    "  free:\n"
+    "    features:\n"
+    "      cost:\n"
+    "        waterfall: [{allowance: {name: inc, windows: [{credits: \"5\", per: 90m, start: "
+    "first_use}]}}]\n"
+    "      chat: {waterfall: [{grants: {category: promotional}}]}\n"
+    "      named: {waterfall: [{grants: {category: promotional}}, {grants: {category: paid}}]}\n"
+    "      later:\n"
+    "        waterfall:\n"
+    "          - allowance: {name: day, windows: [{limit: 2, per: day, start: calendar}]}\n"
+    "          - grants: {category: promotional}\n",
+};
+
+/* Goal: who waits is quoted anew: a rule that comes into force on the way counts (S8, U5). */
+static void waiting_knows_prices_to_come(void **state)
+{
+    (void)state;
+    static const struct row rows[] = {
+  /* 10 credits now, 2 from +1h on, 4 from +2h on; an allowance of 5. */
+        {"S8",                                "check a cost in=1",   "deny 0/10000000000 allowance_exhausted(inc) retry +1h"},
+        {"S8",                              "consume a cost in=2",   "deny 0/20000000000 allowance_exhausted(inc) retry +1h"},
+        {"S8",                            "authorize a cost in=2",   "deny 0/20000000000 allowance_exhausted(inc) retry +1h"},
+        {"S8",                              "consume a cost in=3",             "deny 0/30000000000 allowance_exhausted(inc)"},
+ /* By then it asks for less than the part that it would accept: never valid again. */
+        {"S6",               "consume a cost in=1 min=9000000000",             "deny 0/10000000000 allowance_exhausted(inc)"},
+        {"S8",                         "G: grant b promotional 2",                                               "granted 2"},
+        {"S8",                        "consume b chat requests=2",                  "deny 0/2 allowance_exhausted retry +1h"},
+        {"S8",                        "consume b chat requests=3",                            "deny 0/3 allowance_exhausted"},
+        {"U6",             "consume b chat requests=1 .model=big",                  "deny 0/1 allowance_exhausted retry +2h"},
+ /* The rule to come does not list the value. */
+        {"U6", "consume b chat requests=1 .model=big .speed=fast",                            "deny 0/1 allowance_exhausted"},
+ /* A hold keeps its price. */
+        {"U5",                         "H: grant c promotional 4",                                               "granted 4"},
+        {"U5",            "A: authorize c chat requests=1 ttl=3h",                       "allow 1/1 =3 | promotional[H] 1=3"},
+        {"H5",                              "extend A requests=1",                  "deny 0/1 allowance_exhausted until +3h"},
+ /* Dearer by the time that the window is over. */
+        {"S8",                                           "at +1h",                                                      "ok"},
+        {"S8",                              "consume a cost in=2",            "allow 4000000000/4000000000 | inc 4000000000"},
+        {"S8",                              "consume a cost in=1", "deny 0/2000000000 allowance_exhausted(inc) retry +1h30m"},
+        {"S8",                              "consume a cost in=2",              "deny 0/4000000000 allowance_exhausted(inc)"},
+    };
+    TELL(season_policy, rows);
+}
+
+/* Goal: where attributes alone say the price, status counts credits, and says whether the cheapest
+ * request would pass; before any price is in force, none does. */
+static void status_does_not_invent_a_price(void **state)
+{
+    (void)state;
+    static const struct row rows[] = {
+        {"U6",             "status a named",
+         "insufficient_credits | promotional 0 of 0 left 0 | paid 0 of 0 left 0"                           },
+        {"U6",             "grant a paid 1",                                                    "granted 1"},
+        {"U6",             "status a named",
+         "insufficient_credits | promotional 0 of 0 left 0 | paid 0 of 0 left 1000000000"                  },
+        {"U6",             "grant a paid 2",                                                    "granted 2"},
+        {"U6",             "status a named",
+         "allowed | promotional 0 of 0 left 0 | paid 0 of 0 left 3000000000"                               },
+        {"U6",              "status a chat",              "allowance_exhausted | promotional 0 of 0 left 0"},
+        {"U6", "consume a later requests=1",                                  "! no_price attributes:later"},
+        {"U6",             "status a later", "not_entitled | day 0 of 2 left 2 | promotional 0 of 0 left 0"},
+        {"U6",                     "at +1h",                                                           "ok"},
+        {"U6",             "status a later",      "allowed | day 0 of 2 left 2 | promotional 0 of 0 left 0"},
+        {"U6",             "grant b paid 1",                                                    "granted 1"},
+        {"U6",             "status b named",
+         "allowed | promotional 0 of 0 left 0 | paid 0 of 0 left 1000000000"                               },
+    };
+    TELL(season_policy, rows);
+}
+
+/* Goal: a lot with nothing left carries nothing, not even what a minimum has paid for (S3). */
+static void an_empty_lot_carries_nothing(void **state)
+{
+    (void)state;
+    static const struct row rows[] = {
+        {"S3",              "G: grant a paid 5",                                     "granted 5"},
+        {"U3", "A: authorize a video seconds=1",                    "allow 1/1 =5 | paid[G] 1=5"},
+        {"S3",             "extend A seconds=1", "deny 0/1 insufficient_credits(paid) until +1m"},
+        {"S3",             "commit A seconds=2",         "allow 1/2 =5 | paid[G] 1=5 over 1=0-0"},
+        {"S3",              "H: grant b paid 5",                                     "granted 5"},
+        {"U3", "B: authorize b video seconds=1",                    "allow 1/1 =5 | paid[H] 1=5"},
+        {"S3",              "I: grant b paid 1",                                     "granted 1"},
+        {"S3",             "extend B seconds=1",               "allow 1/1 | paid[I] 1 until +1m"},
+        {"S3",             "commit B seconds=2",        "allow 2/2 =5 | paid[H] 1=5 | paid[I] 1"},
+    };
+    TELL(prices_policy, rows);
+}
+
 static const char *const rhythm_policy[] = {
     CHAT_FEATURES
     "plans:\n"
@@ -894,7 +1012,8 @@ static void edges_hold(void **state)
          "allow 1000/4000000000 | roll 1000 over 3999999000=3999999000-3999999000"                               },
         {"U7",              "consume b chat requests=1",       "deny 0/1 rate_limited(pace) retry +2777777d17h1m"},
         {"U7",                          "status b chat",
-         "rate_limited | pace 4000000000 of 100 left 0 | roll 1000 of 1000 left 0"                               },
+         "rate_limited retry +2777777d17h1m | pace 4000000000 of 100 left 0 | roll 1000 of 1000 "
+         "left 0"                                                                                                },
  /* Overage beyond counting is refused whole, and the cap stays reached. */
         {"H3",                   "customer c plan=over",                                                     "ok"},
         {"H3",       "usage c chat requests=4600000000",
@@ -1249,6 +1368,9 @@ int main(void)
         cmocka_unit_test(holds_end_once_and_exactly),
         cmocka_unit_test(late_commits_know_the_whole_hold),
         cmocka_unit_test(a_part_that_stands_costs_what_was_held),
+        cmocka_unit_test(waiting_knows_prices_to_come),
+        cmocka_unit_test(status_does_not_invent_a_price),
+        cmocka_unit_test(an_empty_lot_carries_nothing),
         cmocka_unit_test(windows_turn_to_the_millisecond),
         cmocka_unit_test(anchors_are_clamped_from_the_original_day),
         cmocka_unit_test(grants_burn_expire_and_come_back),

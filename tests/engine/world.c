@@ -382,6 +382,11 @@ void world_close(struct world *world)
     munmap(world, sizeof *world);
 }
 
+struct engine *world_twin(struct world *world)
+{
+    return world->twin;
+}
+
 struct engine *world_engine(struct world *world)
 {
     return world->engine;
@@ -809,6 +814,10 @@ static void do_status(struct world *world, char **words, unsigned count)
         return;
     }
     say(world, "%s", view.allowed ? "allowed" : reason_code(view.reason));
+    if (view.retry_after_ms >= 0) {
+        say(world, " retry ");
+        say_time(world, WORLD_START_MS + view.retry_after_ms);
+    }
     for (uint32_t i = 0; i < view.row_count; i++) {
         say(world, " | ");
         say_symbol(world, view.rows[i].name);
@@ -860,6 +869,7 @@ static void do_command(struct world *world, char **words, unsigned count, const 
                 (const char *)ruling.problem.value.at);
         return;
     case RULING_RECALL:
+    case RULING_KEY:
         break;
     }
     ENSURE(false);

@@ -43,6 +43,7 @@ void world_close(struct world *world); /* checks that a replay gives the same st
 const char *world_do(struct world *world, const char *line);
 
 struct engine *world_engine(struct world *world);
+struct engine *world_twin(struct world *world); /* the second engine */
 const struct policy *world_policy(const struct world *world);
 int64_t world_now(const struct world *world);
 /* The fact of the last line that made one. */

@@ -739,9 +739,10 @@ class Model:
                 self.settle_due(trial, now)
                 if body is not None:
                     try:
-                        ask.quote = self.quote(ask.feature, body.get("attributes", {}), now)
+                        ask = self.measure(body, now)  # a price to come is another price
                     except Refused:
-                        return None
+                        verdict = Verdict("void")  # until another rule is in force, perhaps
+                        continue
                 verdict = self.evaluate(trial, ask, now)
                 if verdict.code == "ok":
                     return now - self.now if moments <= RETRY_MOMENTS_MAX else UNTOLD

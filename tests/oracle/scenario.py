@@ -143,13 +143,17 @@ def plan(rng, features):
 
 
 def later_prices(rng, start, rules):
-    """Perhaps a dearer version of the last rule, in force from some time on."""
-    if rng.random() < 0.85:
+    """Perhaps dearer or cheaper versions of the last rule, in force from some time on."""
+    if rng.random() < 0.75:
         return rules
-    since = start + rng.choice((-DAY, 30_000, HOUR, 2 * DAY))
-    rates = {meter: {**rate, "credits": credits_of(nano(rate["credits"]) * 2)}
-             for meter, rate in rules[-1]["rates"].items()}
-    return rules + [{**rules[-1], "from": instant_text(since), "rates": rates}]
+    out = list(rules)
+    for since in sorted(rng.sample((-DAY, 30_000, HOUR, 2 * DAY), rng.choice((1, 1, 2)))):
+        times = rng.choice((4, 2, 1, 1)), rng.choice((1, 1, 2, 4))
+        rates = {meter: {**rate, "credits": credits_of(nano(rate["credits"]) * times[0]),
+                         "per": rate["per"] * times[1]}
+                 for meter, rate in rules[-1]["rates"].items()}
+        out.append({**rules[-1], "from": instant_text(start + since), "rates": rates})
+    return out
 
 
 def policy(rng, features, start):

@@ -17,6 +17,7 @@ FLOORS = {
     "policy": 2,
     "journal": 2,
     "wire": 2,
+    "keys": 3,
     "ledger": 3,
     "server": 4,
     "proof": 4,

@@ -463,3 +463,15 @@ struct ruling decide_policy(const struct decision_context *c)
     c->fact->report.count = effect->policy.version;
     return ruling_fact();
 }
+
+/* Where the journal begins from now on: the server's word, which only goes forward. */
+struct ruling decide_seal(const struct decision_context *c)
+{
+    ENSURE(c->command->cut.first > c->engine->cut.first);
+    c->fact->has_customer = false;
+    struct effect *effect = &c->fact->effects[c->fact->effect_count++];
+    effect->kind = EFFECT_SEAL;
+    effect->seal = c->command->cut;
+    c->fact->report.kind = COMMAND_SEAL;
+    return ruling_fact();
+}

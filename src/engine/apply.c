@@ -553,6 +553,12 @@ static void apply_policy(struct application *a, const struct effect *effect)
     a->engine->recurring_cursor = 1;
 }
 
+static void apply_seal(struct application *a, const struct effect *effect)
+{
+    ENSURE(effect->seal.first > a->engine->cut.first);
+    a->engine->cut = effect->seal;
+}
+
 static void apply_effect(struct application *a, const struct effect *effect)
 {
     switch (effect->kind) {
@@ -615,6 +621,9 @@ static void apply_effect(struct application *a, const struct effect *effect)
         return;
     case EFFECT_POLICY:
         apply_policy(a, effect);
+        return;
+    case EFFECT_SEAL:
+        apply_seal(a, effect);
         return;
     }
     ENSURE(false);

@@ -127,6 +127,13 @@ WALK walk_word(struct codec c, bool writing, uint64_t *value)
     *value = word;
 }
 
+WALK walk_cut(struct codec c, bool writing, struct journal_cut *cut)
+{
+    walk_u64(c, writing, &cut->first);
+    for (unsigned i = 0; i < COUNT_OF(cut->before); i++)
+        walk_word(c, writing, &cut->before[i]);
+}
+
 /* An enumeration whose greatest value is max. */
 #define WALK_ENUM(c, writing, lvalue, max)          \
     do {                                            \

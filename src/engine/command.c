@@ -145,7 +145,7 @@ WALK walk_grant_terms(struct codec c, bool w, struct command *k)
 WALK walk_body(struct codec c, bool w, struct command *k)
 {
     uint32_t mask = w ? command_mask(k) : 0;
-    WALK_ENUM(c, w, k->kind, COMMAND_DUE);
+    WALK_ENUM(c, w, k->kind, COMMAND_SEAL);
     walk_u32(c, w, &mask);
     if (!w && (mask & ~(uint32_t)HAS_KNOWN) != 0) c.in->bad = true;
     if (mask & HAS_CUSTOMER) walk_bytes(c, w, &k->customer);
@@ -186,6 +186,7 @@ WALK walk_attached(struct codec c, bool w, struct command *k)
         walk_word(c, w, &k->owner.word[0]);
         walk_word(c, w, &k->owner.word[1]);
     }
+    if (k->kind == COMMAND_SEAL) walk_cut(c, w, &k->cut);
     walk_bytes(c, w, &k->evidence);
     walk_bytes(c, w, &k->key);
 }

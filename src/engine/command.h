@@ -47,7 +47,8 @@ enum command_kind {
     COMMAND_RESET = 11,
     COMMAND_REFUND = 12,
     COMMAND_POLICY = 13,
-    COMMAND_DUE = 14 /* made by the engine itself */
+    COMMAND_DUE = 14, /* made by the engine itself */
+    COMMAND_SEAL = 15 /* made by the server */
 };
 
 enum consent {
@@ -83,6 +84,13 @@ struct override {
 struct suspension {
     struct bytes subject;
     bool suspended;
+};
+
+/* Where the journal may begin from now on. What was before went because nobody needs it any more;
+ * the hash says which journal it was. */
+struct journal_cut {
+    uint64_t first;     /* the oldest batch that is kept; below 3 nothing was cut */
+    uint64_t before[4]; /* SHA-256 of the batch before it, least significant byte first */
 };
 
 /* What an idempotency key that is kept says: who used it how, where, and until when it counts. */
@@ -166,6 +174,9 @@ struct command {
 
     /* RESET */
     struct bytes limit;
+
+    /* SEAL */
+    struct journal_cut cut;
 
     /* REFUND */
     bool all;

@@ -48,6 +48,7 @@ struct ruling decide_void(const struct decision_context *c);
 struct ruling decide_reset(const struct decision_context *c);
 struct ruling decide_refund(const struct decision_context *c);
 struct ruling decide_policy(const struct decision_context *c);
+struct ruling decide_seal(const struct decision_context *c);
 
 /* I1: the first answer, a conflict, RULING_KEY, or RULING_FACT: the key is new. */
 struct ruling key_rule(struct engine *engine, const struct command *command, struct hash128 hash,

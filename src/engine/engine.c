@@ -75,6 +75,8 @@ static struct ruling dispatch(const struct decision_context *c)
         return decide_refund(c);
     case COMMAND_POLICY:
         return decide_policy(c);
+    case COMMAND_SEAL:
+        return decide_seal(c);
     case COMMAND_DUE:
         break;
     }
@@ -172,7 +174,7 @@ bool engine_due_for(struct engine *engine, const struct policy *policy,
                     struct fact *fact_out)
 {
     struct owner owner;
-    if (command->kind == COMMAND_POLICY) return false;
+    if (command->kind == COMMAND_POLICY || command->kind == COMMAND_SEAL) return false;
     if (!command_owner(engine, command, &owner)) return false;
     if (owner.customer == 0 && !lets_in(engine, policy, command, owner, stamp, fact_out))
         return false;

@@ -134,6 +134,16 @@ struct engine_policy_info {
 };
 struct engine_policy_info engine_policy_info(const struct engine *engine);
 
+/* Where the newest seal lets the journal begin; zeroes before the first. */
+struct journal_cut engine_cut(const struct engine *engine);
+
+/* Which of the journal's entries may still be asked for because of an open hold, an ended one that
+ * is remembered, or a key: the least of their positions among the records from, from + 1, ... of
+ * 1..engine_recall_records; UINT64_MAX: none. What comes to be during a walk in pieces is newer
+ * than its beginning. */
+uint32_t engine_recall_records(const struct engine *engine);
+uint64_t engine_recall_first(const struct engine *engine, uint32_t from, uint32_t records);
+
 struct engine_counts {
     uint32_t customers, grants, holds, keys, ended, slots, scopes;
     uint64_t bytes_live;

@@ -174,7 +174,7 @@ WALK walk_report(struct codec c, bool w, struct report *report)
         report->has_overshoot = (flags & REPORT_OVERSHOOT) != 0;
     }
     if (flags & REPORT_CROWD) walk_word(c, w, &report->crowd);
-    WALK_ENUM(c, w, report->kind, COMMAND_DUE);
+    WALK_ENUM(c, w, report->kind, COMMAND_SEAL);
     walk_u64(c, w, &report->id);
     WALK_ENUM(c, w, report->outcome, OUTCOME_DENY);
     walk_u64(c, w, &report->units_requested);
@@ -369,7 +369,7 @@ WALK walk_key(struct codec c, bool w, struct effect *effect)
 
 WALK walk_effect(struct codec c, bool w, struct effect *effect)
 {
-    WALK_ENUM(c, w, effect->kind, EFFECT_POLICY);
+    WALK_ENUM(c, w, effect->kind, EFFECT_SEAL);
     switch (effect->kind) {
     case EFFECT_CUSTOMER:
         walk_i64(c, w, &effect->customer.created_ms);
@@ -448,6 +448,9 @@ WALK walk_effect(struct codec c, bool w, struct effect *effect)
         walk_u64(c, w, &effect->policy.version);
         walk_word(c, w, &effect->policy.content_hash);
         walk_bool(c, w, &effect->policy.from_file);
+        return;
+    case EFFECT_SEAL:
+        walk_cut(c, w, &effect->seal);
         return;
     }
     if (!w) c.in->bad = true;

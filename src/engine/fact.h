@@ -199,7 +199,8 @@ enum effect_kind {
     EFFECT_KEY = 17,       /* an idempotency key is bound */
     EFFECT_RENEWAL = 18,   /* a recurring grant's next renewal */
     EFFECT_SYMBOL = 19,
-    EFFECT_POLICY = 20
+    EFFECT_POLICY = 20,
+    EFFECT_SEAL = 22 /* the journal may begin later from now on */
 };
 
 enum setting { SETTING_PLAN = 1, SETTING_MODE, SETTING_ANCHOR, SETTING_SUSPENDED };
@@ -396,6 +397,7 @@ struct effect {
             uint64_t content_hash;
             bool from_file;
         } policy;
+        struct journal_cut seal;
     };
 };
 

@@ -394,6 +394,7 @@ uint64_t engine_state_hash(const struct engine *engine, int64_t now_ms)
     uint64_t sum = hash_mix(engine->policy.version, engine->policy.content_hash);
     sum = mix(hash_mix(hash_mix(sum, engine->policy.file_hash), engine->policy.position),
               engine->policy.installed_ms);
+    sum = hash_mix(hash_mix(sum, engine->cut.first), engine->cut.before[0]);
     for (uint32_t n = 1; n <= engine->symbol_count; n++)
         sum += hash_mix(hash_64(
                             (struct hash_key){

@@ -97,6 +97,7 @@ static void need_of(const struct engine *engine, uint32_t customer, const struct
     case EFFECT_DEBT:
     case EFFECT_SYMBOL:
     case EFFECT_POLICY:
+    case EFFECT_SEAL:
         return;
     }
     ENSURE(false);

@@ -134,6 +134,55 @@ struct symbols engine_symbols(const struct engine *engine)
     return (struct symbols){.name = engine->symbol_names, .count = engine->symbol_count};
 }
 
+struct journal_cut engine_cut(const struct engine *engine)
+{
+    return engine->cut;
+}
+
+/* Of a hold, of what is remembered of one, of a key; UINT64_MAX where there is none. */
+static uint64_t position_of_hold(const struct engine *engine, uint32_t number)
+{
+    const struct hold *hold = hold_at(engine, number);
+    return hold->id != 0 && hold_find(engine, hold->id) == number ? hold->id : UINT64_MAX;
+}
+
+static uint64_t position_of_ended(const struct engine *engine, uint32_t number)
+{
+    const struct ended *ended = slab_at(&engine->ended, number);
+    return ended->until_ms != 0 ? ended->id : UINT64_MAX;
+}
+
+static uint64_t position_of_key(const struct engine *engine, uint32_t number)
+{
+    const struct key *key = slab_at(&engine->keys, number);
+    return key_state(key) != KEY_FREE ? key->position : UINT64_MAX;
+}
+
+uint32_t engine_recall_records(const struct engine *engine)
+{
+    const uint32_t holds = engine->holds.used;
+    const uint32_t ended = engine->ended.used;
+    const uint32_t keys = engine->keys.used;
+    const uint32_t most = holds > ended ? holds : ended;
+    return most > keys ? most : keys;
+}
+
+uint64_t engine_recall_first(const struct engine *engine, uint32_t from, uint32_t records)
+{
+    uint64_t first = UINT64_MAX;
+    for (uint32_t i = 0; i < records; i++) {
+        const uint32_t number = from + i;
+        const uint64_t positions[] = {
+            number <= engine->holds.used ? position_of_hold(engine, number) : UINT64_MAX,
+            number <= engine->ended.used ? position_of_ended(engine, number) : UINT64_MAX,
+            number <= engine->keys.used ? position_of_key(engine, number) : UINT64_MAX,
+        };
+        for (unsigned kind = 0; kind < COUNT_OF(positions); kind++)
+            if (positions[kind] < first) first = positions[kind];
+    }
+    return first;
+}
+
 struct engine_policy_info engine_policy_info(const struct engine *engine)
 {
     return engine->policy;

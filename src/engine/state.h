@@ -223,6 +223,7 @@ struct engine {
     struct hash_key hash_key;
     struct engine_ceilings ceilings;
     struct engine_policy_info policy;
+    struct journal_cut cut; /* the newest */
     struct trial trial;
 
     struct slab customers, scopes, slots, rings, grants, holds, lines, keys, ended, remainders;

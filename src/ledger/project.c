@@ -60,6 +60,7 @@ static uint64_t decision_of(const struct command *command, uint64_t position)
     case COMMAND_VOID:
     case COMMAND_RESET:
     case COMMAND_POLICY:
+    case COMMAND_SEAL:
         break;
     }
     return 0;

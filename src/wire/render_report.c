@@ -463,6 +463,7 @@ void wire_render_report(const struct report *report, int64_t at_ms, struct symbo
         json_count(buffer, report->count);
         break;
     case COMMAND_DUE:
+    case COMMAND_SEAL:
         ENSURE(false); /* nobody asked for it */
         break;
     }

@@ -615,6 +615,7 @@ static unsigned parse_positional(struct world *world, struct command *command, c
         return 3;
     case COMMAND_POLICY:
     case COMMAND_DUE:
+    case COMMAND_SEAL:
         break;
     }
     ENSURE(false);
@@ -762,6 +763,7 @@ static void say_report(struct world *world, const struct report *report)
         return;
     case COMMAND_POLICY:
     case COMMAND_DUE:
+    case COMMAND_SEAL:
         return;
     }
 }

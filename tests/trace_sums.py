@@ -13,7 +13,8 @@ carried (free ones too), `charged` the part of them that was paid for in credits
 source carried, in credits. A denied row has none of the three.
 
 It checks that every row of the trace is accounted for exactly once, with the trace's quantities, by
-a decision of its own; that a row costs its exact cost rounded down or up; and that per customer
+a decision of its own (one customer's denials may share theirs: a crowd); that a row costs its exact
+cost rounded down or up; and that per customer
 
     sum(units + overshoot) = floor(sum(exact cost))
 
@@ -96,9 +97,10 @@ def reckon(trace, record, input_price, output_price):
         seen[row] = number
         if tokens != trace[row]:
             complain(number, f"row {row} has {tokens}, the trace has {trace[row]}")
-        if decision in decisions:
-            complain(number, f"decision {decision} is that of line {decisions[decision]} too")
-        decisions[decision] = number
+        crowd = name if outcome in DENIED else None
+        first, who = decisions.setdefault(decision, (number, crowd))
+        if first != number and (crowd is None or who != crowd):
+            complain(number, f"decision {decision} is that of line {first} too")
         customer = customers.setdefault(name, Customer())
         customer.rows += 1
         if outcome in DENIED:

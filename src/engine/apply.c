@@ -559,6 +559,16 @@ static void apply_seal(struct application *a, const struct effect *effect)
     a->engine->cut = effect->seal;
 }
 
+static void apply_crowd(struct application *a, const struct effect *effect)
+{
+    struct crowd *crowd = crowd_at(a->engine, effect->crowd.of);
+    state_touch(a->engine, crowd, sizeof *crowd);
+    const bool is_running = crowd->of == effect->crowd.of && crowd->second == effect->crowd.second;
+    ENSURE((is_running ? crowd->count : 0) + 1 == effect->crowd.after);
+    ENSURE(effect->crowd.after <= CROWD_ALONE_MAX);
+    *crowd = (struct crowd){effect->crowd.of, effect->crowd.second, effect->crowd.after};
+}
+
 static void apply_effect(struct application *a, const struct effect *effect)
 {
     switch (effect->kind) {
@@ -624,6 +634,9 @@ static void apply_effect(struct application *a, const struct effect *effect)
         return;
     case EFFECT_SEAL:
         apply_seal(a, effect);
+        return;
+    case EFFECT_CROWD:
+        apply_crowd(a, effect);
         return;
     }
     ENSURE(false);

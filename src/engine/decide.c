@@ -135,6 +135,19 @@ void report_evaluation(struct report *report, const struct evaluation *evaluatio
     report->resets_at_ms = evaluation->resets_at_ms;
 }
 
+struct ruling deny(const struct decision_context *c, struct view *view,
+                   const struct plan_feature *terms, const struct ask *ask,
+                   struct evaluation *evaluation)
+{
+    struct report *report = &view->fact->report;
+    ladder_explain(view, terms, evaluation);
+    if (reason_has_retry(evaluation->reason))
+        report->retry_after_ms = retry_search(c, ask, view->levels, view->level_count, evaluation);
+    report_evaluation(report, evaluation, ask);
+    crowd_count(view, ask->feature);
+    return ruling_fact();
+}
+
 /* Draws a hold: reserves, takes slots, and keeps the terms for everything that comes later. */
 static bool grant_hold(struct view *view, const struct decision_context *c,
                        const struct policy_feature *feature, const struct plan_feature *terms,
@@ -252,14 +265,7 @@ struct ruling decide_request(const struct decision_context *c)
 
     struct evaluation evaluation;
     ladder_evaluate(&view, terms, &ask, &evaluation);
-    if (evaluation.reason != REASON_OK) {
-        ladder_explain(&view, terms, &evaluation);
-        if (reason_has_retry(evaluation.reason))
-            report->retry_after_ms =
-                retry_search(c, &ask, view.levels, view.level_count, &evaluation);
-        report_evaluation(report, &evaluation, &ask);
-        return ruling_fact();
-    }
+    if (evaluation.reason != REASON_OK) return deny(c, &view, terms, &ask, &evaluation);
     if (view.customer == 0) view_found_customer(&view);
     draw_pace(&view, terms, &ask, evaluation.units, &evaluation);
     if (command->kind == COMMAND_CONSUME && costs_nothing(command, terms)) {

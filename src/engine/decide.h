@@ -69,6 +69,14 @@ MUST_USE bool due_draft(struct engine *engine, const struct policy *policy, stru
 uint32_t due_settle_trial(struct engine *engine, const struct policy *policy, struct hash128 id,
                           int64_t now_ms, uint32_t facts_max);
 
+/* Reports what was refused, and how long to wait for it. Drafts nothing but its place in a crowd.
+ */
+struct ruling deny(const struct decision_context *c, struct view *view,
+                   const struct plan_feature *terms, const struct ask *ask,
+                   struct evaluation *evaluation);
+/* Of a denial whose report is filled: counts it, or makes the fact a crowd's (crowd.c). */
+void crowd_count(struct view *view, uint32_t feature);
+
 /* Fills the report of a refusal or a grant of one ask. */
 void report_evaluation(struct report *report, const struct evaluation *evaluation,
                        const struct ask *ask);

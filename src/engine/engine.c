@@ -12,6 +12,7 @@ void fact_clear(struct fact *fact, struct stamp stamp)
     fact->has_customer = false;
     fact->customer_hint = 0;
     fact->is_out_of_range = false;
+    fact->crowd_of = 0;
     fact->effect_count = 0;
     memset(&fact->report, 0, offsetof(struct report, lines));
     fact->report.retry_after_ms = -1;
@@ -116,7 +117,7 @@ static struct ruling refuse_stranger(struct decision_context *c)
     trial_end(c->engine);
     c->fact->customer_hint = 0;
     /* Let in after all but not founded: there was no room for him. */
-    if (ruling.kind == RULING_FACT && c->fact->effect_count != 0)
+    if (ruling.kind == RULING_FACT && c->fact->report.outcome != OUTCOME_DENY)
         return ruling_problem(PROBLEM_CAPACITY, NULL, BYTES_NONE, "a server with more --memory");
     return ruling;
 }

@@ -452,6 +452,11 @@ WALK walk_effect(struct codec c, bool w, struct effect *effect)
     case EFFECT_SEAL:
         walk_cut(c, w, &effect->seal);
         return;
+    case EFFECT_CROWD:
+        walk_word(c, w, &effect->crowd.of);
+        walk_i64(c, w, &effect->crowd.second);
+        walk_u32(c, w, &effect->crowd.after);
+        return;
     }
     if (!w) c.in->bad = true;
 }
@@ -512,9 +517,31 @@ bool fact_decode(struct bytes bytes, struct fact *fact_out)
     fact_out->effect_count = 0;
     fact_out->customer_hint = 0;
     fact_out->is_out_of_range = false;
+    fact_out->crowd_of = 0;
     report_clear(&fact_out->report);
     walk_fact(c, false, fact_out);
     for (uint32_t i = 0; i < fact_out->effect_count && !reader.bad; i++)
         walk_effect(c, false, &fact_out->effects[i]);
     return reader_is_done(&reader);
+}
+
+void fact_crowd_join(uint8_t *bytes, size_t length)
+{
+    struct reader reader = reader_over((struct bytes){bytes, length});
+    const struct codec c = {.in = &reader};
+    uint32_t version = 0;
+    uint32_t flags = 0;
+    bool has_customer = false;
+    uint64_t skipped = 0;
+    walk_u32(c, false, &version);
+    walk_bool(c, false, &has_customer);
+    for (unsigned word = 0; has_customer && word < 2; word++)
+        walk_word(c, false, &skipped);
+    walk_u32(c, false, &flags);
+    const size_t at = (size_t)(reader.at - bytes);
+    uint64_t count = 0;
+    walk_word(c, false, &count);
+    ENSURE(!reader.bad && version == FACT_VERSION && (flags & REPORT_CROWD) != 0);
+    struct buffer out = buffer_over(bytes + at, sizeof count);
+    put_word(&out, count + 1);
 }

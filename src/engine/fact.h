@@ -44,6 +44,8 @@
 /* A commit may settle, return and expire each held line, in all its counters, and draw its excess.
  */
 #define EFFECTS_MAX 8192u
+/* So many equal denials in a second are facts of their own; the rest are crowds. */
+#define CROWD_ALONE_MAX 16u
 #define POLICY_SYMBOLS_NEW_MAX 4080u /* names that one policy may add */
 
 enum outcome { OUTCOME_NONE, OUTCOME_ALLOW, OUTCOME_PARTIAL, OUTCOME_DENY };
@@ -200,7 +202,8 @@ enum effect_kind {
     EFFECT_RENEWAL = 18,   /* a recurring grant's next renewal */
     EFFECT_SYMBOL = 19,
     EFFECT_POLICY = 20,
-    EFFECT_SEAL = 22 /* the journal may begin later from now on */
+    EFFECT_CROWD = 21, /* one more denial of its own in the second that runs */
+    EFFECT_SEAL = 22   /* the journal may begin later from now on */
 };
 
 enum setting { SETTING_PLAN = 1, SETTING_MODE, SETTING_ANCHOR, SETTING_SUSPENDED };
@@ -398,6 +401,11 @@ struct effect {
             bool from_file;
         } policy;
         struct journal_cut seal;
+        struct {
+            uint64_t of; /* hash of who is denied what, and why */
+            int64_t second;
+            uint32_t after; /* 1..CROWD_ALONE_MAX */
+        } crowd;
     };
 };
 
@@ -408,6 +416,7 @@ struct fact {
     struct hash128 customer;
     uint32_t customer_hint; /* the block's number where it is known, not encoded; 0 */
     bool is_out_of_range;   /* a draft moved a sum beyond its range: never journaled */
+    uint64_t crowd_of;      /* report.crowd != 0: which crowd it is, not encoded; else 0 */
     struct report report;
     uint32_t effect_count;
     struct effect effects[EFFECTS_MAX];
@@ -419,6 +428,8 @@ void fact_encode(const struct fact *fact, struct buffer *buffer);
 /* False when the bytes are not one whole fact. Views point into the bytes. */
 MUST_USE bool fact_decode(struct bytes bytes, struct fact *fact_out);
 #define FACT_BYTES_MAX (512u * 1024u)
+/* Counts one denial more into an encoded fact that stands for a crowd. */
+void fact_crowd_join(uint8_t *bytes, size_t length);
 
 /* The closed texts of the contract, for every front end. */
 const char *reason_code(enum reason reason);

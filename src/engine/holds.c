@@ -369,14 +369,7 @@ struct ruling decide_extend(const struct decision_context *c)
     report->expires_at_ms = hold->expires_ms;
     struct evaluation evaluation;
     ladder_evaluate(&view, terms, &ask, &evaluation);
-    if (evaluation.reason != REASON_OK) {
-        ladder_explain(&view, terms, &evaluation);
-        if (reason_has_retry(evaluation.reason))
-            report->retry_after_ms =
-                retry_search(c, &ask, view.levels, view.level_count, &evaluation);
-        report_evaluation(report, &evaluation, &ask);
-        return ruling_fact();
-    }
+    if (evaluation.reason != REASON_OK) return deny(c, &view, terms, &ask, &evaluation);
     const int64_t ttl_ms = c->command->has_ttl ? c->command->ttl_ms : hold->terms.ttl_ms;
     const int64_t until_ms = c->stamp.now_ms + ttl_ms;
     draw_pace(&view, terms, &ask, ask.units, &evaluation);

@@ -402,6 +402,11 @@ uint64_t engine_state_hash(const struct engine *engine, int64_t now_ms)
         },
                             engine->symbol_names[n]),
                         n);
+    for (uint32_t n = 0; n < CROWDS; n++) {
+        const struct crowd *crowd = &engine->crowds[n];
+        if (crowd->of == 0 || crowd->second != now_ms / SECOND_MS) continue; /* it is over */
+        sum += hash_mix(crowd->of, crowd->count);
+    }
     for (uint32_t n = 1; n <= engine->customers.used; n++)
         sum += hash_customer(engine, customer_at(engine, n), now_ms);
     for (uint32_t n = 1; n <= engine->keys.used; n++) {

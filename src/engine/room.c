@@ -98,6 +98,7 @@ static void need_of(const struct engine *engine, uint32_t customer, const struct
     case EFFECT_SYMBOL:
     case EFFECT_POLICY:
     case EFFECT_SEAL:
+    case EFFECT_CROWD:
         return;
     }
     ENSURE(false);

@@ -90,6 +90,7 @@ static struct engine *engine_carve(struct carver *carver, struct engine_ceilings
     into->key_index = carve_index(carver, ceilings.keys);
     into->ended_index = carve_index(carver, ceilings.keys);
     into->heap = carve(carver, ((uint64_t)ceilings.customers + 1) * sizeof(uint32_t));
+    into->crowds = carve(carver, CROWDS * sizeof(struct crowd));
     into->symbol_names = carve(carver, (SYMBOLS_MAX + 1) * sizeof(struct bytes));
     into->symbol_text = carve(carver, (uint64_t)SYMBOLS_MAX * NAME_BYTES_MAX * 2);
     into->scratch = carve(carver, sizeof(struct fact));

@@ -210,6 +210,15 @@ static inline void key_set(struct key *key, enum key_state state, uint64_t term)
     key->term = term << 8 | state;
 }
 
+/* How often equal denials were told apart in one second (crowd.c). */
+struct crowd {
+    uint64_t of; /* 0: nobody's yet */
+    int64_t second;
+    uint32_t count;
+};
+#define CROWDS_LOG2 14
+#define CROWDS (1u << CROWDS_LOG2)
+
 struct trial {
     uint8_t *block;
     uint64_t size;
@@ -231,6 +240,7 @@ struct engine {
     uint32_t *heap; /* [1..heap_count]: customers by (next_due_ms, id), a binary heap */
     uint32_t heap_count;
     uint32_t sweep_key, sweep_ended, sweep_grant, sweep_scope, sweep_customer;
+    struct crowd *crowds;      /* [0..CROWDS) */
     uint32_t recurring_cursor; /* customers from here on may lack a recurring grant; 0: none does */
 
     uint32_t symbol_count;
@@ -297,6 +307,9 @@ uint32_t key_find(const struct engine *engine, struct hash128 hash);
 void key_forget(struct engine *engine, uint32_t number);
 uint32_t symbol_find(const struct engine *engine, struct bytes name);
 uint32_t remainder_find(const struct engine *engine, uint32_t customer, uint64_t version);
+
+/* Where a crowd is counted, whoever is there now. */
+struct crowd *crowd_at(const struct engine *engine, uint64_t of);
 
 int64_t sliding_used(const struct ring *ring, int64_t per_ms, int64_t now_ms);
 /* When the oldest count frees; INSTANT_NEVER when none is left. */

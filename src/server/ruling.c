@@ -163,6 +163,20 @@ static enum ruled recall(struct loop *loop, struct command *command, uint64_t po
     return RULED;
 }
 
+/* A denial of a crowd counts into the entry that stands for it and answers with its id; an extend's
+ * answer names its hold. The first of a crowd in this batch is that entry. */
+static void put_in_crowd(struct loop *loop, const struct command *command)
+{
+    struct fact *fact = &loop->fact;
+    uint64_t position = 0;
+    if (!batch_join_crowd(loop->open, fact->crowd_of, &position)) {
+        journal_and_apply(loop, command);
+        batch_open_crowd(loop->open, fact->crowd_of);
+    } else if (command->kind != COMMAND_EXTEND) {
+        fact->report.id = position;
+    }
+}
+
 enum ruled loop_rule(struct loop *loop, struct command *command, const struct desk_job *brought,
                      struct buffer *out, unsigned *status_out)
 {
@@ -180,7 +194,10 @@ enum ruled loop_rule(struct loop *loop, struct command *command, const struct de
     *status_out = 200;
     switch (ruling.kind) {
     case RULING_FACT:
-        journal_and_apply(loop, command);
+        if (loop->fact.report.crowd != 0)
+            put_in_crowd(loop, command);
+        else
+            journal_and_apply(loop, command);
         render_fact(loop, command, out);
         /* What the command itself brought on, a new plan's recurring grants above all; where the
          * batch is full, it waits for the customer's next command. */

@@ -62,6 +62,17 @@ def test_what_adds_up_passes(tmp_path, order):
                                     "b,2,1,50,50,0,0.00000005"]
 
 
+@pytest.mark.parametrize("customer, says", [
+    ("b", ""), ("a", "line 6: decision d_0000000000004 is that of line 5 too")])
+def test_denials_of_one_customer_may_share_a_decision(tmp_path, customer, says):
+    record = entries()
+    denial = dict(customer=customer, outcome="deny", units=0, charged="0", overshoot="0")
+    record[4].update(denial, customer="b")
+    record[5].update(denial, decision_id=record[4]["decision_id"])
+    status, _, err = reckon(tmp_path, record)
+    assert status == (1 if says else 0) and says in err, err
+
+
 def changed(at, **fields):
     return lambda record: record[at].update(fields)
 
@@ -73,6 +84,7 @@ def changed(at, **fields):
     (changed(3, row=-1), "row -1 is not in the trace"),
     (changed(0, input_tokens=4), "the trace has (3, 0)"),
     (changed(1, decision_id="d_0000000000000"), "is that of line 1 too"),
+    (changed(4, decision_id="d_0000000000001"), "is that of line 2 too"),   # an allow and a denial
     (changed(4, units=1), "was denied and yet cost something"),
     (changed(4, charged="0.000000001"), "was denied and yet cost something"),
     (changed(1, outcome="error"), "came to no end"),

@@ -50,6 +50,7 @@ class Duel:
         self.model = Model(policies[0], start)
         self.made_by_model, self.made_by_server = {}, {}
         self.pairs = Pairs()
+        self.crowds = {}  # id of the server -> step and denial that it stands for
         self.compared = 0
         self.last = None
 
@@ -91,6 +92,7 @@ class Duel:
 
     def step(self, n, step):
         kind, target, body = step
+        self.at = n
         if kind == "batch":
             answer = self.send_batch(body)
             expected = play(self.model, self.policies, step, n, self.made_by_model)
@@ -120,6 +122,9 @@ class Duel:
         must_equal("status", want["status"], status)
         if status != 200:
             return
+        if want.get("crowd") and kind in ("authorize", "consume"):
+            want = {key: value for key, value in want.items() if key != "decision_id"}
+            self.compare_crowd(want["crowd"], got["decision_id"])
         for name in ("decision_id", "grant_id"):
             if name in want and kind != "check" and not self.pairs.same(want[name], got[name]):
                 must_equal(name, self.pairs.of_model.get(want[name], want[name]), got[name])
@@ -158,6 +163,13 @@ class Duel:
                                   for name, offered, drawn in want["offers"]],
                        [(note["source"], note["offered"], note["drawn"])[:last]
                         for note in got["explain"] if "source" in note])
+
+    def compare_crowd(self, denial, got):
+        """A new id, or that of an equal denial of the same step: more are not in one batch."""
+        if got in self.pairs.of_server:
+            raise Different(f"decision_id: {got} is another's")
+        must_equal("the crowd's denial", self.crowds.setdefault(got, (self.at, denial)),
+                   (self.at, denial))
 
     def compare_lines(self, got, want):
         lines = [(line["source"], line["kind"], line.get("grant_id"), line["units"],

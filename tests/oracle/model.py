@@ -370,6 +370,7 @@ class Model:
         self.policy, self.policy_changed = policy, now
         self.now, self.sequence = now, 0
         self.customers, self.holds, self.grants, self.keys = {}, {}, {}, {}
+        self.denials = {}
 
     def next_number(self):
         self.sequence += 1
@@ -889,7 +890,14 @@ class Model:
         return rule.get("name") or rule.get("category") or "unlimited"
 
     def denied(self, customer, ask, verdict, body, until=PLENTY):
+        """The first 16 equal ones in a second have an id of their own, those of a crowd share."""
+        equal = customer.name, ask.subject or "", ask.feature, verdict.code
+        second = self.now // 1000
+        last, count = self.denials.get(equal, (second, 0))
+        count = count + 1 if last == second else 1
+        self.denials[equal] = second, count
         return {"status": 200, "outcome": "deny", "units": (ask.units, 0), "lines": [],
+                "crowd": equal if count > 16 else None,
                 "charged": "0", "code": verdict.code, "limit": verdict.limit,
                 "retry_after_ms": self.retry_after(customer, ask, body, verdict, until)}
 
@@ -929,7 +937,8 @@ class Model:
 
     def do_check(self, _, body):
         """A4: what authorize would answer, keys ignored, on a copy of the customer."""
-        saved = self.sequence, dict(self.grants), dict(self.holds), dict(self.customers)
+        saved = (self.sequence, dict(self.grants), dict(self.holds), dict(self.customers),
+                 dict(self.denials))
         known = self.customers.get(body["customer"])
         if known is not None:
             self.customers[known.name] = copy.deepcopy(known)
@@ -938,7 +947,7 @@ class Model:
             return {name: value for name, value in answer.items() if name not in (
                 "hold", "expires", "decision_id")}
         finally:
-            self.sequence, self.grants, self.holds, self.customers = saved
+            self.sequence, self.grants, self.holds, self.customers, self.denials = saved
 
     def do_authorize(self, _, body):
         customer = self.customer_for(body["customer"])

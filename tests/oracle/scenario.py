@@ -227,8 +227,12 @@ class Author:
                 **({"subject": rng.choice(("t", "t/x", "t/x/k"))} if rng.random() < 0.6 else {})}]
         if roll < 0.34 and self.grants:
             return ["void", rng.choice(self.grants[-4:]), {}]
-        if roll < 0.38:
+        if roll < 0.37:
             return ["batch", None, [self.operation() for _ in range(rng.choice((1, 2, 3, 5)))]]
+        if roll < 0.38:  # nobody else in a hurry is so sure of his answer
+            asked = rng.choice((["authorize", None, self.request(False, True)],
+                                ["consume", None, self.request(False, False)]))
+            return ["batch", None, [asked] * rng.choice((18, 24, 40))]
         if roll < 0.43:
             return ["usage", None, self.request(rng.choice((False, True)), False)]
         if roll < 0.47 and self.decisions:
@@ -263,10 +267,10 @@ class Author:
     def on_hold(self, reference):
         rng = self.rng
         roll = rng.random()
-        if roll < 0.2:
+        if roll < 0.15:
             return ["release", reference, {}]
-        if roll < 0.4:
-            body = self.with_key({"quantities": self.quantities(self.feature_of(reference), 0.5)})
+        if roll < 0.45:
+            body = self.with_key({"quantities": self.quantities(self.feature_of(reference), 0.2)})
             if rng.random() < 0.4:
                 body["ttl_ms"] = rng.choice((500, 2000, 100_000))
             return ["extend", reference, body]

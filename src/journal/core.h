@@ -20,6 +20,8 @@ struct journal_core {
     struct batch_header pending;
     struct bytes pending_body;
     bool is_pending;
+    uint64_t keep_from;     /* batches before it may go */
+    uint64_t first_after;   /* the oldest one when the pending append has ended */
     enum append_result end; /* FENCED or UNKNOWN once one was reached; NONE before */
 
     struct journal_hash genesis_hash;
@@ -39,6 +41,7 @@ MUST_USE bool core_genesis_key(struct bytes body, struct hash_key *key_out);
 
 /* append_start: completes the header and holds on to the batch. */
 void core_append_start(struct journal *journal, struct batch_header header, struct bytes body);
+void core_keep_from(struct journal *journal, uint64_t sequence);
 /* What append_finish answers without trying: whether there is anything to try. */
 bool core_append_is_pending(const struct journal_core *core);
 /* append_finish is over: moves the tip, or ends the journal's life as a writer. */

@@ -82,9 +82,19 @@ void core_append_start(struct journal *journal, struct batch_header header, stru
     header.writer = core->writer;
     header.previous = journal->tip.hash;
     header.hash = chain_hash(&core->chain, &header, body);
+    const uint64_t first = journal->first;
+    const uint64_t left = core->keep_from > first ? core->keep_from - first : 0;
+    core->first_after = first + (left < JOURNAL_CUT_PER_APPEND ? left : JOURNAL_CUT_PER_APPEND);
     core->pending = header;
     core->pending_body = body;
     core->is_pending = true;
+}
+
+void core_keep_from(struct journal *journal, uint64_t sequence)
+{
+    struct journal_core *core = (struct journal_core *)journal;
+    ENSURE(sequence >= core->keep_from && sequence <= journal->tip.sequence);
+    core->keep_from = sequence;
 }
 
 bool core_append_is_pending(const struct journal_core *core)
@@ -103,6 +113,7 @@ enum append_result core_append_end(struct journal_core *core, enum append_result
             .hash = core->pending.hash,
             .last_ms = core->pending.last_ms,
         };
+        core->journal.first = core->first_after;
     } else {
         core->end = result;
     }

@@ -10,6 +10,11 @@
  *   UNKNOWN    may or may not be there: the caller must stop answering and start over
  *
  * One batch may be in flight.
+ *
+ * The journal may lose its beginning, never anything else: batches from 2 on go, oldest first, a
+ * few in the transaction of each append, up to where its owner said (keep_from). The genesis batch
+ * stays. That a beginning may be missing is not the journal's to judge: its owner has an entry,
+ * behind the cut, that says how far.
  */
 #pragma once
 
@@ -25,6 +30,7 @@
 /* A batch is closed to further entries beyond either (DESIGN.md section 5). */
 #define JOURNAL_BATCH_BYTES_TARGET (256u * 1024u)
 #define JOURNAL_BATCH_ENTRIES_MAX 4096u
+#define JOURNAL_CUT_PER_APPEND 4u /* batches that go while one comes, at most */
 
 /* Everything the world can do to a journal. */
 #define JOURNAL_FAULT_TABLE(X)                                                     \
@@ -35,7 +41,8 @@
     X(JOURNAL_DAMAGED, "the journal is damaged")                                   \
     X(JOURNAL_SETTING_REFUSED, "the database did not accept a durability setting") \
     X(JOURNAL_READ_FAILED, "the journal cannot be read")                           \
-    X(JOURNAL_WRITE_FAILED, "the journal cannot be written")
+    X(JOURNAL_WRITE_FAILED, "the journal cannot be written")                       \
+    X(JOURNAL_CUT, "the batch is older than what the journal keeps")
 enum journal_fault {
 #define X(name, text) name,
     JOURNAL_FAULT_TABLE(X)
@@ -82,10 +89,13 @@ struct journal_calls {
     /* APPEND_NONE while it is under way, or when none was started. May block for as long as the
      * disk does: both append calls are the journal's own thread's, and so are tip and detail. */
     enum append_result (*append_finish)(struct journal *journal);
-    /* Reads one batch, whole. JOURNAL_READ_FAILED when there is none of that number. Verifies its
-     * hash, and the chain to its predecessor if that was the batch read before: JOURNAL_DAMAGED.
-     * Reading all in order therefore verifies all. The body is a view that lives until the next
-     * read. */
+    /* Batches before this one may go, with the appends to come. It is not beyond the tip, and
+     * never less than what was said before. A call of the append's thread. */
+    void (*keep_from)(struct journal *journal, uint64_t sequence);
+    /* Reads one batch, whole. JOURNAL_READ_FAILED when there is none of that number, JOURNAL_CUT
+     * when it was cut. Verifies its hash, and the chain to its predecessor if that was the batch
+     * read before: JOURNAL_DAMAGED. Reading all in order therefore verifies all. The body is a view
+     * that lives until the next read. */
     enum journal_fault (*read)(struct journal *journal, uint64_t sequence,
                                struct batch_header *header_out, struct bytes *body_out);
     void (*close)(struct journal *journal);
@@ -94,6 +104,7 @@ struct journal_calls {
 struct journal {
     const struct journal_calls *calls;
     struct journal_tip tip;
+    uint64_t first;      /* the oldest batch behind genesis; above 2: a beginning was cut */
     struct hash_key key; /* chosen at genesis, in the genesis batch's body */
     bool is_new;         /* genesis was written by this opening */
     char detail[256];    /* of the last fault, for people */

@@ -299,6 +299,52 @@ static void a_batch_that_our_side_got_wrong_is_our_bug(void **state)
     assert_int_equal(APPEND_COMMITTED, journal->calls->append_finish(journal));
 }
 
+/* Goal: of a beginning that may go, a few batches go with each append, and nothing else does. */
+static void a_beginning_goes_a_few_at_a_time_for_good(void **state)
+{
+    struct kind *kind = *state;
+    struct batch_header header;
+    struct bytes body;
+    while (kind->journal->tip.sequence < 20)
+        assert_int_equal(APPEND_COMMITTED, test_append(kind->journal, BODY_BYTES_MAX));
+    assert_int_equal(2, kind->journal->first);
+    kind->journal->calls->keep_from(kind->journal, 12);
+    assert_int_equal(2, kind->journal->first); /* only appends cut */
+    const uint64_t firsts[] = {6, 10, 12, 12};
+    for (size_t at = 0; at < COUNT_OF(firsts); at++) {
+        assert_int_equal(APPEND_COMMITTED, test_append(kind->journal, BODY_BYTES_MAX));
+        assert_int_equal(firsts[at], kind->journal->first);
+    }
+    for (unsigned again = 0; again < 2; again++) {
+        struct journal *journal = kind->journal;
+        assert_int_equal(12, journal->first);
+        assert_int_equal(JOURNAL_OK, test_read_all(journal, BODY_BYTES_MAX));
+        for (uint64_t sequence = 2; sequence < 12; sequence++)
+            assert_int_equal(JOURNAL_CUT, journal->calls->read(journal, sequence, &header, &body));
+        assert_int_equal(JOURNAL_READ_FAILED, journal->calls->read(journal, 25, &header, &body));
+        kind->reopen(kind);
+    }
+    /* Nothing was said to this opening: nothing goes. */
+    assert_int_equal(APPEND_COMMITTED, test_append(kind->journal, BODY_BYTES_MAX));
+    assert_int_equal(12, kind->journal->first);
+}
+
+static void an_append_that_fails_cuts_nothing(void **state)
+{
+    struct kind *kind = *state;
+    while (kind->journal->tip.sequence < 9)
+        assert_int_equal(APPEND_COMMITTED, test_append(kind->journal, BODY_BYTES_MAX));
+    kind->journal->calls->keep_from(kind->journal, 5);
+    kind->intrude(kind);
+    assert_int_equal(APPEND_FENCED, test_append(kind->journal, BODY_BYTES_MAX));
+    assert_int_equal(2, kind->journal->first);
+    struct batch_header header;
+    struct bytes body;
+    for (uint64_t sequence = 2; sequence < 10; sequence++)
+        assert_int_equal(JOURNAL_OK,
+                         kind->journal->calls->read(kind->journal, sequence, &header, &body));
+}
+
 /* Goal: any life of appends, reads in any order and restarts gives back what went in.
  * Method: random steps; bodies follow from their sequence. */
 static void a_random_life_loses_nothing(void **state)
@@ -367,6 +413,8 @@ static void every_fault_has_its_text(void **state)
         SEAM_TEST(a_journal_that_somebody_else_writes_is_fenced_for_good, kind),           \
         SEAM_TEST(a_failed_append_is_unknown_for_good_and_what_came_before_is_kept, kind), \
         SEAM_TEST(a_batch_that_our_side_got_wrong_is_our_bug, kind),                       \
+        SEAM_TEST(a_beginning_goes_a_few_at_a_time_for_good, kind),                        \
+        SEAM_TEST(an_append_that_fails_cuts_nothing, kind),                                \
         SEAM_TEST(a_random_life_loses_nothing, kind)
 
 int main(void)

@@ -20,6 +20,7 @@ struct memory {
     struct row *rows;         /* rows[0] is batch 1 */
     size_t rows_used;
     size_t rows_size;
+    uint64_t first; /* the oldest row behind genesis */
     bool fails_next;
     enum append_result next_result;
     bool next_is_kept;
@@ -38,6 +39,17 @@ static void keep(struct memory *memory, const struct batch_header *header, struc
     memcpy(row->body, body.at, body.length);
 }
 
+/* Everything between genesis and that batch. */
+static void cut(struct memory *memory, uint64_t first)
+{
+    for (uint64_t sequence = memory->first; sequence < first; sequence++) {
+        struct row *row = &memory->rows[sequence - 1];
+        free(row->body);
+        *row = (struct row){0};
+    }
+    memory->first = first;
+}
+
 static enum append_result append_finish(struct journal *journal)
 {
     struct memory *memory = (struct memory *)journal;
@@ -51,7 +63,10 @@ static enum append_result append_finish(struct journal *journal)
             memory->fails_next = false;
         }
         if (result == APPEND_NONE) return APPEND_NONE;
-        if (is_kept) keep(memory, &memory->core.pending, memory->core.pending_body);
+        if (is_kept) {
+            keep(memory, &memory->core.pending, memory->core.pending_body);
+            cut(memory, memory->core.first_after);
+        }
     }
     return core_append_end(&memory->core, result);
 }
@@ -63,6 +78,10 @@ static enum journal_fault read_row(struct journal *journal, uint64_t sequence,
     if (sequence == 0 || sequence > memory->rows_used)
         return core_refuse(&memory->core, JOURNAL_READ_FAILED,
                            "there is no batch %" PRIu64 " in the journal", sequence);
+    if (sequence >= 2 && sequence < memory->first)
+        return core_refuse(&memory->core, JOURNAL_CUT,
+                           "batch %" PRIu64 " was cut: the journal begins at %" PRIu64, sequence,
+                           memory->first);
     const struct row *row = &memory->rows[sequence - 1];
     const struct bytes body = {row->body, row->length};
     const enum journal_fault fault = core_check(&memory->core, sequence, &row->header, body);
@@ -87,6 +106,7 @@ struct journal *journal_memory_open(struct hash_key genesis_key, uint64_t writer
     static const struct journal_calls CALLS = {
         .append_start = core_append_start,
         .append_finish = append_finish,
+        .keep_from = core_keep_from,
         .read = read_row,
         .close = close_all,
     };
@@ -97,6 +117,7 @@ struct journal *journal_memory_open(struct hash_key genesis_key, uint64_t writer
     core->journal.calls = &CALLS;
     core->journal.key = genesis_key;
     core->journal.is_new = true;
+    core->journal.first = memory->first = 2;
     core->epoch = 1;
     core->writer = writer;
 
@@ -126,6 +147,8 @@ void journal_memory_reopen(struct journal *journal, uint64_t writer)
         .hash = newest->hash,
         .last_ms = newest->last_ms,
     };
+    core->journal.first = memory->first;
+    core->keep_from = 0;
     core->journal.is_new = false;
     core->journal.detail[0] = '\0';
     core->writer = writer;

@@ -83,6 +83,8 @@ enum column {
 #define APPEND_SQL                                                   \
     "INSERT OR IGNORE INTO batch VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9," \
     "(SELECT hash FROM batch WHERE sequence=?1-1 AND epoch=?3 AND hash=?10),?11,?12)"
+#define CUT_SQL "DELETE FROM batch WHERE sequence>=?1 AND sequence<?2"
+#define FIRST_SQL "SELECT min(sequence) FROM batch WHERE sequence>1"
 #define READ_SQL                                                                    \
     "SELECT sequence,partition,epoch,kind,writer,version,first_ms,last_ms,entries," \
     "previous,hash,body FROM batch WHERE sequence=?1"
@@ -91,6 +93,8 @@ struct database {
     struct journal_core core; /* first: the one is the other */
     sqlite3 *connection;
     sqlite3_stmt *append; /* NULL in a reader */
+    sqlite3_stmt *cut;    /* likewise */
+    sqlite3_stmt *first;
     sqlite3_stmt *read;
     bool is_copy;  /* read without locks */
     uint8_t *body; /* of the batch last read; JOURNAL_BODY_BYTES_MAX, touched as far as needed */
@@ -101,6 +105,8 @@ struct database {
 static void database_close(struct database *database)
 {
     (void)sqlite3_finalize(database->append);
+    (void)sqlite3_finalize(database->cut);
+    (void)sqlite3_finalize(database->first);
     (void)sqlite3_finalize(database->read);
     ENSURE(sqlite3_close(database->connection) == SQLITE_OK);
     chain_end(&database->core.chain);
@@ -342,6 +348,27 @@ static bool take_batch(struct database *database, struct batch_header *header_ou
     return true;
 }
 
+/* Why there is no such batch. Only a beginning can have been cut, so whatever is older than the
+ * oldest was; batches in between can only have been lost. */
+static enum journal_fault refuse_missing(struct database *database, uint64_t sequence)
+{
+    struct journal_core *core = &database->core;
+    uint64_t first = 0;
+    if (sqlite3_step(database->first) == SQLITE_ROW)
+        first = (uint64_t)sqlite3_column_int64(database->first, 0);
+    (void)sqlite3_reset(database->first);
+    if (sequence >= 2 && sequence < first && core->journal.tip.sequence != 0)
+        return core_refuse(core, JOURNAL_CUT,
+                           "batch %" PRIu64 " was cut: the journal begins at %" PRIu64, sequence,
+                           first);
+    if (sequence >= 1 && sequence <= core->journal.tip.sequence)
+        return core_refuse(core, JOURNAL_DAMAGED,
+                           "batch %" PRIu64 " is missing. Restore the data directory from a backup",
+                           sequence);
+    return core_refuse(core, JOURNAL_READ_FAILED, "there is no batch %" PRIu64 " in the journal",
+                       sequence);
+}
+
 static enum journal_fault read_row(struct journal *journal, uint64_t sequence,
                                    struct batch_header *header_out, struct bytes *body_out)
 {
@@ -362,13 +389,8 @@ static enum journal_fault read_row(struct journal *journal, uint64_t sequence,
                                 sequence);
     } else if (code != SQLITE_DONE) {
         fault = refuse_sqlite(database, JOURNAL_READ_FAILED, "a batch cannot be read");
-    } else if (sequence >= 1 && sequence <= journal->tip.sequence) {
-        fault = core_refuse(
-            core, JOURNAL_DAMAGED,
-            "batch %" PRIu64 " is missing. Restore the data directory from a backup", sequence);
     } else {
-        fault = core_refuse(core, JOURNAL_READ_FAILED,
-                            "there is no batch %" PRIu64 " in the journal", sequence);
+        fault = refuse_missing(database, sequence);
     }
     /* Ends the transaction: nothing read here may keep the log from being started over. */
     (void)sqlite3_reset(database->read);
@@ -379,22 +401,62 @@ static enum journal_fault read_row(struct journal *journal, uint64_t sequence,
     return JOURNAL_OK;
 }
 
+static bool is_done(struct database *database, const char *sql)
+{
+    return sqlite3_exec(database->connection, sql, NULL, NULL, NULL) == SQLITE_OK;
+}
+
+/* The oldest batches that may go. */
+static bool cut(struct database *database)
+{
+    const struct journal_core *core = &database->core;
+    const uint64_t first = core->journal.first;
+    const uint64_t first_after = core->first_after;
+    const bool is_cut =
+        sqlite3_bind_int64(database->cut, 1, (sqlite3_int64)first) == SQLITE_OK &&
+        sqlite3_bind_int64(database->cut, 2, (sqlite3_int64)first_after) == SQLITE_OK &&
+        sqlite3_step(database->cut) == SQLITE_DONE &&
+        (uint64_t)sqlite3_changes(database->connection) == first_after - first;
+    (void)sqlite3_reset(database->cut);
+    return is_cut;
+}
+
+/* The pending batch, and what goes for it, at once. False: the world failed. */
+static bool write_pending(struct database *database, bool *is_in_out)
+{
+    const struct journal_core *core = &database->core;
+    const bool cuts = core->first_after > core->journal.first;
+    if (!bind_batch(database->append, &core->pending, core->pending_body)) return false;
+    if (cuts && (!is_done(database, "BEGIN IMMEDIATE") || !cut(database))) return false;
+    if (sqlite3_step(database->append) != SQLITE_DONE) return false;
+    *is_in_out = sqlite3_changes(database->connection) == 1;
+    (void)sqlite3_reset(database->append);
+    return !cuts || is_done(database, *is_in_out ? "COMMIT" : "ROLLBACK");
+}
+
+static const char *failure_of(struct database *database)
+{
+    const int code = sqlite3_errcode(database->connection);
+    if (code == SQLITE_OK || code == SQLITE_DONE)
+        return "the batches that were to be cut are not all there";
+    return sqlite3_errmsg(database->connection);
+}
+
 static enum append_result try_append(struct database *database)
 {
     struct journal_core *core = &database->core;
-    const bool is_bound = bind_batch(database->append, &core->pending, core->pending_body);
-    const int code = is_bound ? sqlite3_step(database->append) : SQLITE_NOMEM;
+    bool is_in = false;
     enum append_result result = APPEND_COMMITTED;
-    if (code != SQLITE_DONE) {
+    if (!write_pending(database, &is_in)) {
         /* Whatever it was, it is not tried again: after a failed sync the kernel takes pages for
          * written that are not, and a second try would succeed on top of a hole. */
         result = APPEND_UNKNOWN;
-        (void)core_refuse(
-            core, JOURNAL_WRITE_FAILED,
-            "%s: batch %" PRIu64 " may or may not be there: %s. Make room or mend the "
-            "disk, then start again",
-            database->path, core->pending.sequence, sqlite3_errmsg(database->connection));
-    } else if (sqlite3_changes(database->connection) != 1) {
+        (void)core_refuse(core, JOURNAL_WRITE_FAILED,
+                          "%s: batch %" PRIu64
+                          " may or may not be there: %s. Make room or mend the "
+                          "disk, then start again",
+                          database->path, core->pending.sequence, failure_of(database));
+    } else if (!is_in) {
         result = APPEND_FENCED;
         (void)core_refuse(core, JOURNAL_WRITE_FAILED,
                           "%s: somebody else has written batch %" PRIu64
@@ -425,6 +487,7 @@ static void close_journal(struct journal *journal)
 static const struct journal_calls CALLS = {
     .append_start = core_append_start,
     .append_finish = append_finish,
+    .keep_from = core_keep_from,
     .read = read_row,
     .close = close_journal,
 };
@@ -585,7 +648,9 @@ static enum journal_fault check_table(struct database *database)
                            "%s: its table was altered. Restore the data directory from a backup",
                            database->path);
     if (sqlite3_prepare_v3(database->connection, READ_SQL, -1, SQLITE_PREPARE_PERSISTENT,
-                           &database->read, NULL) != SQLITE_OK)
+                           &database->read, NULL) != SQLITE_OK ||
+        sqlite3_prepare_v3(database->connection, FIRST_SQL, -1, SQLITE_PREPARE_PERSISTENT,
+                           &database->first, NULL) != SQLITE_OK)
         return refuse_sqlite(database, JOURNAL_CANNOT_OPEN, "its layout is not known");
     return JOURNAL_OK;
 }
@@ -620,24 +685,29 @@ static enum journal_fault check_newest_page(struct database *database)
         database->path);
 }
 
-/* One statement, hence one moment: a writer may be at work beside a reader. */
+/* One statement, hence one moment: a writer may be at work beside a reader. Genesis aside, which
+ * may stand apart, every number up to the newest must be there. */
 static enum journal_fault check_density(struct database *database, uint64_t *newest_out)
 {
     STATEMENT_ENDED_AT_END sqlite3_stmt *statement = NULL;
     if (sqlite3_prepare_v2(database->connection,
-                           "SELECT (SELECT max(sequence) FROM batch),(SELECT count(*) FROM batch)",
+                           "SELECT (SELECT max(sequence) FROM batch),(SELECT count(*) FROM batch),"
+                           "(" FIRST_SQL ")",
                            -1, &statement, NULL) != SQLITE_OK ||
         sqlite3_step(statement) != SQLITE_ROW)
         return refuse_sqlite(database, JOURNAL_READ_FAILED, "its batches cannot be counted");
     const sqlite3_int64 newest = sqlite3_column_int64(statement, 0);
     const sqlite3_int64 count = sqlite3_column_int64(statement, 1);
-    if (newest != count)
-        return core_refuse(
-            &database->core, JOURNAL_DAMAGED,
-            "%s: there are %lld batches where the newest is number %lld. Restore the "
-            "data directory from a backup",
-            database->path, (long long)count, (long long)newest);
+    const bool has_others = sqlite3_column_type(statement, 2) == SQLITE_INTEGER;
+    const sqlite3_int64 first = has_others ? sqlite3_column_int64(statement, 2) : 2;
+    if (newest - first + 2 != count)
+        return core_refuse(&database->core, JOURNAL_DAMAGED,
+                           "%s: there are %lld batches where the oldest is number %lld and the "
+                           "newest number %lld. "
+                           "Restore the data directory from a backup",
+                           database->path, (long long)count, (long long)first, (long long)newest);
     *newest_out = (uint64_t)newest;
+    database->core.journal.first = (uint64_t)first;
     return JOURNAL_OK;
 }
 
@@ -721,7 +791,9 @@ static enum journal_fault open_writer(struct database *database)
     fault = check_newest_page(database);
     if (fault != JOURNAL_OK) return fault;
     if (sqlite3_prepare_v3(database->connection, APPEND_SQL, -1, SQLITE_PREPARE_PERSISTENT,
-                           &database->append, NULL) != SQLITE_OK)
+                           &database->append, NULL) != SQLITE_OK ||
+        sqlite3_prepare_v3(database->connection, CUT_SQL, -1, SQLITE_PREPARE_PERSISTENT,
+                           &database->cut, NULL) != SQLITE_OK)
         return refuse_sqlite(database, JOURNAL_CANNOT_OPEN, "cannot be written");
     return JOURNAL_OK;
 }

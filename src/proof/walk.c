@@ -26,6 +26,7 @@ static const char *advice_of(enum journal_fault fault)
     case JOURNAL_READ_FAILED:
     case JOURNAL_WRITE_FAILED:
     case JOURNAL_DAMAGED:
+    case JOURNAL_CUT:
         break;
     }
     return ADVICE_RESTORE;

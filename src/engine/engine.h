@@ -147,6 +147,7 @@ uint64_t engine_recall_first(const struct engine *engine, uint32_t from, uint32_
 
 struct engine_counts {
     uint32_t customers, grants, holds, keys, ended, slots, scopes;
+    uint32_t keys_max; /* the ceiling of keys */
     uint64_t bytes_live;
 };
 struct engine_counts engine_counts(const struct engine *engine);

@@ -212,6 +212,7 @@ struct engine_counts engine_counts(const struct engine *engine)
         .grants = engine->grants.live,
         .holds = engine->holds.live,
         .keys = engine->keys.live,
+        .keys_max = engine->keys.records_max,
         .ended = engine->ended.live,
         .slots = engine->slots.live,
         .scopes = engine->scopes.live,

@@ -21,6 +21,7 @@ struct shown {
 
 struct keys {
     struct keys_parts parts;
+    char directory[FILE_PATH_SIZE];
 
     /* A place is the loop's to give; what is in it the desk's to fill. */
     struct key_file files[KEY_FILES_MAX];
@@ -58,7 +59,10 @@ struct keys *keys_over(void *block, struct keys_parts parts)
 {
     struct keys *keys = block;
     uint8_t *at = (uint8_t *)block + ALIGNED(sizeof *keys);
+    ENSURE(strlen(parts.directory) < sizeof keys->directory);
+    strcpy(keys->directory, parts.directory);
     keys->parts = parts;
+    keys->parts.directory = keys->directory;
     keys->piece = (struct kept_key *)(void *)at;
     keys->scratch =
         (struct kept_key *)(void *)(at + ALIGNED((uint64_t)parts.piece * sizeof *keys->piece));
@@ -371,6 +375,13 @@ struct keys_status keys_status(const struct keys *keys)
 
 /* ---- the desk's side */
 
+/* The same binding may be in two files, if a crash took back the end of its hold. */
+static bool is_later(const struct kept_key *one, const struct kept_key *other)
+{
+    if (one->position != other->position) return one->position > other->position;
+    return one->until_ms > other->until_ms;
+}
+
 void keys_look(struct keys *keys, const struct key_question *question,
                struct key_answer *answer_out, char detail_out[KEY_FILE_DETAIL_SIZE])
 {
@@ -391,7 +402,7 @@ void keys_look(struct keys *keys, const struct key_question *question,
             break;
         }
         if (!is_there) continue;
-        if (answer.found == KEY_LOOK_FOUND && answer.kept.position > kept.position) continue;
+        if (answer.found == KEY_LOOK_FOUND && is_later(&answer.kept, &kept)) continue;
         answer.found = KEY_LOOK_FOUND;
         answer.kept = kept;
     }

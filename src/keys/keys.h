@@ -24,7 +24,7 @@
 struct keys; /* lives at the start of its block */
 
 struct keys_parts {
-    const char *directory; /* outlives the set */
+    const char *directory;
     struct key_file_hash genesis;
     uint64_t memory_max; /* of all filters together, bytes */
     uint32_t piece;      /* keys that are sorted at once */

@@ -208,6 +208,8 @@ static void parse_command(struct loop *loop, struct asked *asked, enum wire_call
         return;
     }
     engine_prefetch(loop->parts.engine, &asked->command);
+    if (loop->parts.keys != NULL && asked->command.has_key_hash)
+        keys_prefetch(loop->parts.keys, asked->command.key_hash);
 }
 
 void loop_prepare(struct loop *loop, struct asked *asked)
@@ -256,11 +258,13 @@ static enum progress call_command(struct loop *loop, struct asked *asked)
     struct exchange *exchange = asked->exchange;
     struct buffer out = batch_answer_buffer(loop->open);
     unsigned status = 0;
-    switch (loop_rule(loop, &asked->command, exchange->job, &out, &status)) {
+    switch (loop_rule(loop, &asked->command, exchange, &out, &status)) {
     case RULED_BLOCKED:
         return PROGRESS_BLOCKED;
     case RULED_FETCH:
         return loop_fetch(loop, exchange, loop->fetch_position);
+    case RULED_ASK_KEY:
+        return loop_ask_key(loop, exchange);
     case RULED:
         break;
     }

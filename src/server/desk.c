@@ -15,13 +15,14 @@ uint64_t desk_bytes(void)
 }
 
 struct desk *desk_over(void *block, struct journal *journal, struct policies *policies,
-                       struct wake *loop_wake)
+                       struct keys *keys, struct wake *loop_wake)
 {
     struct desk *desk = block;
     uint8_t *at = (uint8_t *)block + sizeof(*desk);
     desk->journal = journal;
     desk->policies = policies;
     desk->loop_wake = loop_wake;
+    key_desk_start(&desk->keys, keys);
     for (uint32_t i = DESK_JOBS_MAX; i >= 1; --i) {
         desk->jobs[i].block = at;
         at += (size_t)FACT_BYTES_MAX;
@@ -79,6 +80,17 @@ struct desk_job *desk_take_end(struct desk *desk)
     return &desk->jobs[number];
 }
 
+void desk_order_key(struct desk *desk, const struct key_order *order)
+{
+    key_desk_order(&desk->keys, order);
+    if (desk->has_thread) runner_wake(&desk->runner);
+}
+
+bool desk_take_key_end(struct desk *desk, struct key_end *end_out)
+{
+    return key_desk_take_end(&desk->keys, end_out);
+}
+
 /* The loop has checked that the position is not beyond what is durable. */
 static enum desk_result read_batch(struct desk *desk, uint64_t sequence)
 {
@@ -115,9 +127,8 @@ static enum desk_result fetch(struct desk *desk, struct desk_job *job)
     return DESK_FOUND;
 }
 
-bool desk_step(void *self)
+static bool job_step(struct desk *desk)
 {
-    struct desk *desk = self;
     uint32_t number = 0;
     if (!ring_take(&desk->orders, &number)) return false;
     struct desk_job *job = &desk->jobs[number];
@@ -131,6 +142,13 @@ bool desk_step(void *self)
     }
     const bool is_put = ring_put(&desk->ends, &number);
     ENSURE(is_put);
-    if (desk->loop_wake != NULL) wake_signal(desk->loop_wake);
     return true;
+}
+
+bool desk_step(void *self)
+{
+    struct desk *desk = self;
+    const bool has_worked = job_step(desk) | key_desk_step(&desk->keys);
+    if (has_worked && desk->loop_wake != NULL) wake_signal(desk->loop_wake);
+    return has_worked;
 }

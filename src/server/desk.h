@@ -13,6 +13,7 @@
 #include "journal/journal.h"
 #include "platform/platform.h"
 #include "server/exchange.h"
+#include "server/key_desk.h"
 #include "server/policies.h"
 
 #define DESK_JOBS_MAX 64u
@@ -31,6 +32,7 @@ struct desk_job {
 
     /* FETCH */
     uint64_t position;
+    bool is_replay; /* it is the answer: nothing is decided again */
     int64_t at_ms;
     struct bytes fact;
     uint8_t *block; /* FACT_BYTES_MAX */
@@ -51,6 +53,7 @@ struct desk {
     struct ring ends;   /* desk -> loop */
     uint32_t order_items[DESK_JOBS_MAX];
     uint32_t end_items[DESK_JOBS_MAX];
+    struct key_desk keys;
     struct wake *loop_wake; /* NULL: nobody sleeps (simulation) */
     struct runner runner;
     bool has_thread;
@@ -61,8 +64,9 @@ struct desk {
 };
 
 uint64_t desk_bytes(void); /* of zeroes */
+/* keys: NULL where there are no key files. */
 struct desk *desk_over(void *block, struct journal *journal, struct policies *policies,
-                       struct wake *loop_wake);
+                       struct keys *keys, struct wake *loop_wake);
 MUST_USE bool desk_start_thread(struct desk *desk);
 void desk_stop(struct desk *desk);
 
@@ -71,6 +75,8 @@ struct desk_job *desk_take_job(struct desk *desk);
 void desk_give_job(struct desk *desk, struct desk_job *job);
 void desk_order(struct desk *desk, struct desk_job *job);
 struct desk_job *desk_take_end(struct desk *desk); /* NULL: none is done */
+void desk_order_key(struct desk *desk, const struct key_order *order);
+MUST_USE bool desk_take_key_end(struct desk *desk, struct key_end *end_out);
 
 /* The thread's side. */
 bool desk_step(void *desk);

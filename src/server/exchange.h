@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 #include "base/base.h"
+#include "keys/keys.h"
 
 struct answer {
     unsigned status;
@@ -47,6 +48,7 @@ struct exchange {
     const struct route *route;
     struct bytes target;    /* the path's {id}, as sent */
     struct desk_job *job;   /* what the desk brought for it */
+    struct key_answer key;  /* what the desk found of its key */
     struct operations *run; /* of a batch or list, while under way */
     bool is_under_way;      /* its first step is done and must not be done again */
 };

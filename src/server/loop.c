@@ -28,6 +28,16 @@ static void *carve(uint8_t **at, size_t bytes)
     return piece;
 }
 
+static struct filing_time filing_time(const struct loop *loop)
+{
+    const struct policy *policy = loop->parts.policies->current->policy;
+    return (struct filing_time){
+        .now_ms = loop->now_ms,
+        .durable_before = position_make(loop->durable_sequence + 1, 0),
+        .retention_ms = policy == NULL ? DAY_MS : policy->retention_ms,
+    };
+}
+
 struct loop *loop_over(void *block, struct loop_parts parts)
 {
     struct loop *loop = block;
@@ -51,6 +61,9 @@ struct loop *loop_over(void *block, struct loop_parts parts)
         run->arena = arena_over(carve(&at, RUN_ARENA_BYTES), RUN_ARENA_BYTES);
         run->answer = buffer_over(carve(&at, LOOP_RUN_ANSWER_BYTES), LOOP_RUN_ANSWER_BYTES);
     }
+    if (parts.keys != NULL)
+        filing_start(&loop->filing, parts.engine, parts.keys,
+                     filing_piece(engine_counts(parts.engine).keys_max), filing_time(loop));
     loop->command_bytes = buffer_over(carve(&at, COMMAND_BYTES_MAX), COMMAND_BYTES_MAX);
     loop->fact_bytes = buffer_over(carve(&at, (size_t)FACT_BYTES_MAX), (size_t)FACT_BYTES_MAX);
     return loop;
@@ -226,13 +239,60 @@ enum progress loop_fetch(struct loop *loop, struct exchange *exchange, uint64_t 
     job->kind = DESK_FETCH;
     job->exchange = exchange;
     job->position = position;
+    job->is_replay = loop->fetch_is_replay;
     desk_order(loop->parts.desk, job);
     return PROGRESS_PARKED;
 }
 
-static bool take_desk_ends(struct loop *loop)
+enum progress loop_ask_key(struct loop *loop, struct exchange *exchange)
+{
+    if (loop->key_looks == KEY_LOOKS_MAX) {
+        exchange_queue_add(&loop->key_waiting, exchange);
+        return PROGRESS_PARKED;
+    }
+    ++loop->key_looks;
+    desk_order_key(loop->parts.desk, &(struct key_order){.kind = KEY_ORDER_LOOK,
+                                                         .exchange = exchange,
+                                                         .question = loop->key_question});
+    return PROGRESS_PARKED;
+}
+
+static void take_look(struct loop *loop, const struct key_end *end)
+{
+    --loop->key_looks;
+    end->exchange->key = end->answer;
+    exchange_queue_add(&loop->arrived, end->exchange);
+    struct exchange *waiting = exchange_queue_take(&loop->key_waiting);
+    if (waiting != NULL) exchange_queue_add(&loop->arrived, waiting);
+}
+
+static bool take_key_ends(struct loop *loop)
 {
     bool has_worked = false;
+    struct key_end end;
+    while (desk_take_key_end(loop->parts.desk, &end)) {
+        if (end.kind == KEY_ORDER_LOOK)
+            take_look(loop, &end);
+        else
+            filing_end(&loop->filing, &end, loop->now_ms);
+        has_worked = true;
+    }
+    return has_worked;
+}
+
+static bool file_keys(struct loop *loop)
+{
+    struct key_order order;
+    bool has_order = false;
+    if (loop->parts.keys == NULL) return false;
+    loop->files_keys = filing_step(&loop->filing, filing_time(loop), &order, &has_order);
+    if (has_order) desk_order_key(loop->parts.desk, &order);
+    return loop->files_keys || has_order;
+}
+
+static bool take_desk_ends(struct loop *loop)
+{
+    bool has_worked = take_key_ends(loop);
     struct desk_job *job;
     while ((job = desk_take_end(loop->parts.desk)) != NULL) {
         job->exchange->job = job;
@@ -356,6 +416,7 @@ bool loop_step(struct loop *loop)
         has_worked |= run_due(loop);
     }
     engine_sweep(loop->parts.engine, loop->now_ms, SWEEP_RECORDS + 2 * loop->open->entries);
+    has_worked |= file_keys(loop);
     has_worked |= seal(loop);
     return has_worked;
 }
@@ -363,7 +424,7 @@ bool loop_step(struct loop *loop)
 int32_t loop_wait_ms(const struct loop *loop)
 {
     if (loop->is_blocked || loop->failure != APPEND_NONE) return SLEEP_MS_MAX;
-    if (loop->arrived.first != NULL) return 0;
+    if (loop->arrived.first != NULL || loop->files_keys) return 0;
     const int64_t due_ms = engine_due_at(loop->parts.engine);
     if (due_ms <= loop->now_ms) return loop->due_waits ? SLEEP_MS_MAX : 0;
     const bool stands_still = clock_state(loop->parts.clock).is_test;

@@ -23,6 +23,7 @@
 #include "server/batch.h"
 #include "server/desk.h"
 #include "server/exchange.h"
+#include "server/filing.h"
 #include "server/journaling.h"
 #include "server/policies.h"
 
@@ -58,6 +59,7 @@ struct loop_parts {
     struct policies *policies;
     struct journaling *journaling;
     struct desk *desk;
+    struct keys *keys;     /* NULL: the state alone remembers keys */
     uint64_t tip_sequence; /* the newest batch of the journal */
 };
 
@@ -75,9 +77,13 @@ struct loop {
     struct exchange_queue desk_waiting;   /* for a free job */
     struct exchange_queue policy_waiting; /* for the spare room */
     struct exchange_queue run_waiting;    /* for free operations */
-    struct exchange *policy_exchange;     /* has the spare room */
-    bool is_blocked;                      /* the open batch is full and the other in flight */
-    bool due_waits;                       /* what is due finds no room: asked again later */
+    struct exchange_queue key_waiting;    /* for a look at key files */
+    uint32_t key_looks;                   /* under way */
+    struct filing filing;
+    bool files_keys;                  /* there is more to do at once */
+    struct exchange *policy_exchange; /* has the spare room */
+    bool is_blocked;                  /* the open batch is full and the other in flight */
+    bool due_waits;                   /* what is due finds no room: asked again later */
     bool is_stopping;
     enum append_result failure; /* APPEND_NONE: all is well */
 
@@ -96,6 +102,8 @@ struct loop {
     struct buffer command_bytes;
     struct buffer fact_bytes;
     uint64_t fetch_position;
+    bool fetch_is_replay;
+    struct key_question key_question;
     struct balance_view balance;
     struct status_view status;
     struct customer_view customer;

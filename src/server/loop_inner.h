@@ -37,6 +37,8 @@ void loop_answer_problem(struct loop *loop, struct exchange *exchange,
 void loop_drop(struct loop *loop, struct exchange *exchange);
 /* Asks the desk for an old entry. */
 enum progress loop_fetch(struct loop *loop, struct exchange *exchange, uint64_t position);
+/* Asks it what loop->key_question says. */
+enum progress loop_ask_key(struct loop *loop, struct exchange *exchange);
 void loop_give_job(struct loop *loop, struct exchange *exchange);
 
 /* ---- ruling.c */
@@ -44,13 +46,14 @@ void loop_give_job(struct loop *loop, struct exchange *exchange);
 enum ruled {
     RULED,
     RULED_BLOCKED, /* the open batch is full */
-    RULED_FETCH    /* the entry at loop->fetch_position is needed first */
+    RULED_FETCH,   /* the entry at loop->fetch_position is needed first */
+    RULED_ASK_KEY  /* an answer to loop->key_question is needed first */
 };
 
 /* Everything due for the customer of the command is done first; then the command is ruled,
- * journaled and applied, and its answer appended to `out`. `brought`: what the desk fetched for it,
- * or NULL. status_out: of HTTP; 200 or a problem's. */
-enum ruled loop_rule(struct loop *loop, struct command *command, const struct desk_job *brought,
+ * journaled and applied, and its answer appended to `out`. `exchange`: has what the desk brought
+ * for it; NULL for what needs nothing. status_out: of HTTP; 200 or a problem's. */
+enum ruled loop_rule(struct loop *loop, struct command *command, const struct exchange *exchange,
                      struct buffer *out, unsigned *status_out);
 /* What is due for anybody up to now, at most `facts_max`. False: blocked with some left. */
 bool loop_run_due(struct loop *loop, uint32_t facts_max, uint32_t *done_out);

@@ -68,10 +68,11 @@ static enum ruled rule_next(struct loop *loop, struct exchange *exchange)
         put_problem(run, &asked->problem);
         return RULED;
     }
+    engine_prefetch(loop->parts.engine, &asked->command);
     unsigned status = 0;
     wire_batch_next(&run->answer);
     loop->within = &run->at[run->next];
-    const enum ruled ruled = loop_rule(loop, &asked->command, exchange->job, &run->answer, &status);
+    const enum ruled ruled = loop_rule(loop, &asked->command, exchange, &run->answer, &status);
     loop->within = NULL;
     if (ruled != RULED) {
         run->answer.used = start;
@@ -102,6 +103,8 @@ enum progress loop_run_operations(struct loop *loop, struct asked *asked)
             return PROGRESS_BLOCKED;
         case RULED_FETCH:
             return loop_fetch(loop, exchange, loop->fetch_position);
+        case RULED_ASK_KEY:
+            return loop_ask_key(loop, exchange);
         }
     }
     wire_batch_end(&run->answer);

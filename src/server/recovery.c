@@ -8,8 +8,9 @@
 
 enum {
     PROGRESS_BATCHES = 64,
-    SWEEP_RECORDS = 16,       /* per batch, besides two per entry */
-    SWEEP_RECORDS_FULL = 4096 /* at a time, when there is no room */
+    SWEEP_RECORDS = 16,        /* per batch, besides two per entry */
+    SWEEP_RECORDS_FULL = 4096, /* at a time, when there is no room */
+    KEYS_AT_ONCE = 4096
 };
 
 static enum recovery_end stop_at(struct recovery *recovery, uint64_t sequence, uint32_t index,
@@ -31,11 +32,34 @@ static uint32_t records_most(const struct engine_ceilings *ceilings)
     return most;
 }
 
+/* Keys that left the state for files are back when the journal is read from before: those go again.
+ */
+static void forget_filed(const struct recovery_parts *parts, int64_t now_ms)
+{
+    static struct kept_key listed[KEYS_AT_ONCE];
+    const struct keys_wanted wanted = {.now_ms = now_ms, .before = UINT64_MAX, .last = UINT64_MAX};
+    if (parts->keys == NULL || keys_status(parts->keys).files == 0) return;
+    const uint32_t records = engine_key_records(parts->engine);
+    (void)engine_keys_count(parts->engine, &wanted, 1, records);
+    for (uint32_t at = 1; at <= records; at += KEYS_AT_ONCE) {
+        const uint32_t count =
+            engine_keys_list(parts->engine, &wanted, at, KEYS_AT_ONCE, listed, KEYS_AT_ONCE);
+        for (uint32_t i = 0; i < count; ++i)
+            if (keys_has(parts->keys, listed[i])) (void)engine_key_forget(parts->engine, listed[i]);
+    }
+    (void)engine_keys_count(parts->engine, &wanted, 1, records); /* nothing is listed any more */
+}
+
 /* What is over takes room until it is swept, and whoever wrote the journal had swept at times of
  * its own. False: there is none, all swept. */
-static bool make_room(const struct recovery_parts *parts, const struct fact *fact)
+static bool make_room(const struct recovery_parts *parts, const struct fact *fact, uint64_t entries,
+                      struct recovery *recovery)
 {
     const uint32_t most = records_most(&parts->ceilings);
+    if (!engine_has_room_for(parts->engine, fact) && entries >= recovery->keys_next) {
+        forget_filed(parts, fact->at_ms);
+        recovery->keys_next = entries + parts->ceilings.keys / 64;
+    }
     for (uint32_t swept = 0; !engine_has_room_for(parts->engine, fact);
          swept += SWEEP_RECORDS_FULL) {
         if (swept >= most) return false;
@@ -61,7 +85,7 @@ static enum recovery_end apply_batch(const struct recovery_parts *parts,
             return stop_at(recovery, header->sequence, index, "its fact cannot be read");
         fact->at_ms = entry.at_ms;
         fact->position = position_make(header->sequence, index);
-        if (!make_room(parts, fact))
+        if (!make_room(parts, fact, recovery->entries + index, recovery))
             return stop_at(recovery, header->sequence, index,
                            "the state has no room for it: start with a larger --memory");
         engine_apply(parts->engine, fact);

@@ -10,6 +10,7 @@
 #include "base/base.h"
 #include "engine/engine.h"
 #include "journal/journal.h"
+#include "keys/keys.h"
 #include "server/policies.h"
 
 struct recovery_parts {
@@ -17,6 +18,7 @@ struct recovery_parts {
     struct engine *engine;
     struct engine_ceilings ceilings; /* the engine's */
     struct policies *policies;       /* their versions are noted */
+    struct keys *keys;               /* open; keys that are there may be forgotten; or NULL */
     struct fact *scratch;
     /* Told now and then; false ends the recovery. */
     bool (*progress)(void *self, uint64_t sequence, uint64_t sequence_last);
@@ -28,8 +30,9 @@ enum recovery_end { RECOVERY_DONE, RECOVERY_STOPPED, RECOVERY_FAILED };
 struct recovery {
     uint64_t batches;
     uint64_t entries;
-    int64_t last_ms;  /* the newest stamp; 0: there is none */
-    char detail[512]; /* RECOVERY_FAILED: what is wrong and where */
+    int64_t last_ms;    /* the newest stamp; 0: there is none */
+    uint64_t keys_next; /* so many entries later it is worth looking for keys in files again */
+    char detail[512];   /* RECOVERY_FAILED: what is wrong and where */
 };
 
 enum recovery_end recovery_run(const struct recovery_parts *parts, struct recovery *recovery_out);

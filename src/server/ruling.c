@@ -3,8 +3,9 @@
  */
 #include "server/loop_inner.h"
 
-/* A command may ask for its past more than once (the decision, then what settled it). */
-enum { RECALLS_MAX = 4 };
+/* A command may ask for its past more than once (the decision, then what settled it), and for its
+ * key. */
+enum { RECALLS_MAX = 6 };
 
 static void put_entry(struct loop *loop, const struct command *command, const struct fact *fact)
 {
@@ -75,6 +76,7 @@ static enum ruled find_fact(struct loop *loop, uint64_t position, const struct d
     *is_there_out = false;
     if (sequence == 0 || sequence > loop->durable_sequence) return RULED;
     loop->fetch_position = position;
+    loop->fetch_is_replay = false;
     return RULED_FETCH;
 }
 
@@ -129,7 +131,10 @@ static enum ruled replay(struct loop *loop, uint64_t position, const struct desk
 {
     struct entry entry;
     bool is_there = false;
-    if (find_fact(loop, position, brought, &entry, &is_there) == RULED_FETCH) return RULED_FETCH;
+    if (find_fact(loop, position, brought, &entry, &is_there) == RULED_FETCH) {
+        loop->fetch_is_replay = true;
+        return RULED_FETCH;
+    }
     if (!is_there || !fact_decode(entry.fact, &loop->fact)) {
         const struct problem problem = {.code = PROBLEM_INTERNAL};
         render_problem(loop, &problem, out, status_out);
@@ -177,18 +182,68 @@ static void put_in_crowd(struct loop *loop, const struct command *command)
     }
 }
 
-enum ruled loop_rule(struct loop *loop, struct command *command, const struct desk_job *brought,
+/* Where a key is kept that the state lacks, as far as filters and an earlier look can tell; false:
+ * the desk must look. Files may have come since it looked, with keys that left the state: only
+ * those are asked again. */
+static bool seek_key(struct loop *loop, struct command *command, struct hash128 hash,
+                     const struct key_answer *looked)
+{
+    uint64_t after = 0;
+    command->key_elsewhere = KEY_NOWHERE;
+    if (looked != NULL && looked->found != KEY_LOOK_NONE && hash_128_equal(looked->hash, hash)) {
+        after = looked->through;
+        if (looked->found == KEY_LOOK_FOUND && loop->now_ms < looked->kept.until_ms) {
+            command->key_elsewhere = KEY_FOUND;
+            command->key_kept = looked->kept;
+            return true;
+        }
+    }
+    return !keys_may_have(loop->parts.keys, hash, after, &loop->key_question);
+}
+
+static enum ruled rule_with_key(struct loop *loop, struct command *command,
+                                const struct key_answer *looked, struct ruling *ruling)
+{
+    if (looked != NULL && looked->found == KEY_LOOK_FAILED &&
+        hash_128_equal(looked->hash, ruling->key)) {
+        *ruling = (struct ruling){.kind = RULING_PROBLEM, .problem = {.code = PROBLEM_INTERNAL}};
+        return RULED;
+    }
+    if (!seek_key(loop, command, ruling->key, looked)) return RULED_ASK_KEY;
+    *ruling = engine_decide(loop->parts.engine, policy_in_force(loop), command, loop_stamp(loop),
+                            &loop->fact);
+    return RULED;
+}
+
+/* Most keys are new, and their filters say so: then one decision is enough. */
+static void expect_new_key(struct loop *loop, struct command *command)
+{
+    command->key_elsewhere = loop->parts.keys == NULL ? KEY_NOWHERE : KEY_UNSOUGHT;
+    if (loop->parts.keys != NULL && command->has_key_hash &&
+        !keys_may_have(loop->parts.keys, command->key_hash, 0, &loop->key_question))
+        command->key_elsewhere = KEY_NOWHERE;
+}
+
+enum ruled loop_rule(struct loop *loop, struct command *command, const struct exchange *exchange,
                      struct buffer *out, unsigned *status_out)
 {
+    const struct desk_job *brought = exchange == NULL ? NULL : exchange->job;
+    const struct key_answer *looked = exchange == NULL ? NULL : &exchange->key;
     command->evidence = BYTES_NONE;
+    expect_new_key(loop, command);
     if (!batch_has_room(loop->open)) return RULED_BLOCKED;
+    /* What a sticky answer was does not change; other evidence would have to be fetched again. */
+    if (brought != NULL && brought->is_replay)
+        return replay(loop, brought->position, brought, out, status_out);
     if (!run_due_for(loop, command)) return RULED_BLOCKED;
 
     struct ruling ruling = engine_decide(loop->parts.engine, policy_in_force(loop), command,
                                          loop_stamp(loop), &loop->fact);
-    for (unsigned i = 0; ruling.kind == RULING_RECALL; ++i) {
+    for (unsigned i = 0; ruling.kind == RULING_RECALL || ruling.kind == RULING_KEY; ++i) {
         ENSURE(i < RECALLS_MAX);
-        const enum ruled ruled = recall(loop, command, ruling.position, brought, &ruling);
+        const enum ruled ruled = ruling.kind == RULING_KEY
+                                     ? rule_with_key(loop, command, looked, &ruling)
+                                     : recall(loop, command, ruling.position, brought, &ruling);
         if (ruled != RULED) return ruled;
     }
     *status_out = 200;

@@ -13,6 +13,7 @@
 
 #include "engine/engine.h"
 #include "journal/journal.h"
+#include "keys/keys.h"
 #include "platform/platform.h"
 #include "server/http.h"
 #include "server/loop.h"
@@ -21,9 +22,10 @@
 #define CLEANUP(function) __attribute__((cleanup(function)))
 
 enum {
-    STOP_MS_MAX = 10000,   /* from the signal to the end */
-    FAILED_MS_MAX = 500,   /* for the last answers after the journal failed */
-    DESCRIPTORS_SPARE = 64 /* besides connections */
+    STOP_MS_MAX = 10000,                    /* from the signal to the end */
+    FAILED_MS_MAX = 500,                    /* for the last answers after the journal failed */
+    DESCRIPTORS_SPARE = 64 + KEY_FILES_MAX, /* besides connections */
+    KEY_FILTERS_SHARE = 4                   /* of --memory, for the filters over key files */
 };
 
 struct reserved {
@@ -41,6 +43,9 @@ struct server {
     struct reserved desk_memory;
     struct reserved policy_memory;
     struct reserved loop_memory;
+    struct reserved keys_memory;
+    struct keys *keys;
+    uint32_t bad_key_files;
     struct engine_ceilings ceilings;
     struct engine *engine;
     struct recovery recovered;
@@ -85,6 +90,8 @@ static void server_close(struct server *server)
     journaling_stop(&server->journaling);
     if (server->reader != NULL) server->reader->calls->close(server->reader);
     if (server->journal != NULL) server->journal->calls->close(server->journal);
+    if (server->keys != NULL) keys_close(server->keys);
+    release(&server->keys_memory);
     release(&server->loop_memory);
     release(&server->desk_memory);
     release(&server->policy_memory);
@@ -140,6 +147,70 @@ static bool start_state(struct server *server)
     return true;
 }
 
+/* ---- key files */
+
+static void tell_key_file(void *self, enum key_file_fault fault, const char *detail)
+{
+    (void)self;
+    (void)fprintf(stderr, "weir: %s%s\n", detail,
+                  fault == KEY_FILE_OK ? "" : ": its keys are looked for in the journal");
+}
+
+/* The time that this server will not be before. */
+static int64_t earliest_ms(const struct server *server)
+{
+    const int64_t floor_ms = server->journal->tip.last_ms;
+    if (!server->options.has_test_clock) {
+        struct clock clock = clock_real(floor_ms);
+        return clock_now_ms(&clock);
+    }
+    return server->options.test_clock_ms > floor_ms ? server->options.test_clock_ms : floor_ms;
+}
+
+static bool open_keys(struct server *server)
+{
+    struct batch_header genesis;
+    struct bytes body;
+    char detail[KEY_FILE_DETAIL_SIZE];
+    const uint32_t piece = filing_piece(server->ceilings.keys);
+    if (!reserve(&server->keys_memory, keys_bytes(piece), "sorting keys")) return false;
+    if (server->journal->calls->read(server->journal, 1, &genesis, &body) != JOURNAL_OK) {
+        (void)fprintf(stderr, "weir: %s: the journal's first batch cannot be read: %s\n",
+                      server->options.data, server->journal->detail);
+        return false;
+    }
+    struct keys_parts parts = {.directory = server->options.data,
+                               .memory_max = server->options.memory_bytes / KEY_FILTERS_SHARE,
+                               .piece = piece};
+    _Static_assert(sizeof parts.genesis.byte == sizeof genesis.hash.byte, "both are SHA-256");
+    memcpy(parts.genesis.byte, genesis.hash.byte, sizeof parts.genesis.byte);
+    server->keys = keys_over(server->keys_memory.block, parts);
+    const enum key_file_fault fault = keys_open(server->keys, earliest_ms(server), 0, tell_key_file,
+                                                server, &server->bad_key_files, detail);
+    if (fault == KEY_FILE_OK || fault == KEY_FILE_MISSING) return true;
+    (void)fprintf(stderr,
+                  "weir: %s: restore it from a backup, or move it away: the keys of the files it "
+                  "lists are in the journal too\n",
+                  detail);
+    return false;
+}
+
+/* The journal was read from its beginning, so that the state has what the bad files had. */
+static bool replace_bad_keys(struct server *server)
+{
+    char detail[KEY_FILE_DETAIL_SIZE];
+    if (server->bad_key_files == 0) return true;
+    if (keys_forget_bad(server->keys, detail) != KEY_FILE_OK) {
+        (void)fprintf(stderr, "weir: %s\n", detail);
+        return false;
+    }
+    (void)fprintf(stderr,
+                  "weir: the keys of %" PRIu32 " key files were taken from the journal; the files "
+                  "are not used any more and may be moved away\n",
+                  server->bad_key_files);
+    return true;
+}
+
 /* ---- recovery */
 
 static bool tell_recovery(void *self, uint64_t sequence, uint64_t sequence_last)
@@ -164,6 +235,7 @@ static bool recover(struct server *server)
                                          .engine = server->engine,
                                          .ceilings = server->ceilings,
                                          .policies = server->policies,
+                                         .keys = server->keys,
                                          .scratch = scratch.block,
                                          .progress = tell_recovery,
                                          .self = server};
@@ -230,14 +302,15 @@ static bool start_threads(struct server *server)
         return false;
     }
     journaling_start(&server->journaling, server->journal, &server->wake);
-    server->desk =
-        desk_over(server->desk_memory.block, server->reader, server->policies, &server->wake);
+    server->desk = desk_over(server->desk_memory.block, server->reader, server->policies,
+                             server->keys, &server->wake);
     server->loop = loop_over(server->loop_memory.block,
                              (struct loop_parts){.engine = server->engine,
                                                  .clock = &server->clock,
                                                  .policies = server->policies,
                                                  .journaling = &server->journaling,
                                                  .desk = server->desk,
+                                                 .keys = server->keys,
                                                  .tip_sequence = server->journal->tip.sequence});
     if (journaling_start_thread(&server->journaling) && desk_start_thread(server->desk))
         return true;
@@ -478,8 +551,10 @@ bool server_run(const struct server_options *options)
         (void)fprintf(stderr, "weir: no file descriptors left\n");
         return false;
     }
-    if (!open_journal(&server) || !start_state(&server) || !recover(&server)) return false;
+    if (!open_journal(&server) || !start_state(&server) || !open_keys(&server)) return false;
+    if (!recover(&server)) return false;
     if (server.is_stopping) return true;
+    if (!replace_bad_keys(&server)) return false;
     start_clock(&server);
     if (!start_threads(&server) || !start_policy(&server) || !open_door(&server)) return false;
     return serve(&server);

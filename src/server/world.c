@@ -33,6 +33,7 @@ static void recover(struct world *world, struct engine_ceilings ceilings, int64_
                                    .engine = world->engine,
                                    .ceilings = ceilings,
                                    .policies = world->policies,
+                                   .keys = world->keys,
                                    .scratch = malloc(sizeof(struct fact)),
                                    .progress = go_on};
     const enum recovery_end end = recovery_run(&parts, &recovery);
@@ -103,6 +104,35 @@ struct world *world_open(struct journal *journal, const char *policy)
 struct world *world_open_within(struct journal *journal, const char *policy,
                                 struct engine_ceilings ceilings)
 {
+    return world_open_filing(journal, policy, ceilings, NULL);
+}
+
+static void tell_key_file(void *self, enum key_file_fault fault, const char *detail)
+{
+    (void)self;
+    (void)fprintf(stderr, "%s (%s)\n", detail, key_file_fault_text(fault));
+}
+
+static void open_keys(struct world *world, uint32_t keys_max, const char *directory)
+{
+    struct batch_header genesis;
+    struct bytes body;
+    char detail[KEY_FILE_DETAIL_SIZE];
+    const int64_t last_ms = world->journal->tip.last_ms;
+    struct keys_parts parts = {
+        .directory = directory, .memory_max = 16 << 20, .piece = filing_piece(keys_max)};
+    ENSURE(world->journal->calls->read(world->journal, 1, &genesis, &body) == JOURNAL_OK);
+    memcpy(parts.genesis.byte, genesis.hash.byte, sizeof parts.genesis.byte);
+    world->keys = keys_over(take_block(world, keys_bytes(parts.piece)), parts);
+    const enum key_file_fault fault =
+        keys_open(world->keys, last_ms > WORLD_START_MS ? last_ms : WORLD_START_MS, 0,
+                  tell_key_file, world, &world->bad_key_files, detail);
+    ENSURE(fault == KEY_FILE_OK || fault == KEY_FILE_MISSING);
+}
+
+struct world *world_open_filing(struct journal *journal, const char *policy,
+                                struct engine_ceilings ceilings, const char *directory)
+{
     struct world *world = calloc(1, sizeof(*world));
     ENSURE(world != NULL);
     const struct hash_key key = {
@@ -113,17 +143,22 @@ struct world *world_open_within(struct journal *journal, const char *policy,
     world->engine =
         engine_over(take_block(world, engine_bytes(ceilings)), ceilings, world->journal->key);
     world->policies = policies_over(take_block(world, policies_bytes()));
+    if (directory != NULL) open_keys(world, ceilings.keys, directory);
     recover(world, ceilings, &last_ms);
+    char detail[KEY_FILE_DETAIL_SIZE];
+    if (world->bad_key_files > 0) ENSURE(keys_forget_bad(world->keys, detail) == KEY_FILE_OK);
     world->clock = clock_test(last_ms > WORLD_START_MS ? last_ms : WORLD_START_MS);
     world->journaling = take_block(world, sizeof(*world->journaling));
     journaling_start(world->journaling, world->journal, NULL);
-    world->desk = desk_over(take_block(world, desk_bytes()), world->journal, world->policies, NULL);
+    world->desk = desk_over(take_block(world, desk_bytes()), world->journal, world->policies,
+                            world->keys, NULL);
     world->loop = loop_over(take_block(world, loop_bytes()),
                             (struct loop_parts){.engine = world->engine,
                                                 .clock = &world->clock,
                                                 .policies = world->policies,
                                                 .journaling = world->journaling,
                                                 .desk = world->desk,
+                                                .keys = world->keys,
                                                 .tip_sequence = world->journal->tip.sequence});
     if (engine_policy_info(world->engine).version != 0) restore_policy(world);
     if (policy != NULL) install(world, policy);
@@ -132,6 +167,7 @@ struct world *world_open_within(struct journal *journal, const char *policy,
 
 void world_close(struct world *world)
 {
+    if (world->keys != NULL) keys_close(world->keys);
     for (unsigned i = 0; i < world->block_count; ++i)
         memory_release(world->blocks[i], world->block_bytes[i]);
     free(world);

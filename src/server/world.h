@@ -29,11 +29,13 @@ struct world {
     struct clock clock;
     struct policies *policies;
     struct desk *desk;
+    struct keys *keys;      /* NULL: the state alone remembers keys */
+    uint32_t bad_key_files; /* found at the start */
     struct journaling *journaling;
     struct loop *loop;
     uint64_t answers;
-    void *blocks[8];
-    uint64_t block_bytes[8];
+    void *blocks[10];
+    uint64_t block_bytes[10];
     unsigned block_count;
 };
 
@@ -42,6 +44,9 @@ struct world {
 struct world *world_open(struct journal *journal, const char *policy);
 struct world *world_open_within(struct journal *journal, const char *policy,
                                 struct engine_ceilings ceilings);
+/* With key files in a directory. */
+struct world *world_open_filing(struct journal *journal, const char *policy,
+                                struct engine_ceilings ceilings, const char *directory);
 /* The journal lives on. */
 void world_close(struct world *world);
 

@@ -89,6 +89,10 @@ MUST_USE enum ledger_fault ledger_open_reader(const char *directory,
                                               const struct ledger_origin *origin,
                                               struct ledger **ledger_out,
                                               struct ledger_detail *detail_out);
+/* The same for proofs, of any journal: also of a directory that nobody serves. */
+MUST_USE enum ledger_fault ledger_open_witness(const char *directory, enum journal_access access,
+                                               struct ledger **ledger_out,
+                                               struct ledger_detail *detail_out);
 void ledger_close(struct ledger *ledger);
 
 /* What was last read or written wrong, for people. */

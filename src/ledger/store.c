@@ -268,11 +268,10 @@ struct pragma {
 };
 
 static const struct pragma SETTINGS_OF_ALL[] = {
-    {      "page_size",     NULL, TEXT_OF(PAGE_BYTES)},
-    {       "encoding",     NULL,             "UTF-8"},
-    {   "locking_mode", "normal",            "normal"},
-    { "trusted_schema",    "off",                 "0"},
-    {"cell_size_check",     "on",                 "1"},
+    {      "page_size",  NULL, TEXT_OF(PAGE_BYTES)},
+    {       "encoding",  NULL,             "UTF-8"},
+    { "trusted_schema", "off",                 "0"},
+    {"cell_size_check",  "on",                 "1"},
 };
 static const struct pragma SETTINGS_OF_WRITER[] = {
     {      "journal_mode",                     "wal",                     "wal"},
@@ -283,6 +282,13 @@ static const struct pragma SETTINGS_OF_WRITER[] = {
 };
 static const struct pragma SETTINGS_OF_READER[] = {
     {"query_only", "on", "1"},
+};
+static const struct pragma SETTINGS_OF_SERVED[] = {
+    {"locking_mode", "normal", "normal"},
+};
+/* With it the log's index is in memory, not in a file beside it. */
+static const struct pragma SETTINGS_OF_COPY[] = {
+    {"locking_mode", "exclusive", "exclusive"},
 };
 
 static enum ledger_fault apply_settings(struct ledger *ledger, const struct pragma *pragmas,
@@ -401,11 +407,20 @@ void ledger_close(struct ledger *ledger)
 
 static enum ledger_fault connect(struct ledger *ledger, const char *path, int flags)
 {
+    char uri[JOURNAL_URI_SIZE];
+    if (ledger->is_copy) {
+        if (!journal_copy_uri(path, uri))
+            return ledger_refuse(ledger, LEDGER_CANNOT_OPEN, "%s: the path is too long", path);
+        path = uri;
+        flags |= SQLITE_OPEN_URI;
+    }
     if (sqlite3_open_v2(path, &ledger->connection, flags | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK)
         return ledger_refuse_sqlite(ledger, LEDGER_CANNOT_OPEN, "cannot be opened");
     ENSURE(sqlite3_busy_timeout(ledger->connection, LEDGER_BUSY_MS) == SQLITE_OK);
     (void)sqlite3_limit(ledger->connection, SQLITE_LIMIT_LENGTH, LEDGER_TEXT_BYTES_MAX);
-    return LEDGER_OK;
+    if (ledger->is_copy)
+        return apply_settings(ledger, SETTINGS_OF_COPY, COUNT_OF(SETTINGS_OF_COPY));
+    return apply_settings(ledger, SETTINGS_OF_SERVED, COUNT_OF(SETTINGS_OF_SERVED));
 }
 
 static void disconnect(struct ledger *ledger)
@@ -578,16 +593,30 @@ enum ledger_fault ledger_open(const char *directory, const struct ledger_origin 
     return hand_over(&ledger, fault, ledger_out, detail_out);
 }
 
-enum ledger_fault ledger_open_reader(const char *directory, const struct ledger_origin *origin,
-                                     struct ledger **ledger_out, struct ledger_detail *detail_out)
+static enum ledger_fault look_in(struct ledger *ledger, const char *directory, bool knows_origin)
 {
-    LEDGER_CLOSED_AT_END struct ledger *ledger = ledger_make(origin);
     enum ledger_fault fault = name_files(ledger, directory);
     struct stat status;
     if (fault == LEDGER_OK && stat(ledger->path, &status) != 0)
         fault = ledger_refuse(ledger, errno == ENOENT ? LEDGER_MISSING : LEDGER_CANNOT_OPEN,
                               "%s: cannot be opened: %s", ledger->path, strerror(errno));
-    if (fault == LEDGER_OK) fault = open_reader(ledger, origin != NULL);
+    return fault == LEDGER_OK ? open_reader(ledger, knows_origin) : fault;
+}
+
+enum ledger_fault ledger_open_reader(const char *directory, const struct ledger_origin *origin,
+                                     struct ledger **ledger_out, struct ledger_detail *detail_out)
+{
+    LEDGER_CLOSED_AT_END struct ledger *ledger = ledger_make(origin);
+    const enum ledger_fault fault = look_in(ledger, directory, origin != NULL);
+    return hand_over(&ledger, fault, ledger_out, detail_out);
+}
+
+enum ledger_fault ledger_open_witness(const char *directory, enum journal_access access,
+                                      struct ledger **ledger_out, struct ledger_detail *detail_out)
+{
+    LEDGER_CLOSED_AT_END struct ledger *ledger = ledger_make(NULL);
+    ledger->is_copy = access == JOURNAL_A_COPY;
+    const enum ledger_fault fault = look_in(ledger, directory, false);
     return hand_over(&ledger, fault, ledger_out, detail_out);
 }
 

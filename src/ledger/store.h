@@ -16,6 +16,7 @@
 struct ledger {
     sqlite3 *connection;
     bool is_writer;
+    bool is_copy; /* read without locks */
     struct digest digest;
     struct ledger_origin origin;
     struct buffer canonical; /* one row's hashed bytes, while it is hashed */

@@ -17,3 +17,4 @@ int command_grant(int argc, char **argv);
 int command_status(int argc, char **argv);
 int command_load(int argc, char **argv);
 int command_verify(int argc, char **argv);
+int command_reconcile(int argc, char **argv);

@@ -18,13 +18,14 @@ struct subcommand {
 };
 
 static const struct subcommand subcommands[] = {
-    { "serve",    NULL,        command_serve,                                           "run the server"},
-    {"policy", "check", command_policy_check,                     "say what is wrong with a policy file"},
-    {"policy",  "show",  command_policy_show,                                "print the policy in force"},
-    { "grant",    NULL,        command_grant,                                  "give a customer credits"},
-    {"status",    NULL,       command_status,           "show what a customer's next request would meet"},
-    {  "load",    NULL,         command_load,                    "play a request trace against a server"},
-    {"verify",    NULL,       command_verify, "check that a data directory's files are what was written"},
+    {    "serve",    NULL,        command_serve,                                           "run the server"},
+    {   "policy", "check", command_policy_check,                     "say what is wrong with a policy file"},
+    {   "policy",  "show",  command_policy_show,                                "print the policy in force"},
+    {    "grant",    NULL,        command_grant,                                  "give a customer credits"},
+    {   "status",    NULL,       command_status,           "show what a customer's next request would meet"},
+    {     "load",    NULL,         command_load,                    "play a request trace against a server"},
+    {   "verify",    NULL,       command_verify, "check that a data directory's files are what was written"},
+    {"reconcile",    NULL,    command_reconcile,              "check that usage, prices and balances agree"},
 };
 #define SUBCOMMAND_COUNT (sizeof(subcommands) / sizeof(subcommands[0]))
 

@@ -120,57 +120,88 @@ static void print_json(const struct proof_verdict *verdict)
 
 /* --- the commands ---------------------------------------------------------------------------- */
 
+struct prove_options {
+    const char *directory;
+    uint64_t memory_bytes;
+    bool is_json;
+};
+
 typedef void proof_command(const struct proof_parts *parts, struct proof_verdict *verdict_out);
 
-static int run(const char *command, proof_command *prove, const char *directory, bool is_json)
+static int run(const char *command, proof_command *prove, const struct prove_options *options)
 {
     static struct proof_verdict verdict;
     struct shown shown = {0};
     const struct proof_parts parts = {
-        .directory = directory,
+        .directory = options->directory,
+        .memory_bytes = options->memory_bytes,
         .progress = show_progress,
         .self = &shown,
     };
     prove(&parts, &verdict);
     if (shown.is_begun) progress_end(&shown.progress);
-    if (is_json)
+    if (options->is_json)
         print_json(&verdict);
     else
         print_counts(&verdict);
     if (verdict.is_clean) return STATUS_DONE;
-    if (!is_json) print_finding(command, &verdict.finding);
+    if (!options->is_json) print_finding(command, &verdict.finding);
     return STATUS_REFUSED;
 }
 
-int command_verify(int argc, char **argv)
+#define NOTES                                                                                \
+    "Ends with 0 when all is well, with 1 at the first thing that is not, and says where.\n" \
+    "A running server is not disturbed; what it writes meanwhile is left alone."
+
+/* `memory` is behind the others: whoever takes it says so by the count. */
+static int take_and_run(int argc, char **argv, const char *command, const char *summary,
+                        proof_command *prove, size_t rule_count)
 {
-    const char *directory = NULL;
-    bool is_json = false;
+    struct prove_options options = {.memory_bytes = PROOF_MEMORY_DEFAULT};
     const struct option_rule rules[] = {
-        {.name = "data",
+        {  .name = "data",
          .argument = "DIR",
          .help = "data directory, served or a copy; nothing in it is changed",
-         .value_out = &directory,
+         .value_out = &options.directory,
          .kind = OPTION_TEXT,
-         .required = true},
-        {.name = "json",
+         .required = true  },
+        { .name = "json",
          .help = "one object instead of text",
-         .value_out = &is_json,
+         .value_out = &options.is_json,
          .kind = OPTION_FLAG },
+        { .name = "memory",
+         .argument = "SIZE",
+         .help = "address space of the rebuilt state, the server's or more (1G)",
+         .value_out = &options.memory_bytes,
+         .min = PROOF_MEMORY_MIN,
+         .max = PROOF_MEMORY_MAX,.kind = OPTION_BYTES},
     };
     const struct usage usage = {
-        .command = "verify",
+        .command = command,
         .operands = "",
-        .summary = "Checks that the files of a data directory are what was written: hashes, order, "
-                   "chains.",
-        .notes = "Ends with 0 when all is well, with 1 at the first thing that is not, and says "
-                 "where.\n"
-                 "A running server is not disturbed; what it writes meanwhile is left alone.",
+        .summary = summary,
+        .notes = NOTES,
         .rules = rules,
-        .rule_count = COUNT_OF(rules),
+        .rule_count = rule_count,
     };
     struct operands operands;
     const enum options_result result = options_take(&usage, argc, argv, &operands);
     if (result != OPTIONS_TAKEN) return result == OPTIONS_HELP ? STATUS_DONE : STATUS_USAGE;
-    return run(usage.command, proof_verify, directory, is_json);
+    return run(command, prove, &options);
+}
+
+int command_verify(int argc, char **argv)
+{
+    return take_and_run(argc, argv, "verify",
+                        "Checks that the files of a data directory are what was written: hashes, "
+                        "order, chains.",
+                        proof_verify, 2);
+}
+
+int command_reconcile(int argc, char **argv)
+{
+    return take_and_run(argc, argv, "reconcile",
+                        "Checks that usage, prices, charges, balances and the engine's state "
+                        "agree, to the nano-credit.",
+                        proof_reconcile, 3);
 }

@@ -14,6 +14,9 @@
 
 #define PROOF_TEXT_SIZE 512
 #define PROOF_COUNTS_MAX 48u
+#define PROOF_MEMORY_DEFAULT (UINT64_C(1) << 30)
+#define PROOF_MEMORY_MIN (UINT64_C(16) << 20)
+#define PROOF_MEMORY_MAX (UINT64_C(4) << 40)
 
 /* The first discrepancy. Empty texts: there is nothing to say. */
 struct proof_finding {
@@ -51,3 +54,6 @@ struct proof_parts {
 
 /* Are the files what was written? Hashes, order, chains. */
 void proof_verify(const struct proof_parts *parts, struct proof_verdict *verdict_out);
+/* Is it the same money all the way: usage x price book = monetization = balance updates = balances
+ * = engine state, and is every row what its journal entry makes? */
+void proof_reconcile(const struct proof_parts *parts, struct proof_verdict *verdict_out);

@@ -12,6 +12,9 @@
 
 /* The usual advices. */
 #define ADVICE_RESTORE "Restore the data directory from a backup"
+#define ADVICE_REBUILD                                                                      \
+    "Restore ledger.db from a backup, or, while the journal still has its beginning, move " \
+    "it away: the server makes it anew from the journal"
 #define ADVICE_AGAIN "Run the command again"
 
 bool verdict_find(struct proof_verdict *verdict, const char *file, const char *what,

@@ -3,30 +3,104 @@
  * chains alone.
  */
 #include "proof/place.h"
+#include "proof/seals.h"
 #include "proof/verdict.h"
 #include "proof/walk.h"
 
-static bool check_journal(const struct place *place, const struct proof_parts *parts,
-                          struct proof_verdict *verdict)
-{
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct verification {
+    struct place place;
+    const struct proof_parts *parts;
+    struct proof_verdict *verdict;
+    struct books books;
     struct walk walk;
-    const bool is_whole =
-        walk_open(&walk, place, parts, verdict) && walk_run(&walk, NULL, NULL, NULL);
-    verdict_count(verdict, "journal", "batches", walk.batches);
-    verdict_count(verdict, "journal", "entries", walk.entries);
-    verdict_count(verdict, "journal", "bytes of entries", walk.bytes);
-    verdict_count(verdict, "journal", "server runs", walk.writers);
-    walk_close(&walk);
-    return is_whole;
+    bool is_cursor_met;
+};
+
+/* --- what ledger and journal say of each other ----------------------------------------------- */
+
+static bool find_meta(const struct verification *v, const char *name, const char *what,
+                      const char *advice)
+{
+    verdict_place(v->verdict, "meta, '%s'", name);
+    return verdict_find(v->verdict, LEDGER_FILE, what, advice);
+}
+
+static bool is_hash(const struct verification *v, const struct journal_hash *expected,
+                    const struct journal_hash *found)
+{
+    char text[HASH_TEXT_SIZE];
+    if (memcmp(expected->byte, found->byte, JOURNAL_HASH_BYTES) == 0) return true;
+    verdict_expected(v->verdict, "%s", hash_text(expected->byte, text));
+    verdict_found(v->verdict, "%s", hash_text(found->byte, text));
+    return false;
+}
+
+static bool on_batch(void *self, const struct batch_header *header)
+{
+    struct verification *v = self;
+    if (v->books.ledger == NULL) return true;
+    if (header->sequence == 1 && !is_hash(v, &header->hash, &v->books.genesis_hash))
+        return find_meta(v, "genesis_hash", "it belongs to another journal",
+                         "Put back the ledger.db of this journal, or move it away: the server "
+                         "makes it anew");
+    if (header->sequence != v->books.cursor) return true;
+    v->is_cursor_met = true;
+    return is_hash(v, &header->hash, &v->books.cursor_hash) ||
+           find_meta(v, "cursor_hash", "the batch that was settled last is another in the journal",
+                     ADVICE_RESTORE);
+}
+
+static bool check_cursor(const struct verification *v)
+{
+    if (v->is_cursor_met) return true;
+    verdict_expected(v->verdict, "at most batch %" PRIu64 ", the journal's newest", v->walk.newest);
+    verdict_found(v->verdict, "%" PRIu64, v->books.cursor);
+    return find_meta(v, "cursor_sequence", "it has settled batches that the journal does not have",
+                     ADVICE_RESTORE);
+}
+
+/* --- the files ------------------------------------------------------------------------------- */
+
+static bool check_journal(struct verification *v)
+{
+    const bool is_whole = walk_open(&v->walk, &v->place, v->parts, v->verdict) &&
+                          walk_run(&v->walk, v, NULL, on_batch);
+    verdict_count(v->verdict, "journal", "batches", v->walk.batches);
+    verdict_count(v->verdict, "journal", "entries", v->walk.entries);
+    verdict_count(v->verdict, "journal", "bytes of entries", v->walk.bytes);
+    verdict_count(v->verdict, "journal", "server runs", v->walk.writers);
+    return is_whole && place_check_pages(&v->place, "journal.db", v->parts, v->verdict);
+}
+
+static bool check_ledger(struct verification *v)
+{
+    struct chains chains;
+    if (v->books.ledger == NULL) return true;
+    if (!check_cursor(v)) return false;
+    chains_start(&chains, &v->books, v->walk.journal->key);
+    const bool is_whole = chains_load_stored(&chains) &&
+                          seals_check(&v->books, &chains, v->parts, v->verdict) &&
+                          chains_check_stored(&chains);
+    verdict_count(v->verdict, "ledger", "customers' chains", chains.heads.count);
+    chains_end(&chains);
+    return is_whole && place_check_pages(&v->place, LEDGER_FILE, v->parts, v->verdict);
 }
 
 void proof_verify(const struct proof_parts *parts, struct proof_verdict *verdict_out)
 {
-    struct place place;
+    struct verification v = {.parts = parts, .verdict = verdict_out};
     *verdict_out = (struct proof_verdict){.is_clean = true};
-    if (!place_open(&place, parts->directory, verdict_out)) return;
-    const bool is_whole = check_journal(&place, parts, verdict_out) &&
-                          place_check_pages(&place, "journal.db", parts, verdict_out);
+    if (!place_open(&v.place, parts->directory, verdict_out)) return;
+    /* The ledger's cursor first: what is settled meanwhile is in the journal, but need not be here.
+     */
+    const bool is_whole =
+        books_open(&v.books, &v.place, verdict_out) && check_journal(&v) && check_ledger(&v);
     ENSURE(is_whole == verdict_out->is_clean);
-    place_close(&place, verdict_out);
+    walk_close(&v.walk);
+    books_close(&v.books);
+    place_close(&v.place, verdict_out);
 }

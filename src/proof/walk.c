@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "proof/verdict.h"
 
@@ -42,7 +43,8 @@ bool walk_open(struct walk *walk, const struct place *place, const struct proof_
                struct proof_verdict *verdict)
 {
     char detail[256];
-    *walk = (struct walk){.parts = parts, .verdict = verdict};
+    *walk = (struct walk){
+        .parts = parts, .verdict = verdict, .is_served = place->access == JOURNAL_SERVED};
     enum journal_fault fault =
         journal_sqlite_open_witness(place->directory, place->access, &walk->journal, detail);
     if (fault != JOURNAL_OK) return find_fault(verdict, fault, detail);
@@ -100,6 +102,7 @@ static bool check_entry(struct walk *walk, uint32_t index, struct entry entry)
         return find_in_entry(walk, index, "its fact cannot be read");
     walk->fact->at_ms = entry.at_ms;
     walk->fact->position = position_make(walk->header.sequence, index);
+    if (walk->command->kind == COMMAND_SEAL) walk->cut = walk->command->cut;
     return true;
 }
 
@@ -182,13 +185,66 @@ static bool take_batch(struct walk *walk, uint64_t sequence, void *self, walk_en
     return true;
 }
 
+/* Genesis, then whatever comes first. A server may cut between the question and the reading. */
+static bool take_first(struct walk *walk, void *self, walk_entry *on_entry)
+{
+    struct batch_header header;
+    struct bytes body;
+    uint64_t newest = 0;
+    do {
+        const enum journal_fault fault =
+            journal_sqlite_find(walk->journal, 2, &walk->first, &newest);
+        if (fault != JOURNAL_OK) return find_fault(walk->verdict, fault, walk->journal->detail);
+    } while (walk->first > 2 && walk->journal->calls->read(walk->journal, walk->first, &header,
+                                                           &body) == JOURNAL_READ_FAILED);
+    return take_batch(walk, 1, self, on_entry);
+}
+
+static void hash_of_cut(const struct journal_cut *cut, struct journal_hash *hash_out)
+{
+    for (unsigned i = 0; i < JOURNAL_HASH_BYTES; ++i)
+        hash_out->byte[i] = (uint8_t)(cut->before[i / 8] >> (8 * (i % 8)));
+}
+
+/* The newest seal covers all that went, and names the very batch before the first that had to stay:
+ * from there back to the oldest that is left, each names the one before. */
+static bool check_cut(struct walk *walk)
+{
+    struct batch_header header;
+    struct bytes body;
+    struct journal_hash before;
+    if (walk->first <= 2) return true;
+    if (walk->cut.first < walk->first) {
+        verdict_place(walk->verdict, "batches 2 to %" PRIu64, walk->first - 1);
+        verdict_expected(walk->verdict, "a seal that says they were cut");
+        if (walk->cut.first == 0)
+            verdict_found(walk->verdict, "no seal");
+        else
+            verdict_found(walk->verdict, "the newest says that the journal begins at %" PRIu64,
+                          walk->cut.first);
+        return verdict_find(walk->verdict, JOURNAL_FILE, "missing", ADVICE_RESTORE);
+    }
+    const enum journal_fault fault =
+        walk->journal->calls->read(walk->journal, walk->cut.first, &header, &body);
+    if (fault == JOURNAL_READ_FAILED && walk->is_served) return true; /* cut by a newer seal */
+    if (fault != JOURNAL_OK) return find_fault(walk->verdict, fault, walk->journal->detail);
+    hash_of_cut(&walk->cut, &before);
+    if (memcmp(before.byte, header.previous.byte, JOURNAL_HASH_BYTES) == 0) return true;
+    verdict_place(walk->verdict, "batch %" PRIu64, walk->cut.first);
+    return verdict_find(walk->verdict, JOURNAL_FILE,
+                        "it does not follow the batch that the seal says was cut before it",
+                        ADVICE_RESTORE);
+}
+
 bool walk_run(struct walk *walk, void *self, walk_entry *on_entry, walk_batch *on_batch)
 {
-    for (uint64_t sequence = 1; sequence <= walk->newest; ++sequence) {
+    if (!take_first(walk, self, on_entry)) return false;
+    if (on_batch != NULL && !on_batch(self, &walk->header)) return false;
+    for (uint64_t sequence = walk->first; sequence != 0 && sequence <= walk->newest; ++sequence) {
         if (sequence % BATCHES_PER_PROGRESS == 0)
             walk->parts->progress(walk->parts->self, "batches", sequence, walk->newest);
         if (!take_batch(walk, sequence, self, on_entry)) return false;
         if (on_batch != NULL && !on_batch(self, &walk->header)) return false;
     }
-    return true;
+    return check_cut(walk);
 }

@@ -1,7 +1,8 @@
 /*
  * walk.h (private): every batch and every entry of a journal, in order, judged on the way: hashes
  * over the exact bytes, the chain, density, epochs, stamps that never go back, entries that can be
- * read and are as many as the batch says. Memory does not grow with the journal.
+ * read and are as many as the batch says. Where the beginning is missing, a seal must say so: an
+ * entry with the hash of the last batch that went. Memory does not grow with the journal.
  */
 #pragma once
 
@@ -21,11 +22,13 @@ struct walk {
     struct journal *journal;
     const struct proof_parts *parts;
     struct proof_verdict *verdict;
+    bool is_served;
     struct fact *fact;
     struct command *command;
 
     uint64_t newest;            /* at the start: what came later is left alone */
-    uint64_t first;             /* after genesis; 0: there is none */
+    uint64_t first;             /* after genesis; 0: there is none; above 2: a beginning was cut */
+    struct journal_cut cut;     /* what the newest seal says of that; first 0: there is none */
     struct batch_header header; /* of the batch last read */
     int64_t last_ms;
 

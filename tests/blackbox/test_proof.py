@@ -102,7 +102,7 @@ def test_a_live_server_is_proved_without_disturbing_it(fresh, new_customer):
     assert run("verify", "--data", weir.data)[0] == 0
     assert customer.consume(1).status == 200
     verdict = json.loads(run("verify", "--data", weir.data, "--json")[1])
-    assert verdict["clean"] and "served" in verdict["notes"][0]
+    assert verdict["clean"] and any("served" in note for note in verdict["notes"])
 
 
 def test_a_crashed_server_s_directory_is_proved_as_it_lies(fresh, new_customer):

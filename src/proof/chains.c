@@ -1,0 +1,286 @@
+/*
+ * chains.c: see chains.h.
+ */
+#include "proof/chains.h"
+
+#include <inttypes.h>
+#include <sqlite3.h>
+#include <string.h>
+
+#include "proof/verdict.h"
+
+#define HEADS_SQL                                                                        \
+    "SELECT number,id,name,updates,after,last_position,last_place,last_hash,last_usage " \
+    "FROM customers WHERE number>?1 ORDER BY number LIMIT 512"
+
+void chains_start(struct chains *chains, struct books *books, struct hash_key key)
+{
+    *chains = (struct chains){.books = books, .verdict = books->verdict, .key = key};
+    sha_start(&chains->sha);
+    map_start(&chains->heads, sizeof(struct head));
+    map_start(&chains->accounts, sizeof(struct account));
+}
+
+void chains_end(struct chains *chains)
+{
+    sha_end(&chains->sha);
+    map_end(&chains->heads);
+    map_end(&chains->accounts);
+}
+
+struct head *chains_head(struct chains *chains, struct bytes customer)
+{
+    return map_put(&chains->heads, hash_128(chains->key, customer));
+}
+
+/* --- the table of heads ---------------------------------------------------------------------- */
+
+static bool find_customer(const struct chains *chains, uint64_t number, const char *what)
+{
+    verdict_place(chains->verdict, "customers, number %" PRIu64, number);
+    return verdict_find(chains->verdict, LEDGER_FILE, what, ADVICE_REBUILD);
+}
+
+static bool take_stored(struct chains *chains, sqlite3_stmt *statement)
+{
+    const uint64_t number = (uint64_t)sqlite3_column_int64(statement, 0);
+    const uint8_t *name = sqlite3_column_text(statement, 2);
+    const struct bytes customer = {name, (size_t)sqlite3_column_bytes(statement, 2)};
+    if (sqlite3_column_bytes(statement, 1) != (int)sizeof(struct hash128) ||
+        sqlite3_column_bytes(statement, 7) != (int)LEDGER_HASH_BYTES || name == NULL)
+        return find_customer(chains, number, "a column holds what no row has");
+    struct head *head = chains_head(chains, customer);
+    uint8_t id[sizeof(struct hash128)];
+    for (unsigned i = 0; i < sizeof(id); ++i)
+        id[i] = (uint8_t)(head->id.word[i / 8] >> (8 * (i % 8)));
+    if (memcmp(id, sqlite3_column_blob(statement, 1), sizeof(id)) != 0)
+        return find_customer(chains, number, "its id is not its name's");
+    if (head->stored.number != 0)
+        return find_customer(chains, number, "its name stands there twice");
+    head->stored = (struct stored_head){
+        .number = number,
+        .updates = (uint64_t)sqlite3_column_int64(statement, 3),
+        .after = sqlite3_column_int64(statement, 4),
+        .position = (uint64_t)sqlite3_column_int64(statement, 5),
+        .place = (uint32_t)sqlite3_column_int64(statement, 6),
+        .usage = (uint64_t)sqlite3_column_int64(statement, 8),
+    };
+    memcpy(head->stored.hash.byte, sqlite3_column_blob(statement, 7), LEDGER_HASH_BYTES);
+    return true;
+}
+
+bool chains_load_stored(struct chains *chains)
+{
+    sqlite3_stmt *statement = NULL;
+    uint64_t last = 0;
+    bool is_good = sqlite3_prepare_v2(ledger_connection(chains->books->ledger), HEADS_SQL, -1,
+                                      &statement, NULL) == SQLITE_OK;
+    for (bool is_more = true; is_good && is_more;) {
+        is_more = false;
+        is_good = sqlite3_bind_int64(statement, 1, (sqlite3_int64)last) == SQLITE_OK;
+        int code = SQLITE_DONE;
+        while (is_good && (code = sqlite3_step(statement)) == SQLITE_ROW) {
+            if (!take_stored(chains, statement)) {
+                (void)sqlite3_finalize(statement);
+                return false;
+            }
+            last = (uint64_t)sqlite3_column_int64(statement, 0);
+            is_more = true;
+        }
+        (void)sqlite3_reset(statement);
+        is_good = is_good && code == SQLITE_DONE;
+    }
+    if (!is_good) (void)books_find_fault(chains->books, "its table customers cannot be read");
+    (void)sqlite3_finalize(statement);
+    return is_good;
+}
+
+static bool is_before(uint64_t position, uint32_t place, const struct stored_head *stored)
+{
+    return position < stored->position || (position == stored->position && place < stored->place);
+}
+
+/* A checkpoint is right when it is one of the chain's states, and no older than promised. */
+static bool check_stored(const struct chains *chains, struct head *head)
+{
+    struct stored_head *stored = &head->stored;
+    if (stored->number == 0) return true;
+    if (head->position == stored->position && head->place == stored->place) {
+        stored->is_met = head->updates == stored->updates && head->after == stored->after &&
+                         memcmp(head->hash.byte, stored->hash.byte, LEDGER_HASH_BYTES) == 0;
+        if (stored->is_met) return true;
+        verdict_expected(chains->verdict, "update %" PRIu64 ", balance %" PRId64, head->updates,
+                         head->after);
+        verdict_found(chains->verdict, "update %" PRIu64 ", balance %" PRId64 "%s", stored->updates,
+                      stored->after,
+                      head->updates == stored->updates && head->after == stored->after
+                          ? ", another hash"
+                          : "");
+        return find_customer(chains, stored->number, "the head is not what its row says");
+    }
+    if (head->position > chains->books->heads_position ||
+        is_before(head->position, head->place, stored))
+        return true;
+    verdict_expected(chains->verdict, "a head at position %" PRIu64 " or later", head->position);
+    verdict_found(chains->verdict, "position %" PRIu64 ", place %" PRIu32, stored->position,
+                  stored->place);
+    return find_customer(chains, stored->number, "the head is older than the books say");
+}
+
+bool chains_check_stored(const struct chains *chains)
+{
+    const uint64_t end = (chains->books->cursor + 1) << POSITION_INDEX_BITS;
+    const uint64_t cut = (chains->books->usage_cut + 1) << POSITION_INDEX_BITS;
+    for (const struct head *head = NULL; (head = map_next(&chains->heads, head)) != NULL;) {
+        const struct stored_head *stored = &head->stored;
+        if (stored->number == 0) {
+            if (head->position == 0 || head->position > chains->books->heads_position) continue;
+            book_row_place(chains->verdict, DATASET_BALANCE,
+                           (const struct value[BALANCE_COLUMNS]){value_of_unsigned(head->position),
+                                                                 value_of_unsigned(head->place)});
+            return verdict_find(chains->verdict, LEDGER_FILE,
+                                "its customer is missing in the table customers", ADVICE_REBUILD);
+        }
+        if (stored->position != 0 && stored->position < end && !stored->is_met) {
+            verdict_found(chains->verdict, "position %" PRIu64 ", place %" PRIu32, stored->position,
+                          stored->place);
+            return find_customer(chains, stored->number, "the head names a row that is not there");
+        }
+        if (stored->usage >= cut && stored->usage < end && !stored->is_usage_met) {
+            verdict_found(chains->verdict, "position %" PRIu64, stored->usage);
+            return find_customer(chains, stored->number,
+                                 "the head names a usage event that is not there");
+        }
+    }
+    return true;
+}
+
+/* --- rows ------------------------------------------------------------------------------------ */
+
+static bool find_in_row(const struct chains *chains, enum dataset dataset, const struct value *row,
+                        const char *what)
+{
+    book_row_place(chains->verdict, dataset, row);
+    return verdict_find(chains->verdict, LEDGER_FILE, what, ADVICE_REBUILD);
+}
+
+static bool find_number(const struct chains *chains, enum dataset dataset, const struct value *row,
+                        int64_t expected, int64_t found, const char *what)
+{
+    verdict_expected(chains->verdict, "%" PRId64, expected);
+    verdict_found(chains->verdict, "%" PRId64, found);
+    return find_in_row(chains, dataset, row, what);
+}
+
+bool chains_take_usage(struct chains *chains, const struct value *row)
+{
+    struct head *head = chains_head(chains, row[USAGE_customer].bytes);
+    const uint64_t position = value_unsigned(&row[USAGE_position]);
+    const uint64_t previous = value_unsigned(&row[USAGE_previous]);
+    /* Behind a cut the link leads to a row that is gone. */
+    const bool is_cut = head->usage == 0 && position_sequence(previous) <= chains->books->usage_cut;
+    if (previous != head->usage && !is_cut)
+        return find_number(chains, DATASET_USAGE, row, (int64_t)head->usage, (int64_t)previous,
+                           "its link is not to the customer's usage event before");
+    head->usage = position;
+    if (head->stored.usage == position) head->stored.is_usage_met = true;
+    if (position <= chains->books->heads_position && head->stored.number != 0 &&
+        head->stored.usage < position)
+        return find_customer(chains, head->stored.number,
+                             "the head's usage event is older than the books say");
+    return true;
+}
+
+static struct hash128 account_id(const struct chains *chains, const struct value *row)
+{
+    uint8_t block[CUSTOMER_BYTES_MAX + 512];
+    struct buffer text = buffer_over(block, sizeof(block));
+    buffer_put_bytes(&text, row[BALANCE_customer].bytes);
+    buffer_put_bytes(&text, row[BALANCE_account].bytes);
+    buffer_put_signed(&text, row[BALANCE_grant_id].integer);
+    if (row[BALANCE_grant_id].kind == VALUE_NULL && row[BALANCE_name].kind == VALUE_TEXT)
+        buffer_put_bytes(&text, row[BALANCE_name].bytes);
+    return hash_128(chains->key, buffer_bytes(&text));
+}
+
+int64_t chains_account(const struct chains *chains, const struct value *row)
+{
+    const struct account *account = map_find(&chains->accounts, account_id(chains, row));
+    return account == NULL ? 0 : account->after;
+}
+
+static bool check_account(struct chains *chains, const struct value *row)
+{
+    const int64_t delta = row[BALANCE_delta].integer;
+    const int64_t after = row[BALANCE_account_after].integer;
+    int64_t expected = 0;
+    struct account *account = map_put(&chains->accounts, account_id(chains, row));
+    if (__builtin_add_overflow(account->after, delta, &expected) || expected != after)
+        return find_number(chains, DATASET_BALANCE, row, expected, after,
+                           "its account_after is not the account's balance before and its delta");
+    account->after = after;
+    if (after == 0) map_remove(&chains->accounts, account);
+    return true;
+}
+
+/* Overage is outside the balance (S4); an overshoot that is given back goes through it (H3). */
+static bool moves_balance(const struct value *row)
+{
+    return !bytes_equal(row[BALANCE_account].bytes, BYTES("overage"));
+}
+
+static bool check_link(struct chains *chains, const struct head *head, const struct value *row)
+{
+    const int64_t number = row[BALANCE_number].integer;
+    if (number != (int64_t)head->updates + 1)
+        return find_number(chains, DATASET_BALANCE, row, (int64_t)head->updates + 1, number,
+                           "its number is not the next of its customer's");
+    if (value_unsigned(&row[BALANCE_previous_position]) != head->position ||
+        row[BALANCE_previous_place].integer != (int64_t)head->place) {
+        verdict_expected(chains->verdict, "position %" PRIu64 ", place %" PRIu32, head->position,
+                         head->place);
+        verdict_found(chains->verdict, "position %" PRIu64 ", place %" PRId64,
+                      value_unsigned(&row[BALANCE_previous_position]),
+                      row[BALANCE_previous_place].integer);
+        return find_in_row(chains, DATASET_BALANCE, row,
+                           "its link is not to the customer's row before");
+    }
+    int64_t after = head->after;
+    if (moves_balance(row) && __builtin_add_overflow(after, row[BALANCE_delta].integer, &after))
+        return find_in_row(chains, DATASET_BALANCE, row, "its delta leaves the range of balances");
+    if (after != row[BALANCE_customer_after].integer)
+        return find_number(chains, DATASET_BALANCE, row, after, row[BALANCE_customer_after].integer,
+                           "its customer_after is not the customer's balance before and its delta");
+    return true;
+}
+
+bool chains_take_balance(struct chains *chains, const struct value *row)
+{
+    struct head *head = chains_head(chains, row[BALANCE_customer].bytes);
+    if (!check_link(chains, head, row) || !check_account(chains, row)) return false;
+
+    sha_begin(&chains->sha, &head->hash);
+    sha_add_row(&chains->sha, row, BALANCE_hash);
+    const struct ledger_hash hash = sha_take(&chains->sha);
+    if (row[BALANCE_hash].bytes.length != LEDGER_HASH_BYTES ||
+        memcmp(hash.byte, row[BALANCE_hash].bytes.at, LEDGER_HASH_BYTES) != 0)
+        return find_in_row(chains, DATASET_BALANCE, row,
+                           "its bytes do not give its hash: it, or one before it, was changed");
+    head->updates++;
+    head->after = row[BALANCE_customer_after].integer;
+    head->position = value_unsigned(&row[BALANCE_position]);
+    head->place = (uint32_t)row[BALANCE_place].integer;
+    head->hash = hash;
+    return check_stored(chains, head);
+}
+
+void chains_expect(struct chains *chains, const struct balance_row *row, struct bytes customer)
+{
+    struct value values[BALANCE_COLUMNS];
+    balance_values(row, values);
+    values[BALANCE_customer] = value_of_text(customer);
+    struct account *account = map_put(&chains->accounts, account_id(chains, values));
+    account->after += row->delta;
+    if (account->after == 0) map_remove(&chains->accounts, account);
+    if (moves_balance(values)) chains_head(chains, customer)->after += row->delta;
+}

@@ -1,0 +1,68 @@
+/*
+ * chains.h (private): the heads of all customers' chains while their rows pass by, and the checks
+ * of one row against them: numbers without a gap, links, running sums, hashes; and of the table of
+ * heads against the rows.
+ *
+ * Memory: one record a customer, and one an account whose balance is not zero.
+ */
+#pragma once
+
+#include "proof/books.h"
+#include "proof/map.h"
+#include "proof/sha.h"
+
+/* What the table `customers` says of a customer. */
+struct stored_head {
+    uint64_t number; /* of the customer; 0: it says nothing */
+    uint64_t updates;
+    int64_t after;
+    uint64_t position;
+    uint32_t place;
+    bool is_met; /* the row was there, and was as it says */
+    bool is_usage_met;
+    struct ledger_hash hash;
+    uint64_t usage;
+};
+
+struct head {
+    struct hash128 id; /* the engine's: hash of the name */
+    uint64_t updates;
+    int64_t after; /* settled */
+    uint64_t position;
+    uint32_t place;
+    struct ledger_hash hash;
+    uint64_t usage; /* position of the newest usage event */
+    struct stored_head stored;
+};
+
+struct account {
+    struct hash128 id; /* of customer, kind and name */
+    int64_t after;
+};
+
+struct chains {
+    struct books *books;
+    struct proof_verdict *verdict;
+    struct hash_key key; /* the data directory's */
+    struct sha sha;
+    struct map heads;
+    struct map accounts;
+};
+
+void chains_start(struct chains *chains, struct books *books, struct hash_key key);
+void chains_end(struct chains *chains);
+
+/* Reads the table of heads, before any row passes. */
+MUST_USE bool chains_load_stored(struct chains *chains);
+/* The next row of a dataset, in the order of its keys. */
+MUST_USE bool chains_take_usage(struct chains *chains, const struct value *row);
+MUST_USE bool chains_take_balance(struct chains *chains, const struct value *row);
+/* All rows up to the cursor have passed: every stored head must have met its row. */
+MUST_USE bool chains_check_stored(const struct chains *chains);
+
+/* A row that settlement has yet to add: moves the balances, not the chain. */
+void chains_expect(struct chains *chains, const struct balance_row *row, struct bytes customer);
+
+struct head *chains_head(struct chains *chains, struct bytes customer);
+/* What an account of a row has; 0 where it has never been moved. */
+int64_t chains_account(const struct chains *chains, const struct value *row);

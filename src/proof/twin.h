@@ -1,0 +1,30 @@
+/*
+ * twin.h (private): the engine's state, rebuilt from the journal by apply alone, and compared with
+ * the ledger: every grant's account, debt, and each customer's settled balance.
+ */
+#pragma once
+
+#include "proof/chains.h"
+#include "proof/entries.h"
+
+struct twin {
+    struct proof_verdict *verdict;
+    void *block;
+    uint64_t block_bytes;
+    struct engine
+        *engine; /* NULL: the journal's beginning is gone, and no snapshot stands for it */
+    struct engine_ceilings ceilings;
+    struct balance_view *view;
+    uint64_t customers; /* compared */
+    uint64_t grants;
+};
+
+MUST_USE bool twin_start(struct twin *twin, uint64_t memory_bytes, struct hash_key key,
+                         struct proof_verdict *verdict);
+void twin_end(struct twin *twin);
+
+MUST_USE bool twin_apply(struct twin *twin, const struct walked *walked);
+void twin_sweep(struct twin *twin, int64_t now_ms, uint32_t entries);
+/* `when` is "at the cursor" or "at the tip". */
+MUST_USE bool twin_compare(struct twin *twin, const struct entries *entries,
+                           const struct chains *chains, const char *when);

@@ -223,18 +223,20 @@ static bool grant_burns_before(const struct grant *left, const struct grant *rig
     return left->id < right->id;
 }
 
-static uint32_t *grant_link(struct application *a, const struct grant *grant)
+uint32_t *grant_link(struct engine *engine, uint32_t customer, const struct grant *grant)
 {
-    uint32_t *link = &application_customer(a)->grants;
-    while (*link != 0 && grant_burns_before(grant_at(a->engine, *link), grant)) {
-        struct grant *at = grant_at(a->engine, *link);
-        state_touch(a->engine, at, sizeof *at);
+    struct customer *owner = customer_at(engine, customer);
+    state_touch(engine, owner, sizeof *owner);
+    uint32_t *link = &owner->grants;
+    while (*link != 0 && grant_burns_before(grant_at(engine, *link), grant)) {
+        struct grant *at = grant_at(engine, *link);
+        state_touch(engine, at, sizeof *at);
         link = &at->next;
     }
     return link;
 }
 
-static bool grant_counts_as_live(const struct grant *grant)
+bool grant_counts_as_live(const struct grant *grant)
 {
     return grant->state == GRANT_PENDING ||
            (grant->state == GRANT_LIVE && (grant->remaining != 0 || grant->held != 0));
@@ -263,7 +265,7 @@ static void grant_settle(struct application *a, uint32_t number, const struct gr
     customer->grants_live = (uint16_t)(customer->grants_live + grant_counts_as_live(grant) -
                                        grant_counts_as_live(before));
     if (grant_is_linked(grant) != grant_is_linked(before)) {
-        uint32_t *link = grant_link(a, grant);
+        uint32_t *link = grant_link(engine, a->customer, grant);
         if (grant_is_linked(grant)) {
             grant->next = *link;
             *link = number;
@@ -463,6 +465,7 @@ static void apply_hold_end(struct application *a, const struct effect *effect)
     }
     state_index_remove(engine, &engine->hold_index, hash_mix(hold->id, 1), number);
     state_give(engine, &engine->holds, number);
+    hold->customer = 0;
     application_customer(a)->open_holds--;
     a->due_moved = true;
 }
@@ -531,14 +534,9 @@ static void apply_renewal(struct application *a, const struct effect *effect)
 static void apply_symbol(struct application *a, const struct effect *effect)
 {
     struct engine *engine = a->engine;
-    const struct bytes name = effect->symbol.name;
     ENSURE(effect->symbol.number == engine->symbol_count + 1);
-    ENSURE(engine->symbol_count < SYMBOLS_MAX && name.length <= (size_t)2 * NAME_BYTES_MAX);
-    uint8_t *text = engine->symbol_text + engine->symbol_text_used;
-    memcpy(text, name.at, name.length);
-    engine->symbol_text_used += (uint32_t)name.length;
-    engine->symbol_count++;
-    engine->symbol_names[engine->symbol_count] = (struct bytes){text, name.length};
+    ENSURE(symbol_fits(engine, effect->symbol.name));
+    symbol_add(engine, effect->symbol.name);
 }
 
 static void apply_policy(struct application *a, const struct effect *effect)
@@ -650,6 +648,7 @@ void engine_apply(struct engine *engine, const struct fact *fact)
         a.customer = hint != 0 ? hint : customer_find(engine, fact->customer);
         ENSURE(hint == 0 || hash_128_equal(customer_at(engine, hint)->id, fact->customer));
     }
+    if (engine->image.out != NULL) image_keep_touched(engine, fact, a.customer);
     for (uint32_t i = 0; i < fact->effect_count; i++)
         apply_effect(&a, &fact->effects[i]);
     if (a.due_moved) due_refresh(engine, a.customer);

@@ -17,6 +17,7 @@
 #include "engine/command.h"
 #include "engine/entry.h"
 #include "engine/fact.h"
+#include "engine/image.h"
 #include "engine/policy.h"
 #include "engine/problem.h"
 

@@ -62,6 +62,7 @@ void key_bind(struct engine *engine, const struct policy *policy, const struct c
 void key_forget(struct engine *engine, uint32_t number)
 {
     struct key *key = slab_at(&engine->keys, number);
+    image_keep(engine, IMAGE_KEY, number);
     state_touch(engine, key, sizeof *key);
     key_set(key, KEY_FREE, 0);
     state_index_remove(engine, &engine->key_index, key->hash.word[0], number);

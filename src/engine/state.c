@@ -89,6 +89,11 @@ static struct engine *engine_carve(struct carver *carver, struct engine_ceilings
     into->hold_index = carve_index(carver, ceilings.holds);
     into->key_index = carve_index(carver, ceilings.keys);
     into->ended_index = carve_index(carver, ceilings.keys);
+    const uint32_t objects[IMAGE_KINDS] = {ceilings.customers, ceilings.scopes, ceilings.grants,
+                                           ceilings.holds,     ceilings.keys,   ceilings.keys};
+    for (enum image_kind kind = 0; kind < IMAGE_KINDS; kind++)
+        into->image.is_out[kind] =
+            carve(carver, ((uint64_t)objects[kind] / 64 + 1) * sizeof(uint64_t));
     into->heap = carve(carver, ((uint64_t)ceilings.customers + 1) * sizeof(uint32_t));
     into->crowds = carve(carver, CROWDS * sizeof(struct crowd));
     into->symbol_names = carve(carver, (SYMBOLS_MAX + 1) * sizeof(struct bytes));
@@ -107,7 +112,12 @@ uint64_t engine_bytes(struct engine_ceilings ceilings)
     return carver.used;
 }
 
-static void symbol_add(struct engine *engine, struct bytes name)
+bool symbol_fits(const struct engine *engine, struct bytes name)
+{
+    return engine->symbol_count < SYMBOLS_MAX && name.length <= (size_t)2 * NAME_BYTES_MAX;
+}
+
+void symbol_add(struct engine *engine, struct bytes name)
 {
     uint8_t *text = engine->symbol_text + engine->symbol_text_used;
     memcpy(text, name.at, name.length);
@@ -385,6 +395,7 @@ uint32_t state_take(struct engine *engine, struct slab *slab)
     state_touch(engine, slab, sizeof *slab);
     const uint32_t next = slab->free_head != 0 ? slab->free_head : slab->used + 1;
     state_touch(engine, slab_at(slab, next), slab->record_bytes);
+    if (engine->image.out != NULL) image_skip(engine, slab, next);
     return slab_take(slab);
 }
 

@@ -160,7 +160,7 @@ struct hold {
     uint64_t id;
     uint64_t position; /* of the fact that last said its terms */
     int64_t expires_ms;
-    uint32_t customer;
+    uint32_t customer;    /* 0: the record was given back */
     uint32_t left, right; /* treap by (expires_ms, id) */
     uint32_t lines_first, lines_last, line_count;
     uint32_t keys; /* chain of the idempotency keys that wait for its end */
@@ -175,7 +175,7 @@ struct ended {
     uint64_t position;
     uint64_t body_hash;
     int64_t refunded;
-    int64_t until_ms;
+    int64_t until_ms; /* 0: the record was given back */
     uint32_t customer;
     uint8_t state;
     uint8_t late;
@@ -228,12 +228,42 @@ struct trial {
     bool is_running;
 };
 
+/* The objects of an image (image.h); counters, remainders and lines go with their owners. */
+enum image_kind {
+    IMAGE_CUSTOMER,
+    IMAGE_SCOPE,
+    IMAGE_GRANT,
+    IMAGE_HOLD,
+    IMAGE_KEY,
+    IMAGE_ENDED,
+    IMAGE_KINDS
+};
+
+/* What was read of an image so far. */
+struct image_load {
+    int64_t at_ms;
+    uint64_t counts[IMAGE_KINDS];
+    bool has_head;
+    bool has_end;
+};
+
+struct image {
+    struct buffer *out;            /* NULL: none is being made */
+    uint64_t *is_out[IMAGE_KINDS]; /* a bit for each object: written, or not there at the mark */
+    uint32_t last[IMAGE_KINDS];    /* highest number taken at the mark */
+    uint64_t counts[IMAGE_KINDS];  /* written */
+    enum image_kind kind;          /* the walker is here */
+    uint32_t next;
+    struct image_load load;
+};
+
 struct engine {
     struct hash_key hash_key;
     struct engine_ceilings ceilings;
     struct engine_policy_info policy;
     struct journal_cut cut; /* the newest */
     struct trial trial;
+    struct image image;
 
     struct slab customers, scopes, slots, rings, grants, holds, lines, keys, ended, remainders;
     struct index customer_index, scope_index, grant_index, hold_index, key_index, ended_index;
@@ -278,6 +308,14 @@ static inline struct hold_line *hold_line_at(const struct engine *engine, uint32
 {
     return slab_at(&engine->lines, number);
 }
+static inline struct key *key_at(const struct engine *engine, uint32_t number)
+{
+    return slab_at(&engine->keys, number);
+}
+static inline struct ended *ended_at(const struct engine *engine, uint32_t number)
+{
+    return slab_at(&engine->ended, number);
+}
 
 /* Identities. */
 struct hash128 customer_id(const struct engine *engine, struct bytes name);
@@ -318,6 +356,10 @@ int64_t sliding_resolution(int64_t per_ms);
 bool sliding_is_live(int64_t slot_start_ms, int64_t per_ms, int64_t now_ms);
 int64_t sliding_count(const struct ring *ring, int64_t per_ms, int64_t slot_start_ms);
 
+/* The table of symbols; names are at most 2 * NAME_BYTES_MAX long. */
+bool symbol_fits(const struct engine *engine, struct bytes name);
+void symbol_add(struct engine *engine, struct bytes name);
+
 /* Changes; each remembers what a trial must put back. */
 void state_touch(struct engine *engine, void *at, uint32_t bytes);
 uint32_t state_take(struct engine *engine, struct slab *slab);
@@ -331,6 +373,12 @@ bool trial_has_room(const struct engine *engine);
 /* An id that no journal position is. */
 uint64_t trial_id(struct engine *engine);
 
+/* While an image is made: what must happen before anything changes, outside of trials. */
+void image_keep_touched(struct engine *engine, const struct fact *fact, uint32_t customer);
+void image_keep(struct engine *engine, enum image_kind kind, uint32_t number);
+/* A record is taken that nobody had at the mark. */
+void image_skip(struct engine *engine, const struct slab *slab, uint32_t number);
+
 /* A counter that nobody can tell from one that was never used. */
 bool slot_is_default(const struct engine *engine, const struct customer *customer,
                      const struct slot *slot, int64_t now_ms);
@@ -339,6 +387,9 @@ int64_t limits_changed_ms(const struct engine *engine, const struct customer *cu
 
 /* Only what holds something, or will, is in the burn chain; a spent lot is found by its id. */
 bool grant_is_linked(const struct grant *grant);
+bool grant_counts_as_live(const struct grant *grant);
+/* The link in the customer's burn chain that leads, or would lead, to the grant. */
+uint32_t *grant_link(struct engine *engine, uint32_t customer, const struct grant *grant);
 void grant_forget(struct engine *engine, uint32_t number);
 
 /* The treap of a customer's open holds, earliest expiry first. */

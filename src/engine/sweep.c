@@ -17,8 +17,9 @@ static void sweep_keys(struct engine *engine, int64_t now_ms)
 static void sweep_ended(struct engine *engine, int64_t now_ms)
 {
     engine->sweep_ended = engine->sweep_ended % engine->ended.used + 1;
-    struct ended *ended = slab_at(&engine->ended, engine->sweep_ended);
+    struct ended *ended = ended_at(engine, engine->sweep_ended);
     if (ended->until_ms == 0 || now_ms < ended->until_ms) return;
+    image_keep(engine, IMAGE_ENDED, engine->sweep_ended);
     ended->until_ms = 0;
     index_remove(&engine->ended_index, hash_mix(ended->id, 1), engine->sweep_ended);
     slab_give(&engine->ended, engine->sweep_ended);
@@ -29,6 +30,7 @@ static void sweep_grants(struct engine *engine, int64_t now_ms)
     engine->sweep_grant = engine->sweep_grant % engine->grants.used + 1;
     const struct grant *grant = grant_at(engine, engine->sweep_grant);
     if (grant->state == GRANT_FREE || grant_is_linked(grant) || now_ms < grant->expires_ms) return;
+    image_keep(engine, IMAGE_GRANT, engine->sweep_grant);
     grant_forget(engine, engine->sweep_grant);
 }
 
@@ -62,8 +64,14 @@ bool slot_is_default(const struct engine *engine, const struct customer *custome
     ENSURE(false);
 }
 
-static void sweep_chain(struct engine *engine, const struct customer *customer, uint32_t *link,
-                        int64_t now_ms)
+/* Whose counters a chain has. */
+struct owned {
+    enum image_kind kind;
+    uint32_t number;
+};
+
+static void sweep_chain(struct engine *engine, const struct customer *customer, struct owned owner,
+                        uint32_t *link, int64_t now_ms)
 {
     while (*link != 0) {
         const uint32_t number = *link;
@@ -72,6 +80,7 @@ static void sweep_chain(struct engine *engine, const struct customer *customer, 
             link = &slot->next;
             continue;
         }
+        image_keep(engine, owner.kind, owner.number);
         *link = slot->next;
         if (slot->kind == SLOT_SLIDING) slab_give(&engine->rings, slot->sliding.ring);
         slab_give(&engine->slots, number);
@@ -84,8 +93,10 @@ static void sweep_scopes(struct engine *engine, int64_t now_ms)
     struct scope *scope = scope_at(engine, engine->sweep_scope);
     if (scope->customer == 0) return;
     struct customer *customer = customer_at(engine, scope->customer);
-    sweep_chain(engine, customer, &scope->slots, now_ms);
+    const struct owned owner = {IMAGE_SCOPE, engine->sweep_scope};
+    sweep_chain(engine, customer, owner, &scope->slots, now_ms);
     if (scope->slots != 0 || scope->suspended != 0) return;
+    image_keep(engine, owner.kind, owner.number);
     if (scope->before != 0)
         scope_at(engine, scope->before)->next = scope->next;
     else
@@ -101,7 +112,8 @@ static void sweep_customers(struct engine *engine, int64_t now_ms)
 {
     engine->sweep_customer = engine->sweep_customer % engine->customers.used + 1;
     struct customer *customer = customer_at(engine, engine->sweep_customer);
-    sweep_chain(engine, customer, &customer->slots, now_ms);
+    const struct owned owner = {IMAGE_CUSTOMER, engine->sweep_customer};
+    sweep_chain(engine, customer, owner, &customer->slots, now_ms);
     for (uint32_t *link = &customer->remainders; *link != 0;) {
         struct remainder *remainder = slab_at(&engine->remainders, *link);
         if (remainder->rem != 0) {
@@ -109,6 +121,7 @@ static void sweep_customers(struct engine *engine, int64_t now_ms)
             continue;
         }
         const uint32_t number = *link;
+        image_keep(engine, owner.kind, owner.number);
         *link = remainder->next;
         slab_give(&engine->remainders, number);
     }

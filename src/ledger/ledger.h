@@ -21,7 +21,6 @@
  *                        cursor_ms: its last stamp; genesis_hash: of the journal;
  *                        heads_position: checkpoints hold everything up to there;
  *                        rolled_through: position up to which usage_rollup holds all;
- *                        days_through: instant before which it has days;
  *                        usage_cut: the sequence (of a seal) through which usage_events were cut
  *
  * ONE CONNECTION WRITES AND CHECKPOINTS: the settler's. Every other one is opened read-only, and

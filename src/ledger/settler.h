@@ -26,6 +26,7 @@
 #define SETTLER_ASKS_MAX 256u        /* heads asked for and not taken; a power of two */
 #define SETTLER_BATCHES_MAX 16u      /* of one transaction, by default */
 #define SETTLER_ENTRIES_TARGET 4096u /* a transaction takes no further batch beyond */
+#define SETTLER_ROLL_EVENTS 2048u
 #define SETTLER_HOLDS_BYTES (UINT64_C(64) << 20)
 
 struct settler;
@@ -37,6 +38,7 @@ struct settler_parts {
     uint32_t customers_max; /* the engine's ceiling */
     uint32_t batches_max;   /* of one transaction; 0: SETTLER_BATCHES_MAX */
     uint64_t holds_bytes;   /* for the commands of open holds; 0: SETTLER_HOLDS_BYTES */
+    uint32_t roll_events;   /* of one slice of the rollup; 0: SETTLER_ROLL_EVENTS */
     int64_t usage_for_ms;   /* usage events of older seals are cut; 0: they are kept */
     struct wake *loop_wake; /* signalled behind answers; NULL: nobody sleeps */
 };

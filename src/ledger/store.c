@@ -445,12 +445,30 @@ static bool put_first_meta(struct ledger *ledger)
         .bytes = {ledger->origin.genesis_hash.byte, JOURNAL_HASH_BYTES},
     };
     static const char *const ZEROES[] = {"cursor_ms", "heads_position", "rolled_through",
-                                         "days_through", "usage_cut"};
+                                         "usage_cut"};
     bool is_put = put_meta(ledger, "genesis_hash", genesis) &&
                   put_meta(ledger, "cursor_sequence", value_of_signed(1)) &&
                   put_meta(ledger, "cursor_hash", genesis);
     for (size_t at = 0; at < COUNT_OF(ZEROES); at++)
         is_put = is_put && put_meta(ledger, ZEROES[at], value_of_signed(0));
+    return is_put;
+}
+
+/* The names that every state is born with. */
+static bool put_first_symbols(struct ledger *ledger)
+{
+    LEDGER_STATEMENT_ENDED_AT_END sqlite3_stmt *statement = NULL;
+    static const char *const NAMES[] = {
+        [SYMBOL_PROMOTIONAL] = "promotional",
+        [SYMBOL_ENTITLEMENT] = "entitlement",
+        [SYMBOL_PAID] = "paid",
+        [SYMBOL_UNLIMITED] = "unlimited",
+    };
+    bool is_put = ledger_prepare(ledger, "INSERT INTO symbols VALUES(?,?)", &statement);
+    for (unsigned number = 1; number < COUNT_OF(NAMES); number++) {
+        const struct value row[] = {value_of_unsigned(number), value_of_word(NAMES[number])};
+        is_put = is_put && ledger_bind(statement, row, COUNT_OF(row)) && ledger_run(statement);
+    }
     return is_put;
 }
 
@@ -464,7 +482,8 @@ static enum ledger_fault fill_new(struct ledger *ledger)
     bool is_filled = ledger_exec(ledger, founding);
     for (unsigned at = 0; at < LEDGER_SCHEMA_COUNT; at++)
         is_filled = is_filled && ledger_exec(ledger, LEDGER_SCHEMA[at].sql);
-    is_filled = is_filled && put_first_meta(ledger) && ledger_exec(ledger, "COMMIT");
+    is_filled = is_filled && put_first_meta(ledger) && put_first_symbols(ledger) &&
+                ledger_exec(ledger, "COMMIT");
     if (!is_filled ||
         sqlite3_wal_checkpoint_v2(ledger->connection, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL,
                                   NULL) != SQLITE_OK)

@@ -1,0 +1,454 @@
+/*
+ * settler.c: see settler.h. Opening, the step, and what other threads see.
+ */
+#include "ledger/settler_inner.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ledger/schema.h"
+
+/* While settlement is behind, something that can wait gets its turn all the same. */
+#define TURNS_MAX 4u
+
+#define LOAD_LIMIT " LIMIT 16384"
+#define ROLL_SQL(per, length_ms)                                                                 \
+    "INSERT INTO usage_rollup SELECT '" per "',at_ms-at_ms%" length_ms "," ROLLUP_DIMENSIONS "," \
+    "sum(requests),sum(denied),sum(units),sum(charged),sum(quantity),sum(duration_ms) "          \
+    "FROM usage_exploded WHERE position>?1 AND position<=?2 "                                    \
+    "GROUP BY at_ms-at_ms%" length_ms "," ROLLUP_DIMENSIONS " ON CONFLICT DO UPDATE SET "        \
+    "requests=requests+excluded.requests,denied=denied+excluded.denied,"                         \
+    "units=units+excluded.units,charged=charged+excluded.charged,"                               \
+    "quantity=quantity+excluded.quantity,duration_ms=duration_ms+excluded.duration_ms"
+
+static const char *const SQL[SETTLER_STATEMENTS] = {
+    [BEGIN_TRANSACTION] = "BEGIN IMMEDIATE",
+    [COMMIT_TRANSACTION] = "COMMIT",
+    [ROLLBACK_TRANSACTION] = "ROLLBACK",
+    [PUT_USAGE] = LEDGER_INSERT_SQL("usage_events", USAGE),
+    [PUT_MONETIZATION] = LEDGER_INSERT_SQL("monetization_events", MONETIZATION),
+    [PUT_BALANCE] = LEDGER_INSERT_SQL("balance_updates", BALANCE),
+    [PUT_REFUND] = LEDGER_INSERT_SQL("refunds", REFUND),
+    [PUT_GRANT] = LEDGER_INSERT_SQL("grants", GRANT),
+    [PUT_POLICY] = LEDGER_INSERT_SQL("policies", POLICY),
+    [PUT_SYMBOL] = "INSERT INTO symbols VALUES(?,?)",
+    [PUT_CUSTOMER] = "INSERT INTO customers VALUES(?,?,?,?,?,?,?,?,?)",
+    [PUT_SEAL] = "INSERT INTO seals VALUES(?,?,?,?,?,?,?,?,?)",
+    [MOVE_CURSOR] = "UPDATE meta SET value=?3 WHERE name=?1 AND value=?2",
+    [SET_META] = "UPDATE meta SET value=?2 WHERE name=?1",
+    [SWEEP_HEAD] = "UPDATE customers SET updates=?2,after=?3,last_position=?4,last_place=?5,"
+                   "last_hash=?6,last_usage=?7 WHERE number=?1",
+    [SWEEP_ACCOUNT] = "INSERT INTO accounts VALUES(?,?,?) "
+                      "ON CONFLICT DO UPDATE SET after=excluded.after",
+    [NAME_OF_CUSTOMER] = "SELECT name FROM customers WHERE number=?",
+    [CATEGORY_OF_GRANT] =
+        "SELECT CASE category WHEN 'promotional' THEN 1 WHEN 'entitlement' THEN 2 "
+        "WHEN 'paid' THEN 3 END FROM grants WHERE id=?",
+    [LAST_SEAL] = "SELECT usage_hash,monetization_hash,balance_hash FROM seals "
+                  "ORDER BY through DESC LIMIT 1",
+    [LOAD_SYMBOLS] = "SELECT number,name FROM symbols ORDER BY number",
+    [LOAD_CUSTOMERS] =
+        "SELECT number,id,updates,after,last_position,last_place,last_hash,last_usage "
+        "FROM customers WHERE number>?1 ORDER BY number" LOAD_LIMIT,
+    [LOAD_ACCOUNTS] = "SELECT customer,symbol,after FROM accounts WHERE (customer,symbol)>(?1,?2) "
+                      "ORDER BY customer,symbol" LOAD_LIMIT,
+    [LOAD_BALANCES] = "SELECT customer,position,place,number,customer_after,hash,account,name,"
+                      "account_after FROM balance_updates WHERE (position,place)>(?1,?2) "
+                      "ORDER BY position,place" LOAD_LIMIT,
+    [LOAD_USAGE] = "SELECT customer,position FROM usage_events WHERE position>?1 "
+                   "ORDER BY position" LOAD_LIMIT,
+    [ROLL_END] = "SELECT max(position) FROM (SELECT position FROM usage_events WHERE position>?1 "
+                 "ORDER BY position LIMIT ?2)",
+    [ROLL_HOURS] = ROLL_SQL("hour", "3600000"),
+    [ROLL_DAYS] = ROLL_SQL("day", "86400000"),
+    /* As many seals as hold about so many events, and at least one. */
+    [CUT_NEXT] = "SELECT max(through) FROM (SELECT through,"
+                 "sum(usage_rows) OVER (ORDER BY through)-usage_rows AS before FROM "
+                 "(SELECT through,usage_rows FROM seals WHERE through>?1 AND at_ms<?2 "
+                 "ORDER BY through LIMIT 256)) WHERE before<?3",
+    [CUT_USAGE] = "DELETE FROM usage_events WHERE position<=?1",
+};
+
+/* --- statements ------------------------------------------------------------------------------ */
+
+bool settler_fail(struct settler *settler, enum ledger_fault fault)
+{
+    const struct ledger_detail detail = settler->ledger->detail;
+    (void)sqlite3_step(settler->statements[ROLLBACK_TRANSACTION]);
+    (void)sqlite3_reset(settler->statements[ROLLBACK_TRANSACTION]);
+    settler->ledger->detail = detail;
+    atomic_store_explicit(&settler->fault, (int)fault, memory_order_release);
+    return false;
+}
+
+bool settler_put(struct settler *settler, enum settler_statement which, const struct value *values,
+                 uint32_t count)
+{
+    sqlite3_stmt *statement = settler->statements[which];
+    if (ledger_bind(statement, values, count) && ledger_run(statement)) return true;
+    return settler_fail(settler, ledger_refuse_sqlite(settler->ledger, LEDGER_WRITE_FAILED,
+                                                      sqlite3_sql(statement)));
+}
+
+bool settler_set_meta(struct settler *settler, const char *name, int64_t value)
+{
+    const struct value row[] = {value_of_word(name), value_of_signed(value)};
+    return settler_put(settler, SET_META, row, COUNT_OF(row));
+}
+
+bool settler_begin(struct settler *settler)
+{
+    return settler_put(settler, BEGIN_TRANSACTION, NULL, 0);
+}
+
+bool settler_commit(struct settler *settler)
+{
+    return settler_put(settler, COMMIT_TRANSACTION, NULL, 0);
+}
+
+/* --- opening --------------------------------------------------------------------------------- */
+
+static void end_statements(struct settler *settler)
+{
+    for (unsigned at = 0; at < SETTLER_STATEMENTS; at++)
+        (void)sqlite3_finalize(settler->statements[at]);
+}
+
+static enum ledger_fault start_statements(struct settler *settler)
+{
+    for (unsigned at = 0; at < SETTLER_STATEMENTS; at++)
+        if (!ledger_prepare(settler->ledger, SQL[at], &settler->statements[at]))
+            return ledger_refuse_sqlite(settler->ledger, LEDGER_DAMAGED, SQL[at]);
+    return LEDGER_OK;
+}
+
+static enum ledger_fault damaged(struct settler *settler, const char *what)
+{
+    return ledger_refuse(settler->ledger, LEDGER_DAMAGED,
+                         "%s: %s. Move the file away, and the ledger is made anew from the journal",
+                         settler->ledger->path, what);
+}
+
+static enum ledger_fault read_symbols(struct settler *settler)
+{
+    sqlite3_stmt *rows = settler->statements[LOAD_SYMBOLS];
+    int code = SQLITE_ROW;
+    while ((code = sqlite3_step(rows)) == SQLITE_ROW) {
+        const uint32_t number = settler->symbol_count + 1;
+        const int length = sqlite3_column_bytes(rows, 1);
+        if (sqlite3_column_int64(rows, 0) != number || number > SYMBOLS_MAX || length <= 0 ||
+            length > (int)NAME_BYTES_MAX)
+            break;
+        uint8_t *text = settler->symbol_text + (size_t)number * NAME_BYTES_MAX;
+        memcpy(text, sqlite3_column_text(rows, 1), (size_t)length);
+        settler->symbol_names[number] = (struct bytes){text, (size_t)length};
+        settler->symbol_count = number;
+    }
+    (void)sqlite3_reset(rows);
+    if (code == SQLITE_DONE) return LEDGER_OK;
+    return damaged(settler, "its symbols are not what was written");
+}
+
+static enum ledger_fault read_seal(struct settler *settler)
+{
+    sqlite3_stmt *row = settler->statements[LAST_SEAL];
+    const int code = sqlite3_step(row);
+    bool is_good = code == SQLITE_DONE;
+    if (code == SQLITE_ROW) {
+        is_good = true;
+        for (int dataset = 0; dataset < DATASETS; dataset++) {
+            const void *hash = sqlite3_column_blob(row, dataset);
+            is_good =
+                is_good && hash != NULL && sqlite3_column_bytes(row, dataset) == LEDGER_HASH_BYTES;
+            if (is_good) memcpy(settler->sealed[dataset].byte, hash, LEDGER_HASH_BYTES);
+        }
+    }
+    (void)sqlite3_reset(row);
+    return is_good ? LEDGER_OK : damaged(settler, "its last seal cannot be read");
+}
+
+static bool read_cursor_hash(struct settler *settler)
+{
+    LEDGER_STATEMENT_ENDED_AT_END sqlite3_stmt *statement = NULL;
+    if (!ledger_prepare(settler->ledger, "SELECT value FROM meta WHERE name='cursor_hash'",
+                        &statement) ||
+        sqlite3_step(statement) != SQLITE_ROW)
+        return false;
+    const void *hash = sqlite3_column_blob(statement, 0);
+    if (hash == NULL || sqlite3_column_bytes(statement, 0) != JOURNAL_HASH_BYTES) return false;
+    memcpy(settler->cursor_hash.byte, hash, JOURNAL_HASH_BYTES);
+    return true;
+}
+
+static enum ledger_fault read_meta(struct settler *settler)
+{
+    int64_t cursor = 0, heads = 0, rolled = 0, cut = 0;
+    if (!ledger_meta(settler->ledger, "cursor_sequence", &cursor) ||
+        !ledger_meta(settler->ledger, "cursor_ms", &settler->cursor_ms) ||
+        !ledger_meta(settler->ledger, "heads_position", &heads) ||
+        !ledger_meta(settler->ledger, "rolled_through", &rolled) ||
+        !ledger_meta(settler->ledger, "usage_cut", &cut))
+        return LEDGER_DAMAGED;
+    if (!read_cursor_hash(settler)) return damaged(settler, "its cursor has no hash");
+    settler->cursor = (uint64_t)cursor;
+    settler->heads_position = (uint64_t)heads;
+    settler->rolled_through = (uint64_t)rolled;
+    settler->usage_cut = (uint64_t)cut;
+    settler->events_unrolled = settler->parts.roll_events;
+    settler->hand = 1;
+    settler->hand_position = position_end(settler->cursor);
+    return LEDGER_OK;
+}
+
+/* The batch that the cursor is on must be the journal's; where it was cut from there, the next one
+ * will have to follow it. */
+static enum ledger_fault check_history(struct settler *settler)
+{
+    const uint64_t durable = settler->parts.durable;
+    struct batch_header header;
+    struct bytes body;
+    if (settler->cursor > durable)
+        return ledger_refuse(settler->ledger, LEDGER_DISAGREES,
+                             "%s has settled batch %" PRIu64
+                             " of the journal, which ends with batch %" PRIu64
+                             ": bring back the journal.db that belongs to it",
+                             settler->ledger->path, settler->cursor, durable);
+    struct journal *reader = settler->reader;
+    if (reader->calls->read(reader, settler->cursor, &header, &body) == JOURNAL_OK) {
+        if (memcmp(header.hash.byte, settler->cursor_hash.byte, JOURNAL_HASH_BYTES) == 0)
+            return LEDGER_OK;
+        return ledger_refuse(
+            settler->ledger, LEDGER_DISAGREES,
+            "%s has settled a batch %" PRIu64
+            " that is not the journal's: bring back the journal.db that belongs to "
+            "it, or move the ledger away to have it made anew",
+            settler->ledger->path, settler->cursor);
+    }
+    if (settler->cursor == durable ||
+        reader->calls->read(reader, settler->cursor + 1, &header, &body) != JOURNAL_OK)
+        return ledger_refuse(settler->ledger, LEDGER_JOURNAL_FAILED,
+                             "%s goes on behind batch %" PRIu64
+                             " of the journal, which cannot be read (%s): bring back a ledger.db "
+                             "that has settled more",
+                             settler->ledger->path, settler->cursor, reader->detail);
+    return LEDGER_OK;
+}
+
+static void lay_out(struct settler *settler, uint8_t *at)
+{
+    settler->fact = (struct fact *)at;
+    at += sizeof *settler->fact;
+    settler->projection = projection_over(at);
+    at += projection_bytes();
+    settler->symbol_text = at;
+    at += (size_t)(SYMBOLS_MAX + 1) * NAME_BYTES_MAX;
+    settler->current.body = at;
+    at += JOURNAL_BODY_BYTES_MAX;
+    settler->recalled.body = at;
+    for (uint32_t slot = 0; slot < SETTLER_SLOTS; slot++)
+        settler->slots[slot].body = at + (uint64_t)(slot + 1) * JOURNAL_BODY_BYTES_MAX;
+}
+
+static uint64_t round_up(uint64_t bytes)
+{
+    return (bytes + 63) / 64 * 64;
+}
+
+static void start_rings(struct settler *settler)
+{
+    ring_start(&settler->offered, settler->offered_items, sizeof settler->offered_items[0],
+               SETTLER_SLOTS);
+    ring_start(&settler->free, settler->free_items, sizeof settler->free_items[0], SETTLER_SLOTS);
+    ring_start(&settler->asks, settler->ask_items, sizeof settler->ask_items[0], SETTLER_ASKS_MAX);
+    ring_start(&settler->answers, settler->answer_items, sizeof settler->answer_items[0],
+               SETTLER_ASKS_MAX);
+    for (uint32_t slot = 0; slot < SETTLER_SLOTS; slot++) {
+        const bool is_put = ring_put(&settler->free, &slot);
+        ENSURE(is_put);
+    }
+    settler->waiting = SETTLER_SLOTS;
+}
+
+static struct settler *make(const struct settler_parts *parts)
+{
+    _Static_assert(sizeof(struct fact) % 16 == 0, "what lies behind a fact is aligned");
+    const uint64_t own = round_up(sizeof(struct settler));
+    const uint64_t bytes = own + sizeof(struct fact) + round_up(projection_bytes()) +
+                           (uint64_t)(SYMBOLS_MAX + 1) * NAME_BYTES_MAX +
+                           (uint64_t)(SETTLER_SLOTS + 2) * JOURNAL_BODY_BYTES_MAX;
+    uint8_t *block = memory_reserve(bytes);
+    if (block == NULL) return NULL;
+    struct settler *settler = (struct settler *)block;
+    settler->block = block;
+    settler->block_bytes = bytes;
+    settler->parts = *parts;
+    settler->ledger = parts->ledger;
+    settler->reader = parts->reader;
+    if (settler->parts.batches_max == 0) settler->parts.batches_max = SETTLER_BATCHES_MAX;
+    if (settler->parts.roll_events == 0) settler->parts.roll_events = SETTLER_ROLL_EVENTS;
+    if (settler->parts.holds_bytes == 0) settler->parts.holds_bytes = SETTLER_HOLDS_BYTES;
+    lay_out(settler, block + own);
+    start_rings(settler);
+    atomic_store(&settler->durable, parts->durable);
+    atomic_store(&settler->until_ns, INT64_MAX);
+    bool is_made = heads_start(&settler->heads, parts->customers_max) &&
+                   held_start(&settler->held, settler->parts.holds_bytes);
+    for (int dataset = 0; dataset < DATASETS; dataset++)
+        is_made = digest_start(&settler->seals[dataset]) && is_made;
+    if (is_made) return settler;
+    settler_close(settler);
+    return NULL;
+}
+
+enum ledger_fault settler_open(const struct settler_parts *parts, struct settler **settler_out,
+                               struct ledger_detail *detail_out)
+{
+    struct settler *settler = make(parts);
+    if (settler == NULL) {
+        (void)snprintf(detail_out->text, sizeof detail_out->text,
+                       "no memory for the books of %" PRIu32 " customers: start with a smaller "
+                       "--memory",
+                       parts->customers_max);
+        return LEDGER_NO_ROOM;
+    }
+    enum ledger_fault fault = start_statements(settler);
+    if (fault == LEDGER_OK) fault = read_meta(settler);
+    if (fault == LEDGER_OK) fault = check_history(settler);
+    if (fault == LEDGER_OK) fault = read_symbols(settler);
+    if (fault == LEDGER_OK) fault = read_seal(settler);
+    if (fault != LEDGER_OK) {
+        *detail_out = settler->ledger->detail;
+        settler_close(settler);
+        return fault;
+    }
+    atomic_store(&settler->cursor_shown, settler->cursor);
+    atomic_store(&settler->cursor_ms_shown, settler->cursor_ms);
+    *settler_out = settler;
+    return LEDGER_OK;
+}
+
+void settler_close(struct settler *settler)
+{
+    end_statements(settler);
+    for (int dataset = 0; dataset < DATASETS; dataset++)
+        digest_end(&settler->seals[dataset]);
+    held_end(&settler->held);
+    heads_end(&settler->heads);
+    memory_release(settler->block, settler->block_bytes);
+}
+
+/* --- the journal's side ---------------------------------------------------------------------- */
+
+void settler_offer(struct settler *settler, const struct batch_header *header, struct bytes body)
+{
+    uint32_t number = 0;
+    if (body.length > JOURNAL_BODY_BYTES_MAX || !ring_take(&settler->free, &number)) return;
+    struct settler_slot *slot = &settler->slots[number];
+    slot->header = *header;
+    slot->length = (uint32_t)body.length;
+    memcpy(slot->body, body.at, body.length);
+    const bool is_put = ring_put(&settler->offered, &number);
+    ENSURE(is_put);
+}
+
+void settler_set_durable(struct settler *settler, uint64_t sequence)
+{
+    atomic_store_explicit(&settler->durable, sequence, memory_order_release);
+}
+
+/* --- heads ----------------------------------------------------------------------------------- */
+
+bool settler_ask_head(struct settler *settler, const struct settler_ask *ask)
+{
+    if (settler->asked == SETTLER_ASKS_MAX || !ring_put(&settler->asks, ask)) return false;
+    settler->asked++;
+    return true;
+}
+
+bool settler_take_answer(struct settler *settler, struct settler_answer *answer_out)
+{
+    if (!ring_take(&settler->answers, answer_out)) return false;
+    settler->asked--;
+    return true;
+}
+
+/* Between transactions: heads are what is durable. */
+static bool answer_asks(struct settler *settler)
+{
+    struct settler_ask ask;
+    bool has_worked = false;
+    while (ring_take(&settler->asks, &ask)) {
+        struct settler_answer answer = {.token = ask.token, .cursor = settler->cursor};
+        const uint32_t number = heads_find(&settler->heads, ask.customer);
+        if (number != 0) {
+            const struct head *head = heads_at(&settler->heads, number);
+            answer.is_known = true;
+            answer.settled = head->after;
+            answer.updates = head->updates;
+            answer.last_position = head->last_position;
+            answer.last_place = head->last_place;
+            answer.last_usage = head->last_usage;
+        }
+        const bool is_put = ring_put(&settler->answers, &answer);
+        ENSURE(is_put); /* there is an ask for each */
+        has_worked = true;
+    }
+    if (has_worked && settler->parts.loop_wake != NULL) wake_signal(settler->parts.loop_wake);
+    return has_worked;
+}
+
+/* --- the step -------------------------------------------------------------------------------- */
+
+bool settle_step(void *self)
+{
+    struct settler *settler = self;
+    if (atomic_load_explicit(&settler->fault, memory_order_relaxed) != LEDGER_OK) return false;
+    const int64_t until_ns = atomic_load_explicit(&settler->until_ns, memory_order_relaxed);
+    if (until_ns != INT64_MAX && clock_monotonic_ns() >= until_ns) return false;
+    if (settler->load != LOADED) return upkeep_load(settler);
+    const bool has_answered = answer_asks(settler);
+    if (settle_batches(settler)) {
+        if (until_ns == INT64_MAX && ++settler->turns >= TURNS_MAX) {
+            settler->turns = 0;
+            (void)upkeep_roll(settler);
+        }
+        return true;
+    }
+    if (until_ns != INT64_MAX) return has_answered;
+    return upkeep_roll(settler) || upkeep_cut(settler) || upkeep_sweep_idle(settler) ||
+           has_answered;
+}
+
+void settler_wind_down(struct settler *settler, int64_t until_ns)
+{
+    atomic_store_explicit(&settler->until_ns, until_ns, memory_order_relaxed);
+}
+
+uint64_t settler_cursor(const struct settler *settler)
+{
+    return atomic_load_explicit(&settler->cursor_shown, memory_order_acquire);
+}
+
+int64_t settler_cursor_ms(const struct settler *settler)
+{
+    return atomic_load_explicit(&settler->cursor_ms_shown, memory_order_relaxed);
+}
+
+enum ledger_fault settler_fault(const struct settler *settler)
+{
+    return (enum ledger_fault)atomic_load_explicit(&settler->fault, memory_order_acquire);
+}
+
+const char *settler_detail(const struct settler *settler)
+{
+    return settler->ledger->detail.text;
+}
+
+struct settler_counts settler_counts(const struct settler *settler)
+{
+    struct settler_counts counts = settler->counts;
+    counts.customers = settler->heads.heads.live;
+    return counts;
+}

@@ -5,13 +5,19 @@
 /* Overage accounts: several names a customer, at most. Address space alone. */
 #define ACCOUNTS_PER_CUSTOMER 4u
 
+/* Blocks of slabs and indexes are 64-aligned. */
+static uint64_t aligned(uint64_t bytes)
+{
+    return (bytes + 63) / 64 * 64;
+}
+
 bool heads_start(struct heads *heads, uint32_t customers_max)
 {
     const uint64_t accounts_max = (uint64_t)customers_max * ACCOUNTS_PER_CUSTOMER;
     const uint32_t accounts =
         accounts_max > UINT32_MAX / 2 ? UINT32_MAX / 2 : (uint32_t)accounts_max;
-    const uint64_t head_bytes = slab_bytes(sizeof(struct head), customers_max);
-    const uint64_t account_bytes = slab_bytes(sizeof(struct overage_account), accounts);
+    const uint64_t head_bytes = aligned(slab_bytes(sizeof(struct head), customers_max));
+    const uint64_t account_bytes = aligned(slab_bytes(sizeof(struct overage_account), accounts));
     heads->block_bytes = head_bytes + account_bytes + index_bytes(customers_max);
     uint8_t *block = memory_reserve(heads->block_bytes);
     if (block == NULL) return false;

@@ -13,7 +13,8 @@
 
 struct head {
     struct hash128 id;
-    int64_t after; /* settled */
+    uint64_t founded; /* position: usage events before it were a stranger's */
+    int64_t after;    /* settled */
     uint64_t updates;
     uint64_t last_position;
     uint64_t last_usage;

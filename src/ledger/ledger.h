@@ -121,6 +121,10 @@ extern const char LEDGER_BALANCE_COLUMNS[];
 extern const char LEDGER_REFUND_COLUMNS[];
 extern const char LEDGER_GRANT_COLUMNS[];
 
+/* Usage events as what each adds to usage_rollup, as a SELECT: WITH usage_exploded AS (...). Its
+ * columns are position, at_ms, and those of usage_rollup from customer on. */
+extern const char LEDGER_EXPLODED[];
+
 /* The hash of a row of balance_updates: of the one before it in the customer's chain (zeroes for
  * the first) and of all of this row's columns but `hash`, which is the last. */
 struct ledger_hash ledger_balance_hash(struct ledger *ledger, const struct ledger_hash *previous,

@@ -15,6 +15,8 @@ const char LEDGER_BALANCE_COLUMNS[] = LEDGER_COLUMNS_SQL(BALANCE);
 const char LEDGER_REFUND_COLUMNS[] = LEDGER_COLUMNS_SQL(REFUND);
 const char LEDGER_GRANT_COLUMNS[] = LEDGER_COLUMNS_SQL(GRANT);
 
+const char LEDGER_EXPLODED[] = LEDGER_EXPLODED_SQL;
+
 const struct schema_object LEDGER_SCHEMA[] = {
     {"table",                "meta","CREATE TABLE meta(name TEXT PRIMARY KEY,value ANY NOT NULL) STRICT"                                     },
     {"table",        "usage_events",                                      LEDGER_TABLE_SQL("usage_events", USAGE, "STRICT")},
@@ -31,6 +33,7 @@ const struct schema_object LEDGER_SCHEMA[] = {
      "CREATE TABLE symbols(number INTEGER PRIMARY KEY,name TEXT NOT NULL) STRICT" },
     {"table",           "customers",
      "CREATE TABLE customers(number INTEGER PRIMARY KEY,id BLOB NOT NULL UNIQUE,name TEXT NOT NULL,"
+     "founded INTEGER NOT NULL,"
      "updates INTEGER NOT NULL,after INTEGER NOT NULL,last_position INTEGER NOT NULL,"
      "last_place INTEGER NOT NULL,last_hash BLOB NOT NULL,last_usage INTEGER NOT NULL) STRICT"                                                                                 },
     {"table",            "accounts",
@@ -49,26 +52,6 @@ const struct schema_object LEDGER_SCHEMA[] = {
      "PRIMARY KEY(per,start_ms," ROLLUP_DIMENSIONS ")) STRICT,WITHOUT ROWID"            },
  /* One usage event seen as what it adds to the rollup: itself, each of its sources, each meter,
   * and its overshoot. A late commit is no request of its own: the expiry was. */
-    { "view",      "usage_exploded",
-     "CREATE VIEW usage_exploded AS "
-     "SELECT position,at_ms,customer,subject,feature,ifnull(endpoint,'') AS endpoint,"
-     "ifnull(model,'') AS model,ifnull(origin,'') AS origin,outcome,'event' AS what,'' AS name,"
-     "count*(1-late) AS requests,count*(outcome='deny') AS denied,"
-     "units_allowed AS units,charged,0 AS quantity,ifnull(duration_ms,0) AS duration_ms "
-     "FROM usage_events "
-     "UNION ALL "
-     "SELECT position,at_ms,customer,subject,feature,ifnull(endpoint,''),ifnull(model,''),"
-     "ifnull(origin,''),outcome,'source',source.value->>'source',0,0,source.value->>'units',"
-     "source.value->>'charged',0,0 "
-     "FROM usage_events,json_each(sources) AS source "
-     "UNION ALL "
-     "SELECT position,at_ms,customer,subject,feature,ifnull(endpoint,''),ifnull(model,''),"
-     "ifnull(origin,''),outcome,'meter',meter.key,0,0,0,0,meter.value,0 "
-     "FROM usage_events,json_each(actual) AS meter "
-     "UNION ALL "
-     "SELECT position,at_ms,customer,subject,feature,ifnull(endpoint,''),ifnull(model,''),"
-     "ifnull(origin,''),outcome,'overshoot','',0,0,overshoot_units,"
-     "overshoot_charged-overshoot_refunded,0,0 "
-     "FROM usage_events WHERE overshoot_units<>0"                          },
+    { "view",      "usage_exploded",                 "CREATE VIEW usage_exploded AS " LEDGER_EXPLODED_SQL                          },
 };
 const unsigned LEDGER_SCHEMA_COUNT = COUNT_OF(LEDGER_SCHEMA);

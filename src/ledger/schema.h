@@ -25,6 +25,27 @@
  * itself in a key. */
 #define ROLLUP_DIMENSIONS "customer,subject,feature,endpoint,model,origin,outcome,what,name"
 
+/* One usage event seen as what it adds to the rollup: itself, each of its sources, each meter, and
+ * its overshoot. A late commit is no request of its own: the expiry was. The view of that name is
+ * for people; programs write it out (WITH), because connections that do not trust a file's schema
+ * let no view in it call JSON functions. */
+#define EXPLODED_DIMENSIONS                                                    \
+    "position,at_ms,customer,subject,feature,ifnull(endpoint,'') AS endpoint," \
+    "ifnull(model,'') AS model,ifnull(origin,'') AS origin,outcome,"
+#define LEDGER_EXPLODED_SQL                                                                      \
+    "SELECT " EXPLODED_DIMENSIONS "'event' AS what,'' AS name,count*(1-late) AS requests,"       \
+    "count*(outcome='deny') AS denied,units_allowed AS units,charged,0 AS quantity,"             \
+    "ifnull(duration_ms,0) AS duration_ms FROM usage_events "                                    \
+    "UNION ALL "                                                                                 \
+    "SELECT " EXPLODED_DIMENSIONS "'source',source.value->>'source',0,0,source.value->>'units'," \
+    "source.value->>'charged',0,0 FROM usage_events,json_each(sources) AS source "               \
+    "UNION ALL "                                                                                 \
+    "SELECT " EXPLODED_DIMENSIONS "'meter',meter.key,0,0,0,0,meter.value,0 "                     \
+    "FROM usage_events,json_each(actual) AS meter "                                              \
+    "UNION ALL "                                                                                 \
+    "SELECT " EXPLODED_DIMENSIONS "'overshoot','',0,0,overshoot_units,"                          \
+    "overshoot_charged-overshoot_refunded,0,0 FROM usage_events WHERE overshoot_units<>0"
+
 struct schema_object {
     const char *type;
     const char *name;

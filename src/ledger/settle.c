@@ -198,11 +198,13 @@ static bool found_customer(struct settler *settler, uint32_t *number_out)
                             settler->parts.customers_max);
         return settler_fail(settler, LEDGER_NO_ROOM);
     }
-    const struct head *head = heads_at(&settler->heads, *number_out);
+    struct head *head = heads_at(&settler->heads, *number_out);
+    head->founded = settler->fact->position;
     const struct value row[] = {
         value_of_unsigned(*number_out),
         {.kind = VALUE_BLOB, .bytes = {(const uint8_t *)head->id.word, sizeof head->id.word}},
         value_of_text(name),
+        value_of_unsigned(head->founded),
         value_of_unsigned(0),
         value_of_unsigned(0),
         value_of_unsigned(0),

@@ -14,13 +14,14 @@
 #define TURNS_MAX 4u
 
 #define LOAD_LIMIT " LIMIT 16384"
-#define ROLL_SQL(per, length_ms)                                                                 \
-    "INSERT INTO usage_rollup SELECT '" per "',at_ms-at_ms%" length_ms "," ROLLUP_DIMENSIONS "," \
-    "sum(requests),sum(denied),sum(units),sum(charged),sum(quantity),sum(duration_ms) "          \
-    "FROM usage_exploded WHERE position>?1 AND position<=?2 "                                    \
-    "GROUP BY at_ms-at_ms%" length_ms "," ROLLUP_DIMENSIONS " ON CONFLICT DO UPDATE SET "        \
-    "requests=requests+excluded.requests,denied=denied+excluded.denied,"                         \
-    "units=units+excluded.units,charged=charged+excluded.charged,"                               \
+#define ROLL_SQL(per, length_ms)                                                             \
+    "INSERT INTO usage_rollup WITH usage_exploded AS (" LEDGER_EXPLODED_SQL ") SELECT '" per \
+    "',at_ms-at_ms%" length_ms "," ROLLUP_DIMENSIONS ","                                     \
+    "sum(requests),sum(denied),sum(units),sum(charged),sum(quantity),sum(duration_ms) "      \
+    "FROM usage_exploded WHERE position>?1 AND position<=?2 "                                \
+    "GROUP BY at_ms-at_ms%" length_ms "," ROLLUP_DIMENSIONS " ON CONFLICT DO UPDATE SET "    \
+    "requests=requests+excluded.requests,denied=denied+excluded.denied,"                     \
+    "units=units+excluded.units,charged=charged+excluded.charged,"                           \
     "quantity=quantity+excluded.quantity,duration_ms=duration_ms+excluded.duration_ms"
 
 static const char *const SQL[SETTLER_STATEMENTS] = {
@@ -34,7 +35,7 @@ static const char *const SQL[SETTLER_STATEMENTS] = {
     [PUT_GRANT] = LEDGER_INSERT_SQL("grants", GRANT),
     [PUT_POLICY] = LEDGER_INSERT_SQL("policies", POLICY),
     [PUT_SYMBOL] = "INSERT INTO symbols VALUES(?,?)",
-    [PUT_CUSTOMER] = "INSERT INTO customers VALUES(?,?,?,?,?,?,?,?,?)",
+    [PUT_CUSTOMER] = "INSERT INTO customers VALUES(?,?,?,?,?,?,?,?,?,?)",
     [PUT_SEAL] = "INSERT INTO seals VALUES(?,?,?,?,?,?,?,?,?)",
     [MOVE_CURSOR] = "UPDATE meta SET value=?3 WHERE name=?1 AND value=?2",
     [SET_META] = "UPDATE meta SET value=?2 WHERE name=?1",
@@ -50,7 +51,7 @@ static const char *const SQL[SETTLER_STATEMENTS] = {
                   "ORDER BY through DESC LIMIT 1",
     [LOAD_SYMBOLS] = "SELECT number,name FROM symbols ORDER BY number",
     [LOAD_CUSTOMERS] =
-        "SELECT number,id,updates,after,last_position,last_place,last_hash,last_usage "
+        "SELECT number,id,updates,after,last_position,last_place,last_hash,last_usage,founded "
         "FROM customers WHERE number>?1 ORDER BY number" LOAD_LIMIT,
     [LOAD_ACCOUNTS] = "SELECT customer,symbol,after FROM accounts WHERE (customer,symbol)>(?1,?2) "
                       "ORDER BY customer,symbol" LOAD_LIMIT,
@@ -88,8 +89,9 @@ bool settler_put(struct settler *settler, enum settler_statement which, const st
 {
     sqlite3_stmt *statement = settler->statements[which];
     if (ledger_bind(statement, values, count) && ledger_run(statement)) return true;
-    return settler_fail(settler, ledger_refuse_sqlite(settler->ledger, LEDGER_WRITE_FAILED,
-                                                      sqlite3_sql(statement)));
+    char what[48]; /* the verb and the table */
+    (void)snprintf(what, sizeof what, "%s", sqlite3_sql(statement));
+    return settler_fail(settler, ledger_refuse_sqlite(settler->ledger, LEDGER_WRITE_FAILED, what));
 }
 
 bool settler_set_meta(struct settler *settler, const char *name, int64_t value)
@@ -120,7 +122,7 @@ static enum ledger_fault start_statements(struct settler *settler)
 {
     for (unsigned at = 0; at < SETTLER_STATEMENTS; at++)
         if (!ledger_prepare(settler->ledger, SQL[at], &settler->statements[at]))
-            return ledger_refuse_sqlite(settler->ledger, LEDGER_DAMAGED, SQL[at]);
+            return ledger_refuse_sqlite(settler->ledger, LEDGER_DAMAGED, "its layout is not known");
     return LEDGER_OK;
 }
 
@@ -401,10 +403,15 @@ static bool answer_asks(struct settler *settler)
 
 /* --- the step -------------------------------------------------------------------------------- */
 
+static bool has_failed(const struct settler *settler)
+{
+    return atomic_load_explicit(&settler->fault, memory_order_relaxed) != LEDGER_OK;
+}
+
 bool settle_step(void *self)
 {
     struct settler *settler = self;
-    if (atomic_load_explicit(&settler->fault, memory_order_relaxed) != LEDGER_OK) return false;
+    if (has_failed(settler)) return false;
     const int64_t until_ns = atomic_load_explicit(&settler->until_ns, memory_order_relaxed);
     if (until_ns != INT64_MAX && clock_monotonic_ns() >= until_ns) return false;
     if (settler->load != LOADED) return upkeep_load(settler);
@@ -416,6 +423,7 @@ bool settle_step(void *self)
         }
         return true;
     }
+    if (has_failed(settler)) return false; /* what is in memory was not committed */
     if (until_ns != INT64_MAX) return has_answered;
     return upkeep_roll(settler) || upkeep_cut(settler) || upkeep_sweep_idle(settler) ||
            has_answered;

@@ -87,6 +87,7 @@ static bool take_customer(struct settler *settler, sqlite3_stmt *row)
     head->last_place = (uint32_t)sqlite3_column_int64(row, 5);
     head->last_hash = hash;
     head->last_usage = (uint64_t)sqlite3_column_int64(row, 7);
+    head->founded = (uint64_t)sqlite3_column_int64(row, 8);
     settler->load_number = number;
     return true;
 }
@@ -165,7 +166,8 @@ static bool take_usage(struct settler *settler, sqlite3_stmt *row)
     struct head *head = head_named(settler, row, &number);
     settler->load_position = (uint64_t)sqlite3_column_int64(row, 1);
     settler->entries_unswept++;
-    if (head == NULL || settler->load_position <= head->last_usage) return true; /* a stranger's */
+    if (head == NULL || settler->load_position < head->founded) return true; /* a stranger's */
+    if (settler->load_position <= head->last_usage) return true; /* the checkpoint has it */
     head->last_usage = settler->load_position;
     head->is_dirty = true;
     return true;

@@ -24,8 +24,9 @@ struct stated_hold {
 };
 
 struct entry_copy {
-    uint8_t *bytes; /* of the fact */
+    uint8_t *bytes; /* of the fact, then those of the command */
     size_t length;
+    size_t command_length;
     int64_t at_ms;
     struct stated_hold *hold; /* that the entry began; NULL */
 };
@@ -81,15 +82,15 @@ static void *zeroes(size_t bytes)
     return block;
 }
 
-/* Positions: 4,000 entries to a batch, so that ids cross batches. */
 static uint64_t position_of(uint64_t number)
 {
-    return position_make(2 + number / 4000, (uint32_t)(number % 4000));
+    return position_make(2 + number / WORLD_BATCH_ENTRIES,
+                         (uint32_t)(number % WORLD_BATCH_ENTRIES));
 }
 
 static uint64_t number_of(uint64_t position)
 {
-    return (position_sequence(position) - 2) * 4000 + position_index(position);
+    return (position_sequence(position) - 2) * WORLD_BATCH_ENTRIES + position_index(position);
 }
 
 /* The price of what was settled, once more, from the command and the terms of its hold. */
@@ -238,11 +239,6 @@ static void record(struct world *world, const struct command *command, struct fa
     fact_encode(world->decoded, &second);
     ENSURE(bytes_equal(buffer_bytes(&buffer), buffer_bytes(&second)));
 
-    struct entry_copy *entry = &world->entries[world->next];
-    *entry = (struct entry_copy){malloc(buffer.used), buffer.used, fact->at_ms, NULL};
-    ENSURE(entry->bytes != NULL && world->next + 1 < WORLD_ENTRIES_MAX);
-    memcpy(entry->bytes, block, buffer.used);
-
     static uint8_t body[COMMAND_BYTES_MAX + FACT_BYTES_MAX], body_again[COMMAND_BYTES_MAX];
     static struct command decoded;
     struct buffer command_buffer = buffer_over(body, sizeof body);
@@ -252,6 +248,17 @@ static void record(struct world *world, const struct command *command, struct fa
     struct buffer command_again = buffer_over(body_again, sizeof body_again);
     command_encode(&decoded, &command_again);
     ENSURE(bytes_equal(buffer_bytes(&command_buffer), buffer_bytes(&command_again)));
+
+    struct entry_copy *entry = &world->entries[world->next];
+    *entry = (struct entry_copy){
+        .bytes = malloc(buffer.used + command_buffer.used),
+        .length = buffer.used,
+        .command_length = command_buffer.used,
+        .at_ms = fact->at_ms,
+    };
+    ENSURE(entry->bytes != NULL && world->next + 1 < WORLD_ENTRIES_MAX);
+    memcpy(entry->bytes, block, buffer.used);
+    memcpy(entry->bytes + buffer.used, body, command_buffer.used);
 
     engine_apply(world->engine, fact);
     /* As recovery does: a replay forgets when it must. */
@@ -346,13 +353,10 @@ struct world *world_open_with(const char *const *policies, unsigned count,
 {
     struct world *world = zeroes(sizeof *world);
     world->ceilings = ceilings;
-    const struct hash_key key = {
-        {1, 2}
-    };
     world->block = zeroes(engine_bytes(world->ceilings));
     world->twin_block = zeroes(engine_bytes(world->ceilings));
-    world->engine = engine_over(world->block, ceilings, key);
-    world->twin = engine_over(world->twin_block, ceilings, key);
+    world->engine = engine_over(world->block, ceilings, WORLD_KEY);
+    world->twin = engine_over(world->twin_block, ceilings, WORLD_KEY);
     world->fact = zeroes(sizeof *world->fact);
     world->decoded = zeroes(sizeof *world->decoded);
     world->entries = zeroes(WORLD_ENTRIES_MAX * sizeof *world->entries);
@@ -407,6 +411,20 @@ void world_observe(struct world *world, world_observer *observer, void *self)
 {
     world->observer = observer;
     world->observer_self = self;
+}
+uint64_t world_entry_count(const struct world *world)
+{
+    return world->next;
+}
+struct entry world_entry(const struct world *world, uint64_t number)
+{
+    ENSURE(number < world->next);
+    const struct entry_copy *copy = &world->entries[number];
+    return (struct entry){
+        .at_ms = copy->at_ms,
+        .command = {copy->bytes + copy->length, copy->command_length},
+        .fact = {               copy->bytes,         copy->length},
+    };
 }
 void world_skip(struct world *world, int64_t ms)
 {

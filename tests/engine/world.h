@@ -34,6 +34,10 @@ struct world;
 /* 2026-05-01T12:00:00Z */
 #define WORLD_START_MS INT64_C(1777636800000)
 
+static const struct hash_key WORLD_KEY = {
+    {1, 2}
+};
+
 struct world *world_open(const char *const *policies, unsigned count);
 struct world *world_open_with(const char *const *policies, unsigned count,
                               struct engine_ceilings ceilings);
@@ -48,6 +52,11 @@ const struct policy *world_policy(const struct world *world);
 int64_t world_now(const struct world *world);
 /* The fact of the last line that made one. */
 const struct fact *world_fact(const struct world *world);
+/* The journal entries so far, the policy's first of all. Entry n has the position of entry
+ * n % WORLD_BATCH_ENTRIES in batch 2 + n / WORLD_BATCH_ENTRIES. */
+#define WORLD_BATCH_ENTRIES 5u
+uint64_t world_entry_count(const struct world *world);
+struct entry world_entry(const struct world *world, uint64_t number); /* views that stay */
 /* Moves time without doing what falls due: what a read may meet between two turns of a server. */
 void world_skip(struct world *world, int64_t ms);
 /* Shows every fact, due ones too, to an observer as it is applied. */

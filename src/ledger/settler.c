@@ -238,12 +238,17 @@ static enum ledger_fault check_history(struct settler *settler)
     return LEDGER_OK;
 }
 
+static uint64_t round_up(uint64_t bytes)
+{
+    return (bytes + 63) / 64 * 64;
+}
+
 static void lay_out(struct settler *settler, uint8_t *at)
 {
     settler->fact = (struct fact *)at;
-    at += sizeof *settler->fact;
+    at += round_up(sizeof *settler->fact);
     settler->projection = projection_over(at);
-    at += projection_bytes();
+    at += round_up(projection_bytes());
     settler->symbol_text = at;
     at += (size_t)(SYMBOLS_MAX + 1) * NAME_BYTES_MAX;
     settler->current.body = at;
@@ -251,11 +256,6 @@ static void lay_out(struct settler *settler, uint8_t *at)
     settler->recalled.body = at;
     for (uint32_t slot = 0; slot < SETTLER_SLOTS; slot++)
         settler->slots[slot].body = at + (uint64_t)(slot + 1) * JOURNAL_BODY_BYTES_MAX;
-}
-
-static uint64_t round_up(uint64_t bytes)
-{
-    return (bytes + 63) / 64 * 64;
 }
 
 static void start_rings(struct settler *settler)
@@ -275,9 +275,8 @@ static void start_rings(struct settler *settler)
 
 static struct settler *make(const struct settler_parts *parts)
 {
-    _Static_assert(sizeof(struct fact) % 16 == 0, "what lies behind a fact is aligned");
     const uint64_t own = round_up(sizeof(struct settler));
-    const uint64_t bytes = own + sizeof(struct fact) + round_up(projection_bytes()) +
+    const uint64_t bytes = own + round_up(sizeof(struct fact)) + round_up(projection_bytes()) +
                            (uint64_t)(SYMBOLS_MAX + 1) * NAME_BYTES_MAX +
                            (uint64_t)(SETTLER_SLOTS + 2) * JOURNAL_BODY_BYTES_MAX;
     uint8_t *block = memory_reserve(bytes);

@@ -621,6 +621,18 @@ static void put_number(struct buffer *out, const char *name, uint64_t value)
     buffer_put_decimal(out, value);
 }
 
+static void put_key_health(const struct loop *loop, struct buffer *out)
+{
+    if (loop->parts.keys == NULL) return;
+    const struct keys_status status = keys_status(loop->parts.keys);
+    put_number(out, ",\"key_files\":{\"files\":", status.files);
+    put_number(out, ",\"keys\":", status.kept);
+    put_number(out, ",\"disk_bytes\":", status.disk_bytes);
+    put_number(out, ",\"filter_bytes\":", status.memory_bytes);
+    put_number(out, ",\"filter_bytes_max\":", status.memory_max);
+    buffer_put_text(out, loop->filing.is_short ? ",\"full\":true}" : ",\"full\":false}");
+}
+
 static void put_health(const struct loop *loop, const char *status, struct buffer *out)
 {
     const struct engine_counts counts = engine_counts(loop->parts.engine);
@@ -638,6 +650,7 @@ static void put_health(const struct loop *loop, const char *status, struct buffe
     put_number(out, ",\"grants\":", counts.grants);
     put_number(out, ",\"open_holds\":", counts.holds);
     put_number(out, ",\"keys\":", counts.keys);
+    put_key_health(loop, out);
     put_number(out, ",\"state_bytes\":", counts.bytes_live);
     put_number(out, ",\"exchanges\":", loop->exchanges);
     put_number(out, ",\"queued\":", loop->arrived.count);
@@ -653,7 +666,7 @@ static void put_health(const struct loop *loop, const char *status, struct buffe
 
 void loop_answer_health(struct loop *loop, struct exchange *exchange)
 {
-    uint8_t block[1024];
+    uint8_t block[2048];
     struct buffer out = buffer_over(block, sizeof(block));
     const bool has_failed = loop->failure != APPEND_NONE;
     const bool has_jumped = clock_state(loop->parts.clock).unconfirmed_ms != 0;

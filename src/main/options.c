@@ -53,6 +53,30 @@ static bool take_suffix(const char **text, uint64_t *value)
     return number_multiply_u64(*value, UINT64_C(1) << (10 * (letter - letters + 1)), value);
 }
 
+static const struct {
+    char letter;
+    int64_t ms;
+} time_units[] = {
+    {'d',    DAY_MS},
+    {'h',   HOUR_MS},
+    {'m', MINUTE_MS},
+    {'s', SECOND_MS},
+};
+
+static bool take_duration(const struct option_rule *rule, const char *text)
+{
+    uint64_t value = 0;
+    if (!take_digits(&text, &value) || text[0] == '\0' || text[1] != '\0') return false;
+    for (size_t i = 0; i < COUNT_OF(time_units); ++i) {
+        if (time_units[i].letter != text[0]) continue;
+        if (!number_multiply_u64(value, (uint64_t)time_units[i].ms, &value)) return false;
+        if (value < rule->min || value > rule->max) return false;
+        *(int64_t *)rule->value_out = (int64_t)value;
+        return true;
+    }
+    return false;
+}
+
 static bool take_number(const struct option_rule *rule, const char *text)
 {
     uint64_t value = 0;
@@ -75,6 +99,8 @@ static bool take_value(const struct option_rule *rule, const char *text)
     case OPTION_COUNT:
     case OPTION_BYTES:
         return take_number(rule, text);
+    case OPTION_DURATION:
+        return take_duration(rule, text);
     case OPTION_INSTANT:
         return calendar_parse(bytes_of_text(text), rule->value_out);
     case OPTION_ABSENT:
@@ -94,6 +120,16 @@ static const char *size_text(uint64_t bytes, char text_out[32])
     return text_out;
 }
 
+static const char *duration_text(uint64_t ms, char text_out[32])
+{
+    size_t unit = 0;
+    while (unit + 1 < COUNT_OF(time_units) && ms % (uint64_t)time_units[unit].ms != 0)
+        ++unit;
+    (void)snprintf(text_out, 32, "%" PRIu64 "%c", ms / (uint64_t)time_units[unit].ms,
+                   time_units[unit].letter);
+    return text_out;
+}
+
 static void say_expected(const struct option_rule *rule)
 {
     char least[32];
@@ -109,6 +145,10 @@ static void say_expected(const struct option_rule *rule)
     case OPTION_BYTES:
         (void)fprintf(stderr, "expected bytes such as 512M or 8G, from %s to %s\n",
                       size_text(rule->min, least), size_text(rule->max, most));
+        return;
+    case OPTION_DURATION:
+        (void)fprintf(stderr, "expected a duration such as 90d or 36h, from %s to %s\n",
+                      duration_text(rule->min, least), duration_text(rule->max, most));
         return;
     case OPTION_INSTANT:
         (void)fprintf(stderr, "expected an RFC 3339 time such as 2026-05-01T12:00:00Z\n");

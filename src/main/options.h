@@ -9,11 +9,12 @@
 #include <stdint.h>
 
 enum option_kind {
-    OPTION_FLAG,    /* bool: given */
-    OPTION_TEXT,    /* const char *: as given, not empty */
-    OPTION_COUNT,   /* uint64_t: decimal digits, min..max */
-    OPTION_BYTES,   /* uint64_t: decimal digits and K, M, G or T (powers of 1024), min..max */
-    OPTION_INSTANT, /* int64_t: RFC 3339, in ms since 1970 */
+    OPTION_FLAG,     /* bool: given */
+    OPTION_TEXT,     /* const char *: as given, not empty */
+    OPTION_COUNT,    /* uint64_t: decimal digits, min..max */
+    OPTION_BYTES,    /* uint64_t: decimal digits and K, M, G or T (powers of 1024), min..max */
+    OPTION_DURATION, /* int64_t, ms: decimal digits and s, m, h or d, min..max */
+    OPTION_INSTANT,  /* int64_t: RFC 3339, in ms since 1970 */
     OPTION_ABSENT /* known from the contract, not offered yet: refused, saying so, not in --help */
 };
 
@@ -23,7 +24,7 @@ struct option_rule {
     const char *help;     /* one line; names the default */
     void *value_out;      /* of the kind's type; untouched when the option is not given */
     bool *given_out;      /* may be NULL */
-    uint64_t min;         /* COUNT, BYTES */
+    uint64_t min;         /* COUNT, BYTES, DURATION */
     uint64_t max;
     enum option_kind kind;
     bool required;

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "base/base.h"
 #include "main/commands.h"
 #include "main/options.h"
 #include "server/server.h"
@@ -30,46 +31,54 @@ int command_serve(int argc, char **argv)
 {
     const char *http = "127.0.0.1:7878";
     uint64_t connections = SERVER_CONNECTIONS_DEFAULT;
-    struct server_options options = {.memory_bytes = SERVER_MEMORY_DEFAULT};
+    struct server_options options = {.memory_bytes = SERVER_MEMORY_DEFAULT,
+                                     .receipts_for_ms = SERVER_RECEIPTS_FOR_MS_DEFAULT};
     const struct option_rule rules[] = {
-        {       .name = "data",
+        {        .name = "data",
          .argument = "DIR",
          .help = "data directory, made if it is not there",
          .value_out = &options.data,
          .kind = OPTION_TEXT,
          .required = true},
-        {     .name = "policy",
+        {      .name = "policy",
          .argument = "FILE",
          .help = "policy, applied if it is not the file last applied",
          .value_out = &options.policy_file,
          .kind = OPTION_TEXT},
-        {       .name = "http",
+        {        .name = "http",
          .argument = "ADDR",
          .help = "where to listen (127.0.0.1:7878; port 0: any)",
          .value_out = &http,
          .kind = OPTION_TEXT},
-        { .name = "test-clock",
+        {  .name = "test-clock",
          .argument = "RFC3339",
          .help = "time stands still, from here, until POST /v1/clock",
          .value_out = &options.test_clock_ms,
          .given_out = &options.has_test_clock,
          .kind = OPTION_INSTANT},
-        {     .name = "memory",
+        {      .name = "memory",
          .argument = "SIZE",
          .help = "address space of the state, such as 512M or 8G (1G)",
          .value_out = &options.memory_bytes,
          .min = SERVER_MEMORY_MIN,
          .max = SERVER_MEMORY_MAX,
          .kind = OPTION_BYTES},
-        {.name = "connections",
+        { .name = "connections",
          .argument = "N",
          .help = "most connections at a time (16384)",
          .value_out = &connections,
          .min = 1,
          .max = CONNECTIONS_MAX,
          .kind = OPTION_COUNT},
-        {       .name = "resp", .kind = OPTION_ABSENT                                           },
-        {       .name = "grpc", .kind = OPTION_ABSENT                                           },
+        {.name = "receipts-for",
+         .argument = "TIME",
+         .help = "how long decisions can be looked up and refunded (90d)",
+         .value_out = &options.receipts_for_ms,
+         .min = SECOND_MS,
+         .max = SERVER_RETENTION_MS_MAX,
+         .kind = OPTION_DURATION},
+        {        .name = "resp", .kind = OPTION_ABSENT                                              },
+        {        .name = "grpc", .kind = OPTION_ABSENT                                              },
     };
     const struct usage usage = {
         .command = "serve",

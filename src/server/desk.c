@@ -99,6 +99,7 @@ static enum desk_result read_batch(struct desk *desk, uint64_t sequence)
     desk->read_sequence = 0;
     const enum journal_fault fault =
         desk->journal->calls->read(desk->journal, sequence, &header, &desk->read_body);
+    if (fault == JOURNAL_CUT) return DESK_OLD;
     if (fault != JOURNAL_OK) {
         struct log_line line = log_begin(LOG_ERROR, "journal_read_failed");
         log_number(&line, "sequence", (int64_t)sequence);
@@ -127,6 +128,33 @@ static enum desk_result fetch(struct desk *desk, struct desk_job *job)
     return DESK_FOUND;
 }
 
+/* The last one of [first, last] before which all batches end before that time: they end in order.
+ */
+static enum desk_result find_cut(struct desk *desk, struct desk_job *job)
+{
+    struct journal *journal = desk->journal;
+    struct batch_header header;
+    struct bytes body;
+    uint64_t low = job->cut.first;
+    uint64_t high = job->cut_last;
+    desk->read_sequence = 0;
+    while (low < high) {
+        const uint64_t middle = low + (high - low + 1) / 2;
+        if (journal->calls->read(journal, middle - 1, &header, &body) != JOURNAL_OK)
+            return DESK_FAILED;
+        if (header.last_ms < job->before_ms)
+            low = middle;
+        else
+            high = middle - 1;
+    }
+    if (low == job->cut.first) return DESK_MISSING;
+    if (journal->calls->read(journal, low - 1, &header, &body) != JOURNAL_OK) return DESK_FAILED;
+    job->cut = (struct journal_cut){.first = low};
+    for (unsigned i = 0; i < JOURNAL_HASH_BYTES; ++i)
+        job->cut.before[i / 8] |= (uint64_t)header.hash.byte[i] << (8 * (i % 8));
+    return DESK_FOUND;
+}
+
 static bool job_step(struct desk *desk)
 {
     uint32_t number = 0;
@@ -135,6 +163,9 @@ static bool job_step(struct desk *desk)
     switch (job->kind) {
     case DESK_FETCH:
         job->result = fetch(desk, job);
+        break;
+    case DESK_CUT:
+        job->result = find_cut(desk, job);
         break;
     case DESK_COMPILE:
         job->result = policies_compile(desk->policies, job->symbols) ? DESK_FOUND : DESK_FAILED;

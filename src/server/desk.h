@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "base/base.h"
+#include "engine/engine.h"
 #include "journal/journal.h"
 #include "platform/platform.h"
 #include "server/exchange.h"
@@ -18,10 +19,11 @@
 
 #define DESK_JOBS_MAX 64u
 
-enum desk_kind { DESK_FETCH, DESK_COMPILE };
+enum desk_kind { DESK_FETCH, DESK_COMPILE, DESK_CUT };
 enum desk_result {
     DESK_FOUND,
     DESK_MISSING, /* there is no such entry */
+    DESK_OLD,     /* there was, and the journal keeps it no longer */
     DESK_FAILED   /* the journal could not be read; compilation: the policy has mistakes */
 };
 
@@ -39,6 +41,12 @@ struct desk_job {
 
     /* COMPILE: of the spare room */
     struct symbols symbols;
+
+    /* CUT: without an exchange. The desk moves cut.first up to cut_last at most, while the batches
+     * before it end before before_ms; MISSING: it stays. */
+    struct journal_cut cut;
+    uint64_t cut_last;
+    int64_t before_ms;
 
     uint32_t next_free;
     bool is_taken;

@@ -53,6 +53,7 @@ bool journal_step(void *self)
     bool has_worked = false;
     if (!journaling->is_appending) {
         if (!ring_take(&journaling->orders, &order)) return false;
+        if (order.keep_from != 0) journal->calls->keep_from(journal, order.keep_from);
         journal->calls->append_start(journal, order.header, order.body);
         journaling->is_appending = true;
         has_worked = true;

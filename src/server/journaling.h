@@ -15,6 +15,7 @@
 struct journal_order {
     struct batch_header header; /* first_ms, last_ms, entries; the journal fills in the rest */
     struct bytes body;
+    uint64_t keep_from; /* batches before it may go; 0: none */
 };
 
 struct journaling {

@@ -45,6 +45,7 @@ struct loop *loop_over(void *block, struct loop_parts parts)
     (void)carve(&at, sizeof(*loop));
     loop->parts = parts;
     loop->durable_sequence = parts.tip_sequence;
+    loop->retention.keep_from = engine_cut(parts.engine).first;
     loop->started_ns = clock_monotonic_ns();
     loop->now_ms = clock_now_ms(parts.clock);
     for (unsigned i = 0; i < COUNT_OF(loop->batches); ++i) {
@@ -171,6 +172,7 @@ static void hand_over(struct loop *loop)
 {
     struct batch *sealed = loop->open;
     const struct journal_order order = {
+        .keep_from = loop->retention.keep_from,
         .header = {.kind = BATCH_ENTRIES,
                    .version = JOURNAL_VERSION,
                    .first_ms = sealed->first_ms,
@@ -218,6 +220,7 @@ static bool take_journal_end(struct loop *loop)
     }
     loop->durable_sequence = ended->sequence;
     loop->in_flight = NULL;
+    loop_note_durable_seal(loop);
     struct exchange *exchange;
     while ((exchange = exchange_queue_take(&ended->waiting)) != NULL)
         send_answer(loop, exchange);
@@ -295,9 +298,13 @@ static bool take_desk_ends(struct loop *loop)
     bool has_worked = take_key_ends(loop);
     struct desk_job *job;
     while ((job = desk_take_end(loop->parts.desk)) != NULL) {
+        has_worked = true;
+        if (job->kind == DESK_CUT) {
+            loop_take_cut(loop, job);
+            continue;
+        }
         job->exchange->job = job;
         exchange_queue_add(&loop->arrived, job->exchange);
-        has_worked = true;
     }
     return has_worked;
 }
@@ -414,6 +421,7 @@ bool loop_step(struct loop *loop)
     if (!loop->is_blocked) {
         has_worked |= work(loop);
         has_worked |= run_due(loop);
+        has_worked |= loop_retain(loop);
     }
     engine_sweep(loop->parts.engine, loop->now_ms, SWEEP_RECORDS + 2 * loop->open->entries);
     has_worked |= file_keys(loop);

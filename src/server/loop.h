@@ -26,6 +26,7 @@
 #include "server/filing.h"
 #include "server/journaling.h"
 #include "server/policies.h"
+#include "server/retention.h"
 
 #define LOOP_BODY_BYTES_MAX ((size_t)1 << 20)  /* of most calls, and of a policy */
 #define LOOP_BATCH_BYTES_MAX ((size_t)4 << 20) /* of POST /v1/batch and /v1/usage */
@@ -59,8 +60,9 @@ struct loop_parts {
     struct policies *policies;
     struct journaling *journaling;
     struct desk *desk;
-    struct keys *keys;     /* NULL: the state alone remembers keys */
-    uint64_t tip_sequence; /* the newest batch of the journal */
+    struct keys *keys;       /* NULL: the state alone remembers keys */
+    uint64_t tip_sequence;   /* the newest batch of the journal */
+    int64_t receipts_for_ms; /* batches older than that may go; 0: none do */
 };
 
 struct loop {
@@ -72,6 +74,9 @@ struct loop {
     struct batch *open;
     struct batch *in_flight; /* NULL: the journal is idle */
     uint64_t durable_sequence;
+    uint64_t settled_sequence; /* of the books; the journal keeps what is not in them */
+    uint64_t snapshot_kept;    /* batch of the older one of the kept snapshots; 0: there is none */
+    struct retention retention;
 
     struct exchange_queue arrived;
     struct exchange_queue desk_waiting;   /* for a free job */

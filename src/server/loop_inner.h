@@ -58,6 +58,18 @@ enum ruled loop_rule(struct loop *loop, struct command *command, const struct ex
 /* What is due for anybody up to now, at most `facts_max`. False: blocked with some left. */
 bool loop_run_due(struct loop *loop, uint32_t facts_max, uint32_t *done_out);
 
+/* Journals and applies a seal; the open batch has room. */
+void loop_journal_seal(struct loop *loop, const struct command *seal);
+
+/* ---- retention.c */
+
+/* One piece of work towards a shorter journal; false: there is none now. */
+bool loop_retain(struct loop *loop);
+/* The desk's answer to what retention asked. */
+void loop_take_cut(struct loop *loop, struct desk_job *job);
+/* More is durable. */
+void loop_note_durable_seal(struct loop *loop);
+
 /* ---- calls.c */
 
 /* Parses the exchange of an `asked`, as far as that needs no state; never blocks. */

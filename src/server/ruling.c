@@ -25,6 +25,14 @@ static void journal_and_apply(struct loop *loop, const struct command *command)
     engine_apply(loop->parts.engine, &loop->fact);
 }
 
+void loop_journal_seal(struct loop *loop, const struct command *seal)
+{
+    const struct ruling ruling =
+        engine_decide(loop->parts.engine, NULL, seal, loop_stamp(loop), &loop->fact);
+    ENSURE(ruling.kind == RULING_FACT);
+    journal_and_apply(loop, seal);
+}
+
 static const struct policy *policy_in_force(const struct loop *loop)
 {
     return loop->parts.policies->current->policy;
@@ -154,9 +162,11 @@ static enum ruled recall(struct loop *loop, struct command *command, uint64_t po
     if (find_fact(loop, position, brought, &entry, &is_there) == RULED_FETCH) return RULED_FETCH;
     if (!is_there) {
         const bool has_failed = brought != NULL && brought->result == DESK_FAILED;
+        const bool was_cut = brought != NULL && brought->result == DESK_OLD;
         ruling->kind = RULING_PROBLEM;
         ruling->problem = (struct problem){
             .code = has_failed ? PROBLEM_INTERNAL : PROBLEM_UNKNOWN_DECISION,
+            .expected = was_cut ? "a decision that is not older than receipts are kept" : NULL,
         };
         return RULED;
     }

@@ -226,6 +226,20 @@ static bool tell_recovery(void *self, uint64_t sequence, uint64_t sequence_last)
     return true;
 }
 
+/* A journal may begin later than it was founded only where an entry says so. */
+static bool check_cut(const struct server *server)
+{
+    const uint64_t first = server->journal->first;
+    const uint64_t sealed = engine_cut(server->engine).first;
+    if (first <= 2 || first <= sealed) return true;
+    (void)fprintf(stderr,
+                  "weir: %s: the journal's batches 2 to %" PRIu64
+                  " are missing, and no entry says that they were cut: restore the data directory "
+                  "from a backup\n",
+                  server->options.data, first - 1);
+    return false;
+}
+
 static bool recover(struct server *server)
 {
     struct reserved scratch = {0};
@@ -243,6 +257,7 @@ static bool recover(struct server *server)
     release(&scratch);
     switch (end) {
     case RECOVERY_DONE:
+        if (!check_cut(server)) return false;
         break;
     case RECOVERY_STOPPED:
         server->is_stopping = true;
@@ -304,14 +319,16 @@ static bool start_threads(struct server *server)
     journaling_start(&server->journaling, server->journal, &server->wake);
     server->desk = desk_over(server->desk_memory.block, server->reader, server->policies,
                              server->keys, &server->wake);
-    server->loop = loop_over(server->loop_memory.block,
-                             (struct loop_parts){.engine = server->engine,
-                                                 .clock = &server->clock,
-                                                 .policies = server->policies,
-                                                 .journaling = &server->journaling,
-                                                 .desk = server->desk,
-                                                 .keys = server->keys,
-                                                 .tip_sequence = server->journal->tip.sequence});
+    server->loop =
+        loop_over(server->loop_memory.block,
+                  (struct loop_parts){.engine = server->engine,
+                                      .clock = &server->clock,
+                                      .policies = server->policies,
+                                      .journaling = &server->journaling,
+                                      .desk = server->desk,
+                                      .keys = server->keys,
+                                      .tip_sequence = server->journal->tip.sequence,
+                                      .receipts_for_ms = server->options.receipts_for_ms});
     if (journaling_start_thread(&server->journaling) && desk_start_thread(server->desk))
         return true;
     (void)fprintf(stderr, "weir: the system has no threads to give\n");

@@ -7,12 +7,16 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/base.h"
 #include "server/listener.h"
 
 #define SERVER_CONNECTIONS_DEFAULT 16384u
 #define SERVER_MEMORY_DEFAULT (UINT64_C(1) << 30)
 #define SERVER_MEMORY_MIN (UINT64_C(16) << 20)
 #define SERVER_MEMORY_MAX (UINT64_C(4) << 40)
+
+#define SERVER_RECEIPTS_FOR_MS_DEFAULT (90 * DAY_MS)
+#define SERVER_RETENTION_MS_MAX (36500 * DAY_MS)
 
 struct server_options {
     const char *data;                /* the data directory */
@@ -22,6 +26,7 @@ struct server_options {
     int64_t test_clock_ms; /* where it starts, unless the journal is further */
     uint64_t memory_bytes; /* address space of the state */
     uint32_t connections_max;
+    int64_t receipts_for_ms; /* what is older leaves the journal */
 };
 
 /* Serves until SIGTERM or SIGINT. True: everything acknowledged is durable and all is closed. */

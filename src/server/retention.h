@@ -1,0 +1,29 @@
+/*
+ * retention.h: how the journal loses its beginning. What nobody can ask for any more goes: batches
+ * older than receipts are kept, that are settled, and covered by the older of the kept snapshots,
+ * and in which no open hold, no ended one that is remembered and no key has its entry.
+ *
+ * In steps of the loop, so that none of them is long: the state is walked for the oldest entry that
+ * it may ask for, the desk finds the batch up to which stamps are old enough, a seal is journaled
+ * that says where the journal begins from now on, and once that is durable the journal cuts, a few
+ * batches with each append.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "engine/engine.h"
+
+enum retention_stage { RETENTION_RESTS, RETENTION_WALKS, RETENTION_WAITS, RETENTION_SEALS };
+
+struct retention {
+    enum retention_stage stage;
+    uint64_t look_at;       /* at rest until so many batches are durable, */
+    int64_t look_at_ms;     /* and not before that time */
+    uint64_t bound;         /* no batch from here on may go */
+    uint32_t record;        /* of the walk: the next one */
+    struct journal_cut cut; /* to be sealed */
+    uint64_t seal_sequence; /* of the batch with the newest seal; 0: none of this process */
+    uint64_t keep_from;     /* the newest durable seal's; 0: none */
+};

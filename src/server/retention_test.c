@@ -1,0 +1,210 @@
+/*
+ * retention_test.c: which batches go, through the loop over the journal in memory: none that
+ * anything still needs, all others in time, and behind an entry that says so.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "server/world.h"
+
+enum { RECEIPTS_MS = 10000, ROUNDS = 100 };
+
+static const char policy[] =
+    "version: 1\n"
+    "defaults: {plan: free, idempotency_retention: 1h}\n"
+    "features:\n"
+    "  chat: {meters: [requests], unit: requests, prices: chat}\n"
+    "prices:\n"
+    "  chat: [{name: message, rates: {requests: {credits: \"1\", per: 1}}}]\n"
+    "plans:\n"
+    "  free: {features: {chat: {waterfall: [{grants: {category: paid}}]}}}\n";
+
+#define ONE(more) \
+    "{\"customer\":\"acme\",\"feature\":\"chat\",\"quantities\":{\"requests\":1}" more "}"
+
+struct scene {
+    struct world *world;
+    struct asker *asker;
+};
+
+static int open_scene(void **state)
+{
+    struct scene *scene = malloc(sizeof(*scene));
+    assert_non_null(scene);
+    scene->world = world_open(NULL, policy);
+    scene->world->loop->parts.receipts_for_ms = RECEIPTS_MS;
+    scene->asker = malloc(sizeof(*scene->asker));
+    assert_non_null(scene->asker);
+    world_do(scene->world, scene->asker, "POST", "/v1/customers/acme/grants",
+             "{\"category\":\"paid\",\"credits\":\"1000000\"}");
+    assert_int_equal(scene->asker->status, 200);
+    *state = scene;
+    return 0;
+}
+
+static int close_scene(void **state)
+{
+    struct scene *scene = *state;
+    struct journal *journal = scene->world->journal;
+    world_close(scene->world);
+    journal->calls->close(journal);
+    free(scene->asker);
+    free(scene);
+    return 0;
+}
+
+static const char *say(struct scene *scene, const char *path, const char *body)
+{
+    world_do(scene->world, scene->asker, "POST", path, body);
+    return scene->asker->body;
+}
+
+static uint64_t id_in(const char *body, char text_out[64])
+{
+    uint64_t position = 0;
+    const char *found = strstr(body, "\"decision_id\":\"");
+    assert_non_null(found);
+    (void)snprintf(text_out, 64, "%.*s", (int)strcspn(found + 15, "\""), found + 15);
+    assert_true(id_parse('d', bytes_of_text(text_out), &position));
+    return position;
+}
+
+/* Batches come, time goes, and nothing but the state and the time keeps them. */
+static void live_on(struct scene *scene, unsigned rounds, const char *step)
+{
+    struct loop *loop = scene->world->loop;
+    for (unsigned round = 0; round < rounds; ++round) {
+        assert_non_null(strstr(say(scene, "/v1/consume", ONE("")), "\"outcome\":\"allow\""));
+        (void)say(scene, "/v1/clock", step);
+        loop->settled_sequence = loop->snapshot_kept = loop->durable_sequence;
+    }
+}
+
+static uint64_t first_of(const struct scene *scene)
+{
+    return scene->world->journal->first;
+}
+
+static void without_a_term_everything_is_kept(void **state)
+{
+    struct scene *scene = *state;
+    scene->world->loop->parts.receipts_for_ms = 0;
+    live_on(scene, ROUNDS, "{\"advance_ms\":1000}");
+    assert_int_equal(first_of(scene), 2);
+}
+
+static void old_batches_go_behind_a_seal_and_the_young_stay(void **state)
+{
+    struct scene *scene = *state;
+    live_on(scene, ROUNDS, "{\"advance_ms\":1000}");
+    const uint64_t tip = scene->world->journal->tip.sequence;
+    const struct journal_cut cut = engine_cut(scene->world->engine);
+    assert_true(first_of(scene) > 2);
+    assert_true(cut.first >= first_of(scene) && cut.first < tip - RECEIPTS_MS / 1000);
+    /* Whoever comes after the crash finds the same, and reads on from there. */
+    struct batch_header header;
+    struct bytes body;
+    for (uint64_t sequence = first_of(scene); sequence <= tip; ++sequence)
+        assert_int_equal(
+            scene->world->journal->calls->read(scene->world->journal, sequence, &header, &body),
+            JOURNAL_OK);
+    if (cut.first > first_of(scene)) {
+        assert_int_equal(scene->world->journal->calls->read(scene->world->journal, cut.first - 1,
+                                                            &header, &body),
+                         JOURNAL_OK);
+        assert_int_equal(header.hash.byte[0], cut.before[0] & 0xff);
+        assert_int_equal(header.hash.byte[31], cut.before[3] >> 56);
+    }
+}
+
+static void what_is_not_settled_or_in_no_snapshot_stays(void **state)
+{
+    struct scene *scene = *state;
+    struct loop *loop = scene->world->loop;
+    live_on(scene, 5, "{\"advance_ms\":1000}");
+    const uint64_t bound = loop->durable_sequence;
+    for (unsigned which = 0; which < 2; ++which) {
+        for (unsigned round = 0; round < ROUNDS; ++round) {
+            (void)say(scene, "/v1/consume", ONE(""));
+            (void)say(scene, "/v1/clock", "{\"advance_ms\":1000}");
+            loop->settled_sequence = which == 0 ? bound : loop->durable_sequence;
+            loop->snapshot_kept = which == 1 ? bound : loop->durable_sequence;
+        }
+        assert_true(first_of(scene) <= bound);
+        assert_true(engine_cut(scene->world->engine).first <= bound);
+    }
+}
+
+static void an_open_hold_keeps_its_entry_and_so_does_its_end(void **state)
+{
+    struct scene *scene = *state;
+    char id[64];
+    char path[128];
+    live_on(scene, ROUNDS, "{\"advance_ms\":1000}");
+    const uint64_t position = id_in(say(scene, "/v1/authorize", ONE(",\"ttl_ms\":2592000000")), id);
+    live_on(scene, ROUNDS, "{\"advance_ms\":1000}");
+    assert_true(engine_cut(scene->world->engine).first <= position_sequence(position));
+    (void)snprintf(path, sizeof(path), "/v1/holds/%s/commit", id);
+    const char commit[] = "{\"quantities\":{\"requests\":1}}";
+    char first[WORLD_BODY_SIZE];
+    (void)snprintf(first, sizeof(first), "%s", say(scene, path, commit));
+    assert_int_equal(scene->asker->status, 200);
+    live_on(scene, ROUNDS, "{\"advance_ms\":1000}");
+    assert_true(engine_cut(scene->world->engine).first <= position_sequence(position));
+    assert_string_equal(say(scene, path, commit), first);
+    /* Remembered as long as keys are: an hour. */
+    (void)say(scene, "/v1/clock", "{\"advance_ms\":3700000}");
+    live_on(scene, ROUNDS, "{\"advance_ms\":1000}");
+    assert_true(engine_cut(scene->world->engine).first > position_sequence(position));
+}
+
+static void a_key_keeps_its_entry_as_long_as_it_counts(void **state)
+{
+    struct scene *scene = *state;
+    char id[64];
+    char first[WORLD_BODY_SIZE];
+    (void)snprintf(first, sizeof(first), "%s",
+                   say(scene, "/v1/consume", ONE(",\"idempotency_key\":\"k\"")));
+    const uint64_t position = id_in(first, id);
+    live_on(scene, ROUNDS, "{\"advance_ms\":1000}");
+    assert_true(engine_cut(scene->world->engine).first <= position_sequence(position));
+    assert_string_equal(say(scene, "/v1/consume", ONE(",\"idempotency_key\":\"k\"")), first);
+    (void)say(scene, "/v1/clock", "{\"advance_ms\":3700000}");
+    live_on(scene, ROUNDS, "{\"advance_ms\":1000}");
+    assert_true(engine_cut(scene->world->engine).first > position_sequence(position));
+}
+
+static void a_decision_that_was_cut_is_unknown_and_says_why(void **state)
+{
+    struct scene *scene = *state;
+    char id[64];
+    char path[128];
+    (void)id_in(say(scene, "/v1/consume", ONE("")), id);
+    (void)snprintf(path, sizeof(path), "/v1/decisions/%s/refund", id);
+    live_on(scene, ROUNDS, "{\"advance_ms\":1000}");
+    (void)say(scene, path, "{\"all\":true}");
+    assert_int_equal(scene->asker->status, 404);
+    assert_non_null(strstr(scene->asker->body, "older than receipts are kept"));
+}
+
+#define SCENE_TEST(test) cmocka_unit_test_setup_teardown(test, open_scene, close_scene)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        SCENE_TEST(without_a_term_everything_is_kept),
+        SCENE_TEST(old_batches_go_behind_a_seal_and_the_young_stay),
+        SCENE_TEST(what_is_not_settled_or_in_no_snapshot_stays),
+        SCENE_TEST(an_open_hold_keeps_its_entry_and_so_does_its_end),
+        SCENE_TEST(a_key_keeps_its_entry_as_long_as_it_counts),
+        SCENE_TEST(a_decision_that_was_cut_is_unknown_and_says_why),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -165,7 +165,7 @@ static void found_customers(struct run *run, uint64_t customers)
 #define TURN 256 /* commands that one turn of a server's loop has at hand */
 #define AHEAD 8
 
-/* One turn: commands arrive, are identified, and decided in order while later ones are fetched. */
+/* One turn: commands arrive, and are decided in order while the next few are walked ahead. */
 static double turn(struct run *run, struct command *commands, const struct bytes *names)
 {
     const double from = seconds();
@@ -173,11 +173,13 @@ static double turn(struct run *run, struct command *commands, const struct bytes
     for (unsigned i = 0; i < TURN; i++) {
         commands[i].customer = names[i];
         commands[i].owner_hint = 0;
-        engine_prefetch(run->engine, &commands[i]);
+        commands[i].fetched = (struct fetched){0};
     }
-    phase_end(run, PHASE_PREFETCH);
+    for (unsigned i = 0; i < AHEAD; i++)
+        engine_prefetch(run->engine, &commands[i]);
     for (unsigned i = 0; i < TURN; i++) {
-        if (i + AHEAD < TURN) engine_prefetch_blocks(run->engine, &commands[i + AHEAD]);
+        for (unsigned ahead = i + 1; ahead <= i + AHEAD && ahead < TURN; ahead++)
+            engine_prefetch(run->engine, &commands[ahead]);
         phase_end(run, PHASE_PREFETCH);
         decide(run, &commands[i]);
     }

@@ -26,6 +26,8 @@ int bytes_compare(struct bytes left, struct bytes right); /* as memcmp, shorter 
 size_t bytes_utf8_length(struct bytes text);              /* of the longest prefix that is UTF-8 */
 bool bytes_is_utf8(struct bytes text);                    /* RFC 3629; no surrogates */
 
+#define VARINT_BYTES_MAX 10u
+
 /* Writes into a fixed block. What does not fit is not written at all, and neither is anything after
  * it: `overflowed` stays set. */
 struct buffer {
@@ -61,6 +63,9 @@ bool reader_is_done(const struct reader *reader);      /* all read and nothing b
 
 /* Most numbers in facts fit one byte: that path is inline, these two are the rest of it. */
 void buffer_put_unsigned_wide(struct buffer *buffer, uint64_t value);
+/* Into at least VARINT_BYTES_MAX bytes, of which some behind the varint may change; says how long
+ * it is. */
+unsigned varint_write(uint8_t *at, uint64_t value);
 uint64_t reader_take_unsigned_wide(struct reader *reader);
 
 static inline void buffer_put_byte(struct buffer *buffer, uint8_t byte)

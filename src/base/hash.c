@@ -21,6 +21,18 @@ static inline uint64_t load_word(const uint8_t *at)
            (uint64_t)at[7] << 56;
 }
 
+/* The less than eight bytes from `place` on: of a longer text, from its last eight. */
+static inline uint64_t load_rest(struct bytes bytes, size_t place)
+{
+    const size_t rest = bytes.length - place;
+    if (rest == 0) return 0;
+    if (place != 0) return load_word(bytes.at + bytes.length - 8) >> 8 * (8 - rest);
+    uint64_t word = 0;
+    for (size_t i = 0; i < rest; i++)
+        word |= (uint64_t)bytes.at[i] << 8 * i;
+    return word;
+}
+
 static inline void sip_round(struct sip *sip)
 {
     sip->v0 += sip->v1;
@@ -43,16 +55,13 @@ static inline void sip_word(struct sip *sip, uint64_t word)
     sip->v0 ^= word;
 }
 
-static inline void sip_absorb(struct sip *sip, struct bytes bytes)
+static inline __attribute__((always_inline)) void sip_absorb(struct sip *sip, struct bytes bytes)
 {
     const size_t words = bytes.length / 8;
     for (size_t word = 0; word < words; word++)
         sip_word(sip, load_word(bytes.at + 8 * word));
 
-    uint64_t last = (uint64_t)bytes.length << 56;
-    for (size_t place = 8 * words; place < bytes.length; place++)
-        last |= (uint64_t)bytes.at[place] << 8 * (place % 8);
-    sip_word(sip, last);
+    sip_word(sip, (uint64_t)bytes.length << 56 | load_rest(bytes, 8 * words));
 }
 
 static inline uint64_t sip_finish(struct sip *sip)

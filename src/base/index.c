@@ -153,15 +153,18 @@ void index_insert(struct index *index, uint64_t hash, uint32_t number)
     if (index->entries * BUCKETS_PER_SPLIT > index->buckets * ENTRIES_PER_SPLIT) split(index);
 }
 
-/* One bit per place whose tag is this one. Without a branch per place: the compiler compares
- * several at once. */
+/* One bit per place whose tag is this one. Without a branch per place, which would be guessed wrong
+ * most of the time. */
 static inline uint32_t bucket_matches(const struct bucket *bucket, uint32_t tag)
 {
-    uint32_t matches = 0;
-    for (uint32_t entry = 0; entry < PLACES; entry++)
-        matches |= (uint32_t)(bucket->tag[entry] == tag) << entry;
-    return matches & ((UINT32_C(1) << bucket->count) - 1);
+    const uint32_t *at = bucket->tag;
+    const uint32_t low =
+        (uint32_t)(at[0] == tag) + (uint32_t)(at[1] == tag) * 2 + (uint32_t)(at[2] == tag) * 4;
+    const uint32_t high = (uint32_t)(at[3] == tag) + (uint32_t)(at[4] == tag) * 2 +
+                          (uint32_t)(at[5] == tag) * 4 + (uint32_t)(at[6] == tag) * 8;
+    return (low | high << 3) & ((UINT32_C(1) << bucket->count) - 1);
 }
+_Static_assert(PLACES == 7, "every place is looked at");
 
 void index_remove(struct index *index, uint64_t hash, uint32_t number)
 {

@@ -647,6 +647,12 @@ void engine_apply(struct engine *engine, const struct fact *fact)
         const uint32_t hint = fact->customer_hint;
         a.customer = hint != 0 ? hint : customer_find(engine, fact->customer);
         ENSURE(hint == 0 || hash_128_equal(customer_at(engine, hint)->id, fact->customer));
+        if (fact->scope_hint != 0) {
+            const struct scope *scope = scope_at(engine, fact->scope_hint);
+            ENSURE(scope->customer == a.customer && scope->hash == fact->scope_hash);
+            a.scope = fact->scope_hint;
+            a.scope_hash = fact->scope_hash;
+        }
     }
     if (engine->image.out != NULL) image_keep_touched(engine, fact, a.customer);
     for (uint32_t i = 0; i < fact->effect_count; i++)

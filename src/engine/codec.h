@@ -10,40 +10,56 @@
 struct codec {
     struct buffer *out;
     struct reader *in;
+    bool
+        has_room; /* constant: the writer has room for all that will be written, and does not ask */
 };
 
 #define WALK static inline __attribute__((always_inline)) void
 
-/* A varint into a writer that lives in registers: encoders work on a copy of the caller's buffer,
- * so that no byte stored makes the compiler read the writer's fields again. Wants room for the
- * longest varint, which buffers of FACT_BYTES_MAX always have. */
-WALK put_varint(struct buffer *out, uint64_t value)
+/* Into a writer that lives in registers: encoders work on a copy of the caller's buffer, so that no
+ * byte stored makes the compiler read the writer's fields again. */
+static inline __attribute__((always_inline)) bool codec_fits(struct codec c, size_t bytes)
 {
-    if (out->overflowed || out->size - out->used < 10) {
-        out->overflowed = true;
+    if (c.has_room) return true;
+    if (!c.out->overflowed && c.out->size - c.out->used >= bytes) return true;
+    c.out->overflowed = true;
+    return false;
+}
+
+/* Wants room for the longest varint. */
+WALK codec_put(struct codec c, uint64_t value)
+{
+    if (!codec_fits(c, VARINT_BYTES_MAX)) return;
+    uint8_t *at = c.out->at + c.out->used;
+    if (__builtin_expect(value < 0x80, 1)) {
+        *at = (uint8_t)value;
+        c.out->used++;
         return;
     }
-    uint8_t *at = out->at + out->used;
-    for (; value >= 0x80; value >>= 7)
-        *at++ = (uint8_t)(value | 0x80);
-    *at++ = (uint8_t)value;
-    out->used = (size_t)(at - out->at);
+    c.out->used += varint_write(at, value);
+}
+
+WALK codec_put_word(struct codec c, uint64_t value)
+{
+    if (!codec_fits(c, sizeof value)) return;
+    __builtin_memcpy(c.out->at + c.out->used, &value, sizeof value);
+    c.out->used += sizeof value;
+}
+
+WALK put_varint(struct buffer *out, uint64_t value)
+{
+    codec_put((struct codec){.out = out}, value);
 }
 
 WALK put_word(struct buffer *out, uint64_t value)
 {
-    if (out->overflowed || out->size - out->used < sizeof value) {
-        out->overflowed = true;
-        return;
-    }
-    __builtin_memcpy(out->at + out->used, &value, sizeof value);
-    out->used += sizeof value;
+    codec_put_word((struct codec){.out = out}, value);
 }
 
 WALK walk_u64(struct codec c, bool writing, uint64_t *value)
 {
     if (writing)
-        put_varint(c.out, *value);
+        codec_put(c, *value);
     else
         *value = reader_take_unsigned(c.in);
 }
@@ -51,7 +67,7 @@ WALK walk_u64(struct codec c, bool writing, uint64_t *value)
 WALK walk_u32(struct codec c, bool writing, uint32_t *value)
 {
     if (writing) {
-        put_varint(c.out, *value);
+        codec_put(c, *value);
         return;
     }
     const uint64_t read = reader_take_unsigned(c.in);
@@ -74,7 +90,7 @@ WALK walk_count(struct codec c, bool writing, uint32_t *value, uint32_t max)
 WALK walk_i64(struct codec c, bool writing, int64_t *value)
 {
     if (writing)
-        put_varint(c.out, ((uint64_t)*value << 1) ^ (*value < 0 ? UINT64_MAX : 0));
+        codec_put(c, ((uint64_t)*value << 1) ^ (*value < 0 ? UINT64_MAX : 0));
     else
         *value = reader_take_signed(c.in);
 }
@@ -94,11 +110,8 @@ WALK walk_bytes(struct codec c, bool writing, struct bytes *value)
         *value = reader_take_bytes(c.in);
         return;
     }
-    put_varint(c.out, value->length);
-    if (c.out->overflowed || c.out->size - c.out->used < value->length) {
-        c.out->overflowed = true;
-        return;
-    }
+    codec_put(c, value->length);
+    if (!codec_fits(c, value->length)) return;
     if (value->length != 0) __builtin_memcpy(c.out->at + c.out->used, value->at, value->length);
     c.out->used += value->length;
 }
@@ -106,7 +119,7 @@ WALK walk_bytes(struct codec c, bool writing, struct bytes *value)
 WALK walk_bool(struct codec c, bool writing, bool *value)
 {
     if (writing) {
-        put_varint(c.out, *value ? 1 : 0);
+        codec_put(c, *value & 1);
         return;
     }
     const uint8_t read = reader_take_byte(c.in);
@@ -118,7 +131,7 @@ WALK walk_bool(struct codec c, bool writing, bool *value)
 WALK walk_word(struct codec c, bool writing, uint64_t *value)
 {
     if (writing) {
-        put_word(c.out, *value);
+        codec_put_word(c, *value);
         return;
     }
     uint64_t word = 0;

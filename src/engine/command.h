@@ -108,6 +108,19 @@ enum key_elsewhere {
     KEY_FOUND
 };
 
+/* How far engine_prefetch has come, and what it has found: numbers of blocks, checked before they
+ * are used. */
+struct fetched {
+    uint32_t steps;
+    uint32_t customer;
+    uint32_t grant; /* the next of the chain */
+    uint32_t level_count;
+    uint64_t levels[LEVELS_MAX]; /* of the subject */
+    uint32_t scopes[LEVELS_MAX];
+    uint32_t chain_count;
+    uint32_t slots[LEVELS_MAX + 1]; /* the next of each chain that has not ended */
+};
+
 /* Fields that a kind does not have stay zero. */
 struct command {
     enum command_kind kind;
@@ -115,7 +128,7 @@ struct command {
     struct bytes customer;
     bool has_owner; /* engine_prefetch has hashed the customer's name; not encoded */
     struct hash128 owner;
-    uint32_t owner_hint;  /* engine_prefetch_blocks has found the customer's block; 0: has not */
+    uint32_t owner_hint;  /* engine_prefetch has found the customer's block; 0: has not */
     struct bytes subject; /* a path, parts divided by '/'; empty: the one absent subject */
     struct bytes feature;
     struct bytes key; /* idempotency key; empty: none */
@@ -127,6 +140,7 @@ struct command {
     struct hash128 key_hash;
     enum key_elsewhere key_elsewhere;
     struct kept_key key_kept; /* KEY_FOUND: under the key's hash */
+    struct fetched fetched;   /* not encoded */
 
     uint64_t target; /* COMMIT, RELEASE, EXTEND, REFUND: decision id; VOID: grant id */
 

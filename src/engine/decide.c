@@ -250,7 +250,7 @@ struct ruling decide_request(const struct decision_context *c)
     if (feature == NULL)
         return ruling_problem(PROBLEM_UNKNOWN_FEATURE, "feature", command->feature,
                               "a feature of the policy");
-    view_subject(&view, command->subject);
+    view_subject_of(&view, command);
     struct ask ask;
     const struct problem problem = measure(c, feature, &ask);
     if (problem.code != PROBLEM_NONE)
@@ -295,7 +295,7 @@ struct ruling decide_usage(const struct decision_context *c)
     if (feature == NULL)
         return ruling_problem(PROBLEM_UNKNOWN_FEATURE, "feature", command->feature,
                               "a feature of the policy");
-    view_subject(&view, command->subject);
+    view_subject_of(&view, command);
     struct ask ask;
     const struct problem problem = measure(c, feature, &ask);
     if (problem.code != PROBLEM_NONE)

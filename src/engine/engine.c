@@ -11,6 +11,7 @@ void fact_clear(struct fact *fact, struct stamp stamp)
     fact->position = stamp.position;
     fact->has_customer = false;
     fact->customer_hint = 0;
+    fact->scope_hint = 0;
     fact->is_out_of_range = false;
     fact->crowd_of = 0;
     fact->effect_count = 0;
@@ -116,6 +117,7 @@ static struct ruling refuse_stranger(struct decision_context *c)
     c->owner = outside;
     trial_end(c->engine);
     c->fact->customer_hint = 0;
+    c->fact->scope_hint = 0;
     /* Let in after all but not founded: there was no room for him. */
     if (ruling.kind == RULING_FACT && c->fact->report.outcome != OUTCOME_DENY)
         return ruling_problem(PROBLEM_CAPACITY, NULL, BYTES_NONE, "a server with more --memory");
@@ -314,27 +316,4 @@ int64_t retry_search(const struct decision_context *c, const struct ask *ask,
             evaluation->remedy = ask->units > 1 ? REMEDY_SPLIT_REQUEST : REMEDY_UPGRADE_PLAN;
     }
     return wait_ms;
-}
-
-void engine_prefetch(const struct engine *engine, struct command *command)
-{
-    if (command->customer.length == 0) return;
-    command->owner = customer_id(engine, command->customer);
-    command->has_owner = true;
-    index_prefetch(&engine->customer_index, command->owner.word[0]);
-    command->has_key_hash = command->key.length != 0 && key_is_taken_by(command->kind);
-    if (!command->has_key_hash) return;
-    command->key_hash = key_id(engine, command->owner, command->key);
-    index_prefetch(&engine->key_index, command->key_hash.word[0]);
-}
-
-void engine_prefetch_blocks(const struct engine *engine, struct command *command)
-{
-    if (!command->has_owner) return;
-    command->owner_hint = customer_find(engine, command->owner);
-    if (command->owner_hint == 0) return;
-    const struct customer *block = customer_at(engine, command->owner_hint);
-    __builtin_prefetch(slot_at(engine, block->slots));
-    __builtin_prefetch(grant_at(engine, block->grants));
-    __builtin_prefetch(scope_at(engine, block->scopes));
 }

@@ -92,10 +92,12 @@ MUST_USE bool engine_has_room_for(const struct engine *engine, const struct fact
 
 void engine_apply(struct engine *engine, const struct fact *fact);
 
-/* Says whose the command is and begins to fetch what it will need: the first when it arrives, the
- * second some commands later, before it is decided. Both are optional. */
+/* Walks ahead of a decision: says whose the command is, and begins to fetch what it will touch. One
+ * step a call: the first when the command arrives, the others while commands before it are decided
+ * (PREFETCH_STEPS are enough for most; more do no harm). A step does not wait for memory if the one
+ * before was some 200 ns ago. Optional. */
+#define PREFETCH_STEPS 6u
 void engine_prefetch(const struct engine *engine, struct command *command);
-void engine_prefetch_blocks(const struct engine *engine, struct command *command);
 
 /* Forgets what is over, spent or at its default: keys, ended holds, lots, counters, scopes; looks
  * at up to so many records of each kind. Not a fact: all of that is already treated as absent. */

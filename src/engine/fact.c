@@ -475,15 +475,36 @@ WALK walk_fact(struct codec c, bool w, struct fact *fact)
     walk_count(c, w, &fact->effect_count, EFFECTS_MAX);
 }
 
-void fact_encode(const struct fact *fact, struct buffer *buffer)
+WALK write_fact(const struct fact *fact, struct buffer *buffer, bool has_room)
 {
     struct buffer out = *buffer;
-    const struct codec c = {.out = &out};
+    const struct codec c = {.out = &out, .has_room = has_room};
     struct fact *fields = (struct fact *)(uintptr_t)fact; /* a writing walk only reads */
     walk_fact(c, true, fields);
     for (uint32_t i = 0; i < fact->effect_count; i++)
         walk_effect(c, true, &fields->effects[i]);
+    ENSURE(out.used <= out.size);
     *buffer = out;
+}
+
+static __attribute__((noinline)) void write_checked(const struct fact *fact, struct buffer *buffer)
+{
+    write_fact(fact, buffer, false);
+}
+
+/* More than the head of a report, a line, a note or an effect takes: the longest, a hold, has 75
+ * varints, 8 levels and 12 slots. */
+#define RECORD_BYTES_MAX 1280u
+
+void fact_encode(const struct fact *fact, struct buffer *buffer)
+{
+    const struct report *report = &fact->report;
+    const uint64_t records =
+        UINT64_C(1) + report->line_count + report->note_count + fact->effect_count;
+    if (!buffer->overflowed && buffer->size - buffer->used >= records * RECORD_BYTES_MAX)
+        write_fact(fact, buffer, true);
+    else
+        write_checked(fact, buffer);
 }
 
 static void report_clear(struct report *report)
@@ -516,6 +537,7 @@ bool fact_decode(struct bytes bytes, struct fact *fact_out)
     fact_out->position = 0;
     fact_out->effect_count = 0;
     fact_out->customer_hint = 0;
+    fact_out->scope_hint = 0;
     fact_out->is_out_of_range = false;
     fact_out->crowd_of = 0;
     report_clear(&fact_out->report);

@@ -415,8 +415,10 @@ struct fact {
     bool has_customer;
     struct hash128 customer;
     uint32_t customer_hint; /* the block's number where it is known, not encoded; 0 */
-    bool is_out_of_range;   /* a draft moved a sum beyond its range: never journaled */
-    uint64_t crowd_of;      /* report.crowd != 0: which crowd it is, not encoded; else 0 */
+    uint32_t scope_hint;    /* likewise of the subject's last level, whose hash is: */
+    uint64_t scope_hash;
+    bool is_out_of_range; /* a draft moved a sum beyond its range: never journaled */
+    uint64_t crowd_of;    /* report.crowd != 0: which crowd it is, not encoded; else 0 */
     struct report report;
     uint32_t effect_count;
     struct effect effects[EFFECTS_MAX];

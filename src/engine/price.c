@@ -71,13 +71,12 @@ struct problem price_quote(const struct policy_feature *feature, const struct co
     uint64_t product = 0;
     const struct problem problem = rule_multiply(rule, command, &product);
     if (problem.code != PROBLEM_NONE) return problem;
-    struct quote quote = {.version = rule->version,
-                          .name = rule->name,
-                          .q = rule->q,
-                          .minimum_nano = rule->minimum_nano};
+    *quote_out = (struct quote){.version = rule->version,
+                                .name = rule->name,
+                                .q = rule->q,
+                                .minimum_nano = rule->minimum_nano};
     for (uint32_t meter = 0; meter < feature->meter_count; meter++)
-        quote.num[meter] = rule->base_num[meter] * product;
-    *quote_out = quote;
+        quote_out->num[meter] = rule->base_num[meter] * product;
     return (struct problem){0};
 }
 

@@ -17,8 +17,8 @@ static bool slab_fits(const struct slab *slab, uint32_t need, uint32_t spare)
 /* Every open hold will leave an ended one. */
 static bool fits(const struct engine *engine, const struct need *need)
 {
-    const uint32_t share = need->customers == 0 ? 0 : 16;
-#define SPARE(slab) (share == 0 ? 0 : engine->slab.records_max / share)
+    const uint32_t kept = need->customers == 0 ? 0 : UINT32_MAX;
+#define SPARE(slab) (engine->slab.records_max / 16 & kept)
     return slab_fits(&engine->customers, need->customers, 0) &&
            slab_fits(&engine->scopes, need->scopes, SPARE(scopes)) &&
            slab_fits(&engine->slots, need->slots, SPARE(slots)) &&

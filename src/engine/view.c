@@ -41,24 +41,51 @@ struct view view_open(struct engine *engine, const struct policy *policy, struct
     return view;
 }
 
-static void find_scopes(struct view *view)
+/* Through a hint where it holds. */
+static uint32_t find_scope(const struct view *view, uint64_t hash, uint32_t hint)
+{
+    if (view->customer == 0) return 0;
+    const struct scope *scope = scope_at(view->engine, hint);
+    if (hint != 0 && scope->customer == view->customer && scope->hash == hash) return hint;
+    return scope_find(view->engine, view->customer, hash);
+}
+
+static void find_scopes(struct view *view, const uint32_t *hints)
 {
     for (uint32_t i = 0; i < view->level_count; i++)
-        view->scopes[i] =
-            view->customer == 0 ? 0 : scope_find(view->engine, view->customer, view->levels[i]);
+        view->scopes[i] = find_scope(view, view->levels[i], hints == NULL ? 0 : hints[i]);
+    if (view->level_count == 0) return;
+    view->fact->scope_hint = view->scopes[view->level_count - 1];
+    view->fact->scope_hash = view->levels[view->level_count - 1];
 }
 
 void view_subject(struct view *view, struct bytes subject)
 {
     view->level_count = subject_levels(view->engine, subject, view->levels);
-    find_scopes(view);
+    find_scopes(view, NULL);
+}
+
+static void view_known_levels(struct view *view, const uint64_t *levels, uint32_t level_count,
+                              const uint32_t *hints)
+{
+    view->level_count = level_count;
+    for (uint32_t i = 0; i < level_count; i++)
+        view->levels[i] = levels[i];
+    find_scopes(view, hints);
+}
+
+void view_subject_of(struct view *view, const struct command *command)
+{
+    const struct fetched *fetched = &command->fetched;
+    if (fetched->level_count == 0)
+        view_subject(view, command->subject);
+    else
+        view_known_levels(view, fetched->levels, fetched->level_count, fetched->scopes);
 }
 
 void view_levels(struct view *view, const uint64_t *levels, uint32_t level_count)
 {
-    view->level_count = level_count;
-    memcpy(view->levels, levels, level_count * sizeof levels[0]);
-    find_scopes(view);
+    view_known_levels(view, levels, level_count, NULL);
 }
 
 /* A slot of some kind, through the scopes already found; NULL when absent or of another kind. */

@@ -42,6 +42,7 @@ struct owner owner_of_customer(const struct engine *engine, uint32_t customer);
 struct view view_open(struct engine *engine, const struct policy *policy, struct owner owner,
                       int64_t now_ms, struct fact *fact);
 void view_subject(struct view *view, struct bytes subject);
+void view_subject_of(struct view *view, const struct command *command);
 void view_levels(struct view *view, const uint64_t *levels, uint32_t level_count);
 /* Drafts the coming to be of a stranger, on the default plan. */
 void view_found_customer(struct view *view);

@@ -13,7 +13,6 @@
 #include <string.h>
 
 /* Every text with its length, every number, and the counts, at their longest. */
-#define VARINT_BYTES_MAX 10u
 #define CANONICAL_BYTES_MAX                                                                        \
     (2 * (NAME_BYTES_MAX + VARINT_BYTES_MAX) + 5 * VARINT_BYTES_MAX +                              \
      MATCHES_MAX * (ATTRIBUTE_NAME_BYTES_MAX + ATTRIBUTE_VALUE_BYTES_MAX + 2 * VARINT_BYTES_MAX) + \

@@ -216,6 +216,7 @@ void loop_prepare(struct loop *loop, struct asked *asked)
 {
     struct exchange *exchange = asked->exchange;
     asked->is_refused = false;
+    asked->command.customer = BYTES_NONE; /* nobody's, until it is parsed */
     if (exchange->is_gone || exchange->is_under_way) return;
     if (exchange->route == NULL && !find_route(asked)) return;
     if (!check_request(asked)) return;

@@ -341,8 +341,9 @@ static void answer_in_failure(struct loop *loop, struct exchange *exchange)
         loop_answer_problem(loop, exchange, &unknown, RELEASE_AT_ONCE);
 }
 
-/* Takes up to LOOP_ASKED_MAX of the queue and parses them all before the first is ruled, so that
- * what each will touch is on its way to the caches meanwhile. False: blocked. */
+/* Takes up to LOOP_ASKED_MAX of the queue and parses them all before the first is ruled; then walks
+ * them ahead together, so that what each will touch comes to the caches while the others take their
+ * step. False: blocked. */
 static bool work_on_some(struct loop *loop)
 {
     uint32_t count = 0;
@@ -354,6 +355,9 @@ static bool work_on_some(struct loop *loop)
         arena_reset(&asked->arena);
         loop_prepare(loop, asked);
     }
+    for (uint32_t step = 1; step < PREFETCH_STEPS; ++step)
+        for (uint32_t i = 0; i < count; ++i)
+            engine_prefetch(loop->parts.engine, &loop->asked[i].command);
     for (uint32_t i = 0; i < count; ++i) {
         if (loop_call(loop, &loop->asked[i]) != PROGRESS_BLOCKED) continue;
         while (count > i)

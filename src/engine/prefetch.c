@@ -1,0 +1,114 @@
+/*
+ * prefetch.c: fetching ahead. What a decision touches lies in a dozen cache lines that lead to each
+ * other: index, customer, scope, then the chains of counters and grants. From memory each costs
+ * what a third of a decision does. So commands at hand are walked ahead one step at a time: a step
+ * reads only what the one before asked for, and meanwhile other commands are decided.
+ *
+ * Nothing here decides: what is found is a hint, checked before it is used.
+ */
+#include "engine/decide.h"
+
+static void fetch(const void *at, uint32_t bytes)
+{
+    for (uint32_t offset = 0; offset < bytes; offset += 64)
+        __builtin_prefetch((const uint8_t *)at + offset);
+}
+
+static uint64_t scope_key(const struct command *command, uint32_t level)
+{
+    return hash_mix(command->owner.word[0], command->fetched.levels[level]);
+}
+
+static bool has_subject(enum command_kind kind)
+{
+    return kind == COMMAND_AUTHORIZE || kind == COMMAND_CONSUME || kind == COMMAND_CHECK ||
+           kind == COMMAND_USAGE;
+}
+
+/* Whose is it? */
+static void fetch_indexes(const struct engine *engine, struct command *command)
+{
+    struct fetched *fetched = &command->fetched;
+    command->owner = customer_id(engine, command->customer);
+    command->has_owner = true;
+    index_prefetch(&engine->customer_index, command->owner.word[0]);
+    if (has_subject(command->kind))
+        fetched->level_count = subject_levels(engine, command->subject, fetched->levels);
+    for (uint32_t i = 0; i < fetched->level_count; i++)
+        index_prefetch(&engine->scope_index, scope_key(command, i));
+    command->has_key_hash = command->key.length != 0 && key_is_taken_by(command->kind);
+    if (!command->has_key_hash) return;
+    command->key_hash = key_id(engine, command->owner, command->key);
+    index_prefetch(&engine->key_index, command->key_hash.word[0]);
+}
+
+/* The first candidate of each: to compare identities would be to wait for the blocks. */
+static void fetch_blocks(const struct engine *engine, struct command *command)
+{
+    struct fetched *fetched = &command->fetched;
+    uint64_t cursor = 0;
+    fetched->customer = index_find(&engine->customer_index, command->owner.word[0], &cursor);
+    fetch(customer_at(engine, fetched->customer), sizeof(struct customer));
+    for (uint32_t i = 0; i < fetched->level_count; i++) {
+        cursor = 0;
+        fetched->scopes[i] = index_find(&engine->scope_index, scope_key(command, i), &cursor);
+        fetch(scope_at(engine, fetched->scopes[i]), sizeof(struct scope));
+    }
+}
+
+static void add_chain(struct fetched *fetched, uint32_t slot)
+{
+    if (slot != 0) fetched->slots[fetched->chain_count++] = slot;
+}
+
+static void find_chains(const struct engine *engine, struct command *command)
+{
+    struct fetched *fetched = &command->fetched;
+    if (fetched->customer == 0) return;
+    const struct customer *customer = customer_at(engine, fetched->customer);
+    command->owner_hint = hash_128_equal(customer->id, command->owner)
+                              ? fetched->customer
+                              : customer_find(engine, command->owner);
+    fetched->grant = customer->grants;
+    add_chain(fetched, customer->slots);
+    for (uint32_t i = 0; i < fetched->level_count; i++)
+        add_chain(fetched, scope_at(engine, fetched->scopes[i])->slots);
+}
+
+static void follow_chains(const struct engine *engine, struct fetched *fetched)
+{
+    if (fetched->grant != 0) fetched->grant = grant_at(engine, fetched->grant)->next;
+    const uint32_t count = fetched->chain_count;
+    fetched->chain_count = 0;
+    for (uint32_t i = 0; i < count; i++)
+        add_chain(fetched, slot_at(engine, fetched->slots[i])->next);
+}
+
+/* The records that this step found, and nothing behind them yet. */
+static void fetch_links(const struct engine *engine, const struct fetched *fetched)
+{
+    if (fetched->grant != 0) fetch(grant_at(engine, fetched->grant), sizeof(struct grant));
+    for (uint32_t i = 0; i < fetched->chain_count; i++)
+        fetch(slot_at(engine, fetched->slots[i]), sizeof(struct slot));
+}
+
+void engine_prefetch(const struct engine *engine, struct command *command)
+{
+    struct fetched *fetched = &command->fetched;
+    if (command->customer.length == 0) return;
+    switch (fetched->steps++) {
+    case 0:
+        fetch_indexes(engine, command);
+        return;
+    case 1:
+        fetch_blocks(engine, command);
+        return;
+    case 2:
+        find_chains(engine, command);
+        break;
+    default:
+        follow_chains(engine, fetched);
+        break;
+    }
+    fetch_links(engine, fetched);
+}

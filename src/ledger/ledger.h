@@ -35,7 +35,10 @@
 #include "base/base.h"
 #include "journal/journal.h"
 #include "ledger/project.h"
+#include "ledger/read.h"
 #include "ledger/rows.h"
+#include "ledger/show.h"
+#include "ledger/usage.h"
 
 #define LEDGER_VERSION 1u
 #define LEDGER_DETAIL_SIZE 512

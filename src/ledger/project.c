@@ -203,13 +203,14 @@ static bool project_usage(const struct projection_parts *parts, struct projectio
     const struct report *report = &parts->fact->report;
     const struct command *decision = parts->decision == NULL ? command : parts->decision;
     const bool settles = kind_settles(kind);
+    const bool is_due = command->kind == COMMAND_DUE;
     struct usage_row *row = &projection->usage;
     *row = (struct usage_row){
         .position = parts->fact->position,
         .decision = decision_of(command, parts->fact->position),
-        .at_ms = acts_at(parts),
-        .has_event_ms = command->has_event_time,
-        .event_ms = command->event_time_ms,
+        .at_ms = parts->fact->at_ms,
+        .has_event_ms = is_due || command->has_event_time,
+        .event_ms = is_due ? command->due_ms : command->event_time_ms,
         .customer = parts->customer,
         .subject = decision->subject,
         .feature = decision->feature,

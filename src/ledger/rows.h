@@ -40,9 +40,10 @@ const char *usage_kind_text(enum usage_kind kind);
 struct usage_row {
     uint64_t position; /* of the entry that made it */
     uint64_t decision; /* the authorizing decision: itself for consume, usage, and most denials */
-    int64_t at_ms;     /* an expiry: when the hold ended, not when that was noticed */
+    int64_t at_ms;     /* the entry's stamp: of all rows in the order of their positions */
     bool has_event_ms;
-    int64_t event_ms; /* when it happened, as the caller says (A7) */
+    int64_t
+        event_ms; /* when it happened, as the caller says (A7); an expiry: when the hold ended */
     struct bytes customer;
     struct bytes subject;
     struct bytes feature;

@@ -1,0 +1,639 @@
+/*
+ * usage.c: see usage.h. Sums are gathered in a temporary table of this connection, keyed by the
+ * scan and the group, which SQLite keeps in memory and, when it is long, in a temporary file.
+ *
+ * While the rollup is read piece by piece, settlement adds to it. So a fence is kept behind each
+ * piece, with the position through which the rollup was complete when the piece was read; and of
+ * the events behind, those are added that the fence of their own hour and customer does not cover.
+ */
+#include "ledger/usage.h"
+
+#include <string.h>
+
+#include "ledger/read_inner.h"
+#include "ledger/schema.h"
+
+/* A step of these takes some 10 to 30 ms. */
+enum {
+    ROLLUP_ROWS_MAX = 8000,
+    ROLLUP_HOURS_MAX = 500, /* of one customer */
+    EVENTS_MAX = 2000,
+    LINES_MAX_A_CALL = 500
+};
+
+#define SQL_BYTES 4096
+
+static const struct {
+    const char *rolled;   /* in usage_rollup */
+    const char *exploded; /* in usage_exploded */
+} dimensions[USAGE_DIMENSIONS] = {
+    [BY_CUSTOMER] = {                  "customer",             "customer"},
+    [BY_SUBJECT] = {                   "subject",              "subject"},
+    [BY_FEATURE] = {                   "feature",              "feature"},
+    [BY_MODEL] = {                     "model",                "model"},
+    [BY_ORIGIN] = {                    "origin",               "origin"},
+    [BY_ENDPOINT] = {                  "endpoint",             "endpoint"},
+    [BY_OUTCOME] = {                   "outcome",              "outcome"},
+    [BY_SOURCE] = {                      "name",                 "name"},
+    [BY_HOUR] = {                  "start_ms",  "at_ms-at_ms%3600000"},
+    [BY_DAY] = {"start_ms-start_ms%86400000", "at_ms-at_ms%86400000"},
+};
+
+/* Parameters of the statements; filters follow. */
+enum { AT_SCAN = 1, AT_LOW, AT_LOW_NAME, AT_HIGH, AT_HIGH_NAME, AT_FROM, AT_TO, AT_FILTERS };
+
+void usage_scan_begin(struct usage_scan *scan, const struct usage_query *query, uint32_t number)
+{
+    memset(scan, 0, sizeof(*scan));
+    scan->query = *query;
+    scan->number = number;
+    scan->at_customer = buffer_over(scan->customer_block, sizeof(scan->customer_block));
+    scan->after = buffer_over(scan->after_block, sizeof(scan->after_block));
+}
+
+static bool is_by_source(const struct usage_query *query)
+{
+    if (query->only[BY_SOURCE].at != NULL) return true;
+    for (uint32_t i = 0; i < query->group_count; ++i)
+        if (query->group_by[i] == BY_SOURCE) return true;
+    return false;
+}
+
+/* ---- SQL */
+
+static void put_key_column(struct buffer *sql, uint32_t place)
+{
+    buffer_put_text(sql, "k");
+    buffer_put_decimal(sql, place);
+}
+
+static void put_expression(struct buffer *sql, const struct usage_query *query, uint32_t place,
+                           bool is_rolled)
+{
+    const enum usage_dimension by = query->group_by[place];
+    buffer_put_text(sql, is_rolled ? dimensions[by].rolled : dimensions[by].exploded);
+    buffer_put_byte(sql, ',');
+}
+
+static void put_filters(struct buffer *sql, const struct usage_query *query)
+{
+    if (is_by_source(query)) buffer_put_text(sql, " AND what='source'");
+    for (uint32_t by = 0; by < (uint32_t)USAGE_FILTERS; ++by) {
+        if (query->only[by].at == NULL) continue;
+        buffer_put_text(sql, " AND ");
+        buffer_put_text(sql, dimensions[by].rolled);
+        buffer_put_text(sql, "=?");
+        buffer_put_decimal(sql, AT_FILTERS + by);
+    }
+}
+
+/* INSERT what `where` finds in one of the two, grouped, onto what is there. */
+static void put_sum(struct buffer *sql, const struct usage_query *query, bool is_rolled,
+                    const char *where)
+{
+    buffer_put_text(sql, "INSERT INTO temp.usage_groups ");
+    if (!is_rolled) buffer_put_text(sql, "WITH usage_exploded AS (" LEDGER_EXPLODED_SQL ") ");
+    buffer_put_text(sql, "SELECT ?1,");
+    for (uint32_t i = 0; i < (uint32_t)USAGE_DIMENSIONS; ++i) {
+        if (i < query->group_count)
+            put_expression(sql, query, i, is_rolled);
+        else
+            buffer_put_text(sql, "'',");
+    }
+    buffer_put_text(sql, "what,name,sum(requests),sum(denied),sum(units),sum(charged),"
+                         "sum(quantity),sum(duration_ms) FROM ");
+    buffer_put_text(sql, is_rolled ? "usage_rollup" : "usage_exploded AS event");
+    buffer_put_text(sql, where);
+    put_filters(sql, query);
+    buffer_put_text(sql, " GROUP BY ");
+    for (uint32_t i = 0; i < query->group_count; ++i)
+        put_expression(sql, query, i, is_rolled);
+    buffer_put_text(sql, "what,name ON CONFLICT DO UPDATE SET requests=requests+excluded.requests,"
+                         "denied=denied+excluded.denied,units=units+excluded.units,"
+                         "charged=charged+excluded.charged,quantity=quantity+excluded.quantity,"
+                         "duration_ms=duration_ms+excluded.duration_ms");
+}
+
+static sqlite3_stmt *prepare(struct ledger_reader *reader, const char *text, size_t length)
+{
+    sqlite3_stmt *statement = NULL;
+    if (sqlite3_prepare_v2(ledger_connection(reader->ledger), text, (int)length, &statement,
+                           NULL) != SQLITE_OK)
+        (void)read_failed(reader, NULL);
+    return statement;
+}
+
+static void bind_text(sqlite3_stmt *statement, int place, struct bytes text)
+{
+    (void)sqlite3_bind_text(statement, place, text.at != NULL ? (const char *)text.at : "",
+                            (int)text.length, SQLITE_STATIC);
+}
+
+static void bind_filters(sqlite3_stmt *statement, const struct usage_query *query)
+{
+    for (uint32_t by = 0; by < (uint32_t)USAGE_FILTERS; ++by)
+        if (query->only[by].at != NULL) bind_text(statement, AT_FILTERS + (int)by, query->only[by]);
+}
+
+static bool run(struct ledger_reader *reader, sqlite3_stmt *statement)
+{
+    if (statement == NULL) return false;
+    const bool is_done = sqlite3_step(statement) == SQLITE_DONE || read_failed(reader, NULL);
+    (void)sqlite3_finalize(statement);
+    return is_done;
+}
+
+static bool execute(struct ledger_reader *reader, const char *text)
+{
+    return sqlite3_exec(ledger_connection(reader->ledger), text, NULL, NULL, NULL) == SQLITE_OK ||
+           read_failed(reader, NULL);
+}
+
+static bool make_tables(struct ledger_reader *reader)
+{
+    if (reader->has_groups) return true;
+    /* The books cannot be written by this connection, which was opened read-only; its own temporary
+     * tables can. */
+    reader->has_groups = execute(
+        reader, "PRAGMA query_only=off;"
+                "CREATE TEMP TABLE usage_groups(scan,k0,k1,k2,k3,k4,k5,k6,k7,k8,k9,what,name,"
+                "requests,denied,units,charged,quantity,duration_ms,"
+                "PRIMARY KEY(scan,k0,k1,k2,k3,k4,k5,k6,k7,k8,k9,what,name))WITHOUT ROWID;"
+                "CREATE TEMP TABLE usage_fences(scan,hour_ms,customer,rolled,"
+                "PRIMARY KEY(scan,hour_ms,customer))WITHOUT ROWID");
+    return reader->has_groups;
+}
+
+/* One integer and perhaps a text behind it; false: no row, or `reader` has failed. */
+struct found {
+    bool is_found;
+    int64_t number;
+    int64_t second;
+};
+
+static bool find(struct ledger_reader *reader, sqlite3_stmt *statement, struct found *found_out,
+                 struct buffer *text)
+{
+    if (statement == NULL) return false;
+    const int end = sqlite3_step(statement);
+    *found_out = (struct found){.is_found = end == SQLITE_ROW};
+    if (end == SQLITE_ROW) {
+        found_out->number = sqlite3_column_int64(statement, 0);
+        if (text != NULL) {
+            text->used = 0;
+            buffer_put(text, sqlite3_column_text(statement, 1),
+                       (size_t)sqlite3_column_bytes(statement, 1));
+        } else if (sqlite3_column_count(statement) > 1) {
+            found_out->second = sqlite3_column_int64(statement, 1);
+        }
+    }
+    (void)sqlite3_finalize(statement);
+    return end == SQLITE_ROW || end == SQLITE_DONE || read_failed(reader, NULL);
+}
+
+/* ---- where to read */
+
+static sqlite3_stmt *prepare_text(struct ledger_reader *reader, const char *text)
+{
+    return prepare(reader, text, strlen(text));
+}
+
+/* The first usage event at or behind a position. */
+static bool find_event(struct ledger_reader *reader, uint64_t position, struct found *found_out)
+{
+    sqlite3_stmt *statement = prepare_text(
+        reader,
+        "SELECT position,at_ms FROM usage_events WHERE position>=?1 ORDER BY position LIMIT 1");
+    if (statement == NULL) return false;
+    read_bind(statement, 1, position);
+    return find(reader, statement, found_out, NULL);
+}
+
+/* The first position whose event is not before the instant: positions are in the order of time. */
+static bool find_instant(struct ledger_reader *reader, int64_t instant_ms, uint64_t end,
+                         uint64_t *position_out)
+{
+    uint64_t low = 0;
+    uint64_t high = end;
+    while (low < high) {
+        const uint64_t middle = low + (high - low) / 2;
+        struct found found;
+        if (!find_event(reader, middle, &found)) return false;
+        if (!found.is_found || found.second >= instant_ms)
+            high = middle;
+        else
+            low = (uint64_t)found.number + 1;
+    }
+    *position_out = low;
+    return true;
+}
+
+static uint64_t last_position(const struct usage_scan *scan)
+{
+    return position_make(scan->state.cursor, POSITION_INDEX_MAX);
+}
+
+static bool add_stretch(struct ledger_reader *reader, struct usage_scan *scan, int64_t from_ms,
+                        int64_t to_ms)
+{
+    struct usage_stretch *stretch = &scan->stretches[scan->stretch_count];
+    struct found oldest;
+    if (from_ms >= to_ms) return true;
+    if (scan->state.usage_cut != 0) {
+        if (!find_event(reader, 0, &oldest)) return false;
+        scan->is_cut = scan->is_cut || !oldest.is_found || from_ms < oldest.second;
+    }
+    const uint64_t end = last_position(scan) + 1;
+    uint64_t behind = 0;
+    if (!find_instant(reader, from_ms, end, &stretch->first) ||
+        !find_instant(reader, to_ms, end, &behind))
+        return false;
+    stretch->from_ms = from_ms;
+    stretch->to_ms = to_ms;
+    if (behind <= stretch->first) return true;
+    stretch->last = behind - 1;
+    ++scan->stretch_count;
+    return true;
+}
+
+static int64_t hour_up(int64_t instant_ms)
+{
+    const int64_t start_ms = calendar_hour_start(instant_ms);
+    return start_ms == instant_ms ? start_ms : start_ms + HOUR_MS;
+}
+
+static bool start(struct ledger_reader *reader, struct usage_scan *scan)
+{
+    const int64_t from_ms = scan->query.from_ms;
+    const int64_t to_ms = scan->query.to_ms;
+    if (!read_state(reader, &scan->state)) return false;
+    scan->rolled_least = UINT64_MAX;
+    scan->hours_from_ms = hour_up(from_ms);
+    scan->hours_to_ms = to_ms == INT64_MAX ? to_ms : calendar_hour_start(to_ms);
+    scan->at_hour_ms = scan->hours_from_ms - 1;
+    if (scan->hours_from_ms >= scan->hours_to_ms) {
+        scan->hours_to_ms = scan->hours_from_ms;
+        return add_stretch(reader, scan, from_ms, to_ms);
+    }
+    return add_stretch(reader, scan, from_ms, scan->hours_from_ms) &&
+           add_stretch(reader, scan, scan->hours_to_ms, to_ms);
+}
+
+/* ---- the rollup */
+
+/* The end of the next piece: some rows on, or all that is left. */
+static bool find_piece(struct ledger_reader *reader, const struct usage_scan *scan,
+                       struct found *end_out, struct buffer *customer)
+{
+    sqlite3_stmt *statement = prepare_text(
+        reader, "SELECT start_ms,customer FROM usage_rollup WHERE per='hour' AND "
+                "(start_ms,customer)>(?1,?2) AND start_ms<?3 ORDER BY start_ms,customer "
+                "LIMIT 1 OFFSET ?4");
+    if (statement == NULL) return false;
+    (void)sqlite3_bind_int64(statement, 1, scan->at_hour_ms);
+    bind_text(statement, 2, buffer_bytes(&scan->at_customer));
+    (void)sqlite3_bind_int64(statement, 3, scan->hours_to_ms);
+    (void)sqlite3_bind_int64(statement, 4, ROLLUP_ROWS_MAX);
+    return find(reader, statement, end_out, customer);
+}
+
+static bool put_fence(struct ledger_reader *reader, struct usage_scan *scan, int64_t hour_ms,
+                      struct bytes customer)
+{
+    struct ledger_state state;
+    if (!read_state(reader, &state)) return false;
+    if (state.rolled_through < scan->rolled_least) scan->rolled_least = state.rolled_through;
+    sqlite3_stmt *statement =
+        prepare_text(reader, "INSERT OR REPLACE INTO temp.usage_fences VALUES(?1,?2,?3,?4)");
+    if (statement == NULL) return false;
+    (void)sqlite3_bind_int64(statement, 1, scan->number);
+    (void)sqlite3_bind_int64(statement, 2, hour_ms);
+    bind_text(statement, 3, customer);
+    read_bind(statement, 4, state.rolled_through);
+    return run(reader, statement);
+}
+
+/* Sums up to and with a key; without one, all that is left. */
+static enum ledger_read sum_rollup(struct ledger_reader *reader, struct usage_scan *scan,
+                                   const struct found *end, struct bytes end_customer)
+{
+    uint8_t block[SQL_BYTES];
+    struct buffer sql = buffer_over(block, sizeof(block));
+    put_sum(&sql, &scan->query, true,
+            end->is_found ? " WHERE per='hour' AND (start_ms,customer)>(?2,?3) AND "
+                            "(start_ms,customer)<=(?4,?5)"
+                          : " WHERE per='hour' AND (start_ms,customer)>(?2,?3) AND start_ms<?4");
+    ENSURE(!sql.overflowed);
+    sqlite3_stmt *statement = prepare(reader, (const char *)sql.at, sql.used);
+    if (statement == NULL) return LEDGER_FAILED;
+    (void)sqlite3_bind_int64(statement, AT_SCAN, scan->number);
+    (void)sqlite3_bind_int64(statement, AT_LOW, scan->at_hour_ms);
+    bind_text(statement, AT_LOW_NAME, buffer_bytes(&scan->at_customer));
+    (void)sqlite3_bind_int64(statement, AT_HIGH, end->is_found ? end->number : scan->hours_to_ms);
+    if (end->is_found) bind_text(statement, AT_HIGH_NAME, end_customer);
+    bind_filters(statement, &scan->query);
+    if (!run(reader, statement)) return LEDGER_FAILED;
+    if (!end->is_found)
+        return put_fence(reader, scan, INT64_MAX, BYTES("")) ? LEDGER_END : LEDGER_FAILED;
+    if (!put_fence(reader, scan, end->number, end_customer)) return LEDGER_FAILED;
+    scan->at_hour_ms = end->number;
+    scan->at_customer.used = 0;
+    buffer_put(&scan->at_customer, end_customer.at, end_customer.length);
+    return LEDGER_MORE;
+}
+
+/* Of one customer the rows of an hour lie together: from hour to hour. */
+static enum ledger_read sum_hours(struct ledger_reader *reader, struct usage_scan *scan)
+{
+    uint8_t block[SQL_BYTES];
+    struct buffer sql = buffer_over(block, sizeof(block));
+    put_sum(&sql, &scan->query, true, " WHERE per='hour' AND start_ms=?2");
+    ENSURE(!sql.overflowed);
+    for (unsigned i = 0; i < ROLLUP_HOURS_MAX; ++i) {
+        struct found next;
+        sqlite3_stmt *statement = prepare_text(
+            reader, "SELECT min(start_ms),1 FROM usage_rollup WHERE per='hour' AND start_ms>?1");
+        if (statement == NULL) return LEDGER_FAILED;
+        (void)sqlite3_bind_int64(statement, 1, scan->at_hour_ms);
+        if (!find(reader, statement, &next, NULL)) return LEDGER_FAILED;
+        if (next.number <= scan->at_hour_ms || next.number >= scan->hours_to_ms)
+            return put_fence(reader, scan, INT64_MAX, BYTES("")) ? LEDGER_END : LEDGER_FAILED;
+        statement = prepare(reader, (const char *)sql.at, sql.used);
+        if (statement == NULL) return LEDGER_FAILED;
+        (void)sqlite3_bind_int64(statement, AT_SCAN, scan->number);
+        (void)sqlite3_bind_int64(statement, AT_LOW, next.number);
+        bind_filters(statement, &scan->query);
+        if (!run(reader, statement)) return LEDGER_FAILED;
+        scan->at_hour_ms = next.number;
+    }
+    /* Behind every customer's name, as far as this hour goes. */
+    if (!put_fence(reader, scan, scan->at_hour_ms, BYTES("\xff"))) return LEDGER_FAILED;
+    return LEDGER_MORE;
+}
+
+static enum ledger_read step_rollup(struct ledger_reader *reader, struct usage_scan *scan)
+{
+    if (scan->hours_from_ms >= scan->hours_to_ms) return LEDGER_END;
+    if (scan->query.only[BY_CUSTOMER].at != NULL) return sum_hours(reader, scan);
+    uint8_t block[sizeof(scan->customer_block)];
+    struct buffer customer = buffer_over(block, sizeof(block));
+    struct found end;
+    if (!find_piece(reader, scan, &end, &customer)) return LEDGER_FAILED;
+    return sum_rollup(reader, scan, &end, buffer_bytes(&customer));
+}
+
+/* ---- the events */
+
+static enum ledger_read sum_events(struct ledger_reader *reader, struct usage_scan *scan,
+                                   struct usage_stretch *stretch, const char *where)
+{
+    struct found bound;
+    uint8_t block[SQL_BYTES];
+    struct buffer sql = buffer_over(block, sizeof(block));
+    sqlite3_stmt *statement = prepare_text(reader, "SELECT position,at_ms FROM usage_events WHERE "
+                                                   "position>=?1 ORDER BY position LIMIT 1 "
+                                                   "OFFSET ?2");
+    if (statement == NULL) return LEDGER_FAILED;
+    read_bind(statement, 1, stretch->first);
+    (void)sqlite3_bind_int64(statement, 2, EVENTS_MAX - 1);
+    if (!find(reader, statement, &bound, NULL)) return LEDGER_FAILED;
+    const bool is_last = !bound.is_found || (uint64_t)bound.number >= stretch->last;
+    const uint64_t last = is_last ? stretch->last : (uint64_t)bound.number;
+    put_sum(&sql, &scan->query, false, where);
+    ENSURE(!sql.overflowed);
+    statement = prepare(reader, (const char *)sql.at, sql.used);
+    if (statement == NULL) return LEDGER_FAILED;
+    (void)sqlite3_bind_int64(statement, AT_SCAN, scan->number);
+    read_bind(statement, AT_LOW, stretch->first);
+    read_bind(statement, AT_HIGH, last);
+    (void)sqlite3_bind_int64(statement, AT_FROM, stretch->from_ms);
+    (void)sqlite3_bind_int64(statement, AT_TO, stretch->to_ms);
+    bind_filters(statement, &scan->query);
+    if (!run(reader, statement)) return LEDGER_FAILED;
+    stretch->first = last + 1;
+    return is_last ? LEDGER_END : LEDGER_MORE;
+}
+
+#define EVENTS_WHERE " WHERE position>=?2 AND position<=?4 AND at_ms>=?6 AND at_ms<?7"
+#define EVENTS_BEHIND_FENCES                                                          \
+    EVENTS_WHERE " AND position>(SELECT rolled FROM temp.usage_fences WHERE scan=?1 " \
+                 "AND (hour_ms,usage_fences.customer)>="                              \
+                 "(event.at_ms-event.at_ms%3600000,event.customer) "                  \
+                 "ORDER BY hour_ms,usage_fences.customer LIMIT 1)"
+
+/* ---- steps */
+
+/* What comes behind the rollup, as a stretch of its own. */
+static void begin_tail(struct usage_scan *scan, struct usage_stretch *tail)
+{
+    *tail = (struct usage_stretch){.first = scan->rolled_least + 1,
+                                   .last = last_position(scan),
+                                   .from_ms = scan->hours_from_ms,
+                                   .to_ms = scan->hours_to_ms};
+}
+
+static enum ledger_read step(struct ledger_reader *reader, struct usage_scan *scan)
+{
+    enum ledger_read result;
+    switch (scan->phase) {
+    case USAGE_START:
+        if (!start(reader, scan)) return LEDGER_FAILED;
+        if (scan->is_cut) return LEDGER_END;
+        scan->phase = USAGE_ROLLUP;
+        return LEDGER_MORE;
+    case USAGE_ROLLUP:
+        result = step_rollup(reader, scan);
+        if (result != LEDGER_END) return result;
+        begin_tail(scan, &scan->tail);
+        scan->phase = scan->rolled_least < last_position(scan) ? USAGE_TAIL : USAGE_EDGES;
+        return LEDGER_MORE;
+    case USAGE_TAIL:
+        result = sum_events(reader, scan, &scan->tail, EVENTS_BEHIND_FENCES);
+        if (result != LEDGER_END) return result;
+        scan->phase = USAGE_EDGES;
+        return LEDGER_MORE;
+    case USAGE_EDGES:
+        if (scan->stretch_count == 0) {
+            scan->phase = USAGE_SUMMED;
+            return LEDGER_END;
+        }
+        result = sum_events(reader, scan, &scan->stretches[scan->stretch_count - 1], EVENTS_WHERE);
+        if (result == LEDGER_END) --scan->stretch_count;
+        return result == LEDGER_FAILED ? result : LEDGER_MORE;
+    case USAGE_SUMMED:
+        return LEDGER_END;
+    }
+    ENSURE(false);
+    return LEDGER_FAILED;
+}
+
+enum ledger_read usage_scan_step(struct ledger_reader *reader, struct usage_scan *scan)
+{
+    if (!make_tables(reader) || !read_begin(reader)) return LEDGER_FAILED;
+    return read_end(reader, step(reader, scan));
+}
+
+/* ---- giving */
+
+static bool is_instant(enum usage_dimension by)
+{
+    return by == BY_HOUR || by == BY_DAY;
+}
+
+bool usage_scan_behind(struct usage_scan *scan, struct bytes after)
+{
+    struct reader reader = reader_over(after);
+    if (after.length > sizeof(scan->after_block)) return false;
+    for (uint32_t i = 0; i < scan->query.group_count; ++i) {
+        if (is_instant(scan->query.group_by[i]))
+            (void)reader_take_signed(&reader);
+        else if (!bytes_is_utf8(reader_take_bytes(&reader)))
+            return false;
+    }
+    if (!reader_is_done(&reader)) return false;
+    scan->after.used = 0;
+    buffer_put(&scan->after, after.at, after.length);
+    return true;
+}
+
+static void put_key(struct buffer *key, const struct usage_query *query, const struct value *values)
+{
+    key->used = 0;
+    for (uint32_t i = 0; i < query->group_count; ++i) {
+        if (is_instant(query->group_by[i]))
+            buffer_put_signed(key, values[i].integer);
+        else
+            buffer_put_bytes(key, values[i].bytes);
+    }
+    ENSURE(!key->overflowed);
+}
+
+static sqlite3_stmt *prepare_lines(struct ledger_reader *reader, const struct usage_scan *scan)
+{
+    uint8_t block[SQL_BYTES];
+    struct buffer sql = buffer_over(block, sizeof(block));
+    const uint32_t count = scan->query.group_count;
+    const bool goes_on = scan->after.used > 0;
+    buffer_put_text(&sql, "SELECT k0,k1,k2,k3,k4,k5,k6,k7,k8,k9,what,name,requests,denied,units,"
+                          "charged,quantity,duration_ms FROM temp.usage_groups WHERE scan=?1");
+    for (uint32_t i = 0; goes_on && i < count; ++i) {
+        buffer_put_text(&sql, i == 0 ? " AND (" : ",");
+        put_key_column(&sql, i);
+    }
+    for (uint32_t i = 0; goes_on && i < count; ++i) {
+        buffer_put_text(&sql, i == 0 ? ")>(?" : ",?");
+        buffer_put_decimal(&sql, i + 2);
+    }
+    if (goes_on) buffer_put_text(&sql, ")");
+    buffer_put_text(&sql, " ORDER BY scan,k0,k1,k2,k3,k4,k5,k6,k7,k8,k9,what,name");
+    ENSURE(!sql.overflowed);
+    sqlite3_stmt *statement = prepare(reader, (const char *)sql.at, sql.used);
+    if (statement == NULL) return NULL;
+    (void)sqlite3_bind_int64(statement, 1, scan->number);
+    /* Copies: the key moves on while the statement runs. */
+    struct reader after = reader_over(buffer_bytes(&scan->after));
+    for (uint32_t i = 0; goes_on && i < count; ++i) {
+        if (is_instant(scan->query.group_by[i])) {
+            (void)sqlite3_bind_int64(statement, (int)i + 2, reader_take_signed(&after));
+        } else {
+            const struct bytes text = reader_take_bytes(&after);
+            (void)sqlite3_bind_text(statement, (int)i + 2,
+                                    text.length > 0 ? (const char *)text.at : "", (int)text.length,
+                                    SQLITE_TRANSIENT);
+        }
+    }
+    return statement;
+}
+
+static struct bytes column_text(sqlite3_stmt *statement, int column)
+{
+    const uint8_t *at = sqlite3_column_text(statement, column);
+    return (struct bytes){at, (size_t)sqlite3_column_bytes(statement, column)};
+}
+
+static enum usage_what what_of(struct bytes text)
+{
+    if (bytes_equal(text, BYTES("event"))) return USAGE_WHAT_EVENT;
+    if (bytes_equal(text, BYTES("meter"))) return USAGE_WHAT_METER;
+    if (bytes_equal(text, BYTES("overshoot"))) return USAGE_WHAT_OVERSHOOT;
+    return USAGE_WHAT_SOURCE;
+}
+
+static void take_line(sqlite3_stmt *statement, const struct usage_query *query, struct value *keys,
+                      struct usage_line *line)
+{
+    for (uint32_t i = 0; i < query->group_count; ++i)
+        keys[i] = is_instant(query->group_by[i])
+                      ? value_of_signed(sqlite3_column_int64(statement, (int)i))
+                      : value_of_text(column_text(statement, (int)i));
+    const int at = USAGE_DIMENSIONS;
+    *line = (struct usage_line){
+        .keys = keys,
+        .what = what_of(column_text(statement, at)),
+        .name = column_text(statement, at + 1),
+        .requests = sqlite3_column_int64(statement, at + 2),
+        .denied = sqlite3_column_int64(statement, at + 3),
+        .units = sqlite3_column_int64(statement, at + 4),
+        .charged = sqlite3_column_int64(statement, at + 5),
+        .quantity = sqlite3_column_int64(statement, at + 6),
+        .duration_ms = sqlite3_column_int64(statement, at + 7),
+    };
+}
+
+static void keep_after(struct usage_scan *scan, const struct buffer *key)
+{
+    scan->after.used = 0;
+    buffer_put(&scan->after, key->at, key->used);
+}
+
+enum ledger_read usage_scan_take(struct ledger_reader *reader, struct usage_scan *scan,
+                                 usage_taker *take, void *self)
+{
+    struct value keys[USAGE_DIMENSIONS];
+    struct usage_line line;
+    uint8_t blocks[2][USAGE_AFTER_BYTES];
+    struct buffer key = buffer_over(blocks[0], sizeof(blocks[0]));
+    struct buffer taken = buffer_over(blocks[1], sizeof(blocks[1]));
+    enum ledger_read result = LEDGER_END;
+    uint32_t lines = 0;
+    int end;
+    sqlite3_stmt *statement = prepare_lines(reader, scan);
+    if (statement == NULL) return LEDGER_FAILED;
+    while ((end = sqlite3_step(statement)) == SQLITE_ROW) {
+        take_line(statement, &scan->query, keys, &line);
+        put_key(&key, &scan->query, keys);
+        line.is_first = lines == 0 || !bytes_equal(buffer_bytes(&key), buffer_bytes(&taken));
+        if (line.is_first && lines > 0) keep_after(scan, &taken);
+        if (line.is_first && lines >= LINES_MAX_A_CALL) {
+            result = LEDGER_MORE;
+            break;
+        }
+        if (!take(self, &line)) {
+            result = LEDGER_FULL;
+            break;
+        }
+        taken.used = 0;
+        buffer_put(&taken, key.at, key.used);
+        ++lines;
+    }
+    if (end == SQLITE_DONE && lines > 0) keep_after(scan, &taken);
+    if (end != SQLITE_ROW && end != SQLITE_DONE) {
+        (void)read_failed(reader, NULL);
+        result = LEDGER_FAILED;
+    }
+    (void)sqlite3_finalize(statement);
+    return result;
+}
+
+void usage_scan_end(struct ledger_reader *reader, struct usage_scan *scan)
+{
+    static const char *const texts[] = {"DELETE FROM temp.usage_groups WHERE scan=?1",
+                                        "DELETE FROM temp.usage_fences WHERE scan=?1"};
+    if (!reader->has_groups || scan->phase == USAGE_START) return;
+    for (unsigned i = 0; i < COUNT_OF(texts); ++i) {
+        sqlite3_stmt *statement = prepare_text(reader, texts[i]);
+        if (statement == NULL) return;
+        (void)sqlite3_bind_int64(statement, 1, scan->number);
+        (void)run(reader, statement);
+    }
+}

@@ -1,0 +1,92 @@
+/*
+ * usage.h: what was used, summed up: by whom, of what, when, and who paid.
+ *
+ * A sum is taken from the rollup where whole hours are asked for and from the usage events where
+ * an hour is cut, and where the rollup is not yet. Both are the same view of the events
+ * (usage_exploded), so the sum equals a scan of them.
+ *
+ * It is taken in steps, each a transaction of its own, while settlement goes on. Every event up to
+ * the cursor at the beginning is in it once; of hours not over yet some later ones may be.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/base.h"
+#include "ledger/read.h"
+
+enum usage_dimension {
+    BY_CUSTOMER,
+    BY_SUBJECT,
+    BY_FEATURE,
+    BY_MODEL,
+    BY_ORIGIN,
+    BY_ENDPOINT,
+    BY_OUTCOME,
+    BY_SOURCE, /* what one source gave: requests and quantities are no source's */
+    BY_HOUR,
+    BY_DAY,
+    USAGE_DIMENSIONS
+};
+#define USAGE_FILTERS BY_HOUR /* those before can be asked for by value */
+
+#define USAGE_AFTER_BYTES 4096 /* a group's key: names of their ceilings */
+
+struct usage_query {
+    int64_t from_ms;                  /* from <= time < to */
+    int64_t to_ms;                    /* INT64_MAX: no end */
+    struct bytes only[USAGE_FILTERS]; /* at == NULL: any; views live as long as the scan */
+    uint32_t group_count;             /* 0: one group of all */
+    enum usage_dimension group_by[USAGE_DIMENSIONS]; /* each once */
+};
+
+enum usage_phase { USAGE_START, USAGE_ROLLUP, USAGE_TAIL, USAGE_EDGES, USAGE_SUMMED };
+
+/* A stretch of the usage events: positions first <= p <= last, times from <= t < to. */
+struct usage_stretch {
+    uint64_t first, last;
+    int64_t from_ms, to_ms;
+};
+
+/* A sum under way. Opaque but for `state` and `is_cut`. */
+struct usage_scan {
+    struct usage_query query;
+    uint32_t number; /* of the scan, among those under way on one reader */
+    enum usage_phase phase;
+    struct ledger_state state; /* when it began */
+    bool is_cut; /* an hour is cut whose events retention has taken: there is no sum */
+    int64_t hours_from_ms, hours_to_ms;
+    int64_t at_hour_ms; /* the rollup's rows up to this key are summed */
+    struct buffer at_customer;
+    uint64_t rolled_least;
+    struct usage_stretch tail;         /* behind the rollup */
+    struct usage_stretch stretches[2]; /* hours that are cut */
+    uint32_t stretch_count;
+    struct buffer after; /* the group given last */
+    uint8_t customer_block[512];
+    uint8_t after_block[USAGE_AFTER_BYTES];
+};
+
+void usage_scan_begin(struct usage_scan *scan, const struct usage_query *query, uint32_t number);
+/* One step. LEDGER_END: summed up, or is_cut. */
+enum ledger_read usage_scan_step(struct ledger_reader *reader, struct usage_scan *scan);
+
+/* One line of a group: the event line first (all requests), then meters, overshoot, sources. */
+enum usage_what { USAGE_WHAT_EVENT, USAGE_WHAT_METER, USAGE_WHAT_OVERSHOOT, USAGE_WHAT_SOURCE };
+struct usage_line {
+    bool is_first;            /* of its group */
+    const struct value *keys; /* one for each of group_by; hour and day: instants */
+    enum usage_what what;
+    struct bytes name; /* of the meter or source */
+    int64_t requests, denied, units, charged, quantity, duration_ms;
+};
+/* False: the group is not taken, nor what was taken of it: it comes first at the next call. */
+typedef bool usage_taker(void *self, const struct usage_line *line);
+/* The groups in the order of their keys, some whole ones a call. */
+enum ledger_read usage_scan_take(struct ledger_reader *reader, struct usage_scan *scan,
+                                 usage_taker *take, void *self);
+/* Goes on behind a group instead: its key as bytes of scan->after. False: that is no key. */
+MUST_USE bool usage_scan_behind(struct usage_scan *scan, struct bytes after);
+/* Forgets the sum; also of one that did not come to its end. */
+void usage_scan_end(struct ledger_reader *reader, struct usage_scan *scan);

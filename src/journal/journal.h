@@ -159,3 +159,5 @@ void journal_memory_fail_next(struct journal *journal, enum append_result result
                               bool batch_is_kept);
 /* As if closed and opened again by another process: keeps the rows, forgets the ends. */
 void journal_memory_reopen(struct journal *journal, uint64_t writer);
+
+#include "journal/snapshot.h"

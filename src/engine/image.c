@@ -294,6 +294,12 @@ void engine_image_begin(struct engine *engine, int64_t at_ms, struct buffer *out
     put_head(engine, out, at_ms);
 }
 
+void engine_image_redirect(struct engine *engine, struct buffer *out)
+{
+    ENSURE(engine->image.out != NULL);
+    engine->image.out = out;
+}
+
 void engine_image_stop(struct engine *engine)
 {
     engine->image.out = NULL;

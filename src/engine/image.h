@@ -31,6 +31,8 @@ void engine_image_begin(struct engine *engine, int64_t at_ms, struct buffer *out
 /* Writes about so many bytes more (looking at objects counts as well). True: the image is complete
  * and ended. */
 MUST_USE bool engine_image_step(struct engine *engine, uint64_t bytes);
+/* From here on the records go to `out`. */
+void engine_image_redirect(struct engine *engine, struct buffer *out);
 /* Gives up the image that is being made, if one is. */
 void engine_image_stop(struct engine *engine);
 /* An image is being made: apply and sweep may write to `out`. */

@@ -30,4 +30,3 @@ void chain_end(struct chain *chain);
 /* Of everything but header->hash. */
 struct journal_hash chain_hash(const struct chain *chain, const struct batch_header *header,
                                struct bytes body);
-bool journal_hash_equal(const struct journal_hash *left, const struct journal_hash *right);

@@ -53,6 +53,7 @@ const char *journal_fault_text(enum journal_fault fault);
 struct journal_hash {
     uint8_t byte[JOURNAL_HASH_BYTES];
 };
+bool journal_hash_equal(const struct journal_hash *left, const struct journal_hash *right);
 
 enum batch_kind { BATCH_GENESIS = 1, BATCH_ENTRIES = 2 };
 

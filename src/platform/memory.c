@@ -15,3 +15,8 @@ void memory_release(void *block, uint64_t bytes)
 {
     if (block != NULL) ENSURE(munmap(block, bytes) == 0);
 }
+
+void memory_clear(void *block, uint64_t bytes)
+{
+    ENSURE(madvise(block, bytes, MADV_DONTNEED) == 0);
+}

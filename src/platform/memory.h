@@ -11,3 +11,5 @@
 /* Zeroed, page-aligned; NULL when the kernel does not give that much address space. */
 MUST_USE void *memory_reserve(uint64_t bytes);
 void memory_release(void *block, uint64_t bytes); /* the same number of bytes */
+/* Zeroes again, and the memory given back: the whole of what was reserved. */
+void memory_clear(void *block, uint64_t bytes);

@@ -184,6 +184,9 @@ static void hand_over(struct loop *loop)
     loop->open = sealed == &loop->batches[0] ? &loop->batches[1] : &loop->batches[0];
     batch_reset(loop->open, sealed->sequence + 1);
     journaling_order(loop->parts.journaling, &order);
+    if (loop->parts.snapshots != NULL)
+        snapshots_note_sealed(loop->parts.snapshots, sealed->sequence, sealed->body.used,
+                              loop->now_ms);
 }
 
 /* Seals and hands over what was gathered, if the journal is idle. */
@@ -221,6 +224,10 @@ static bool take_journal_end(struct loop *loop)
     loop->durable_sequence = ended->sequence;
     loop->in_flight = NULL;
     loop_note_durable_seal(loop);
+    /* The journal's tip is ours to read until the next order. */
+    if (loop->parts.snapshots != NULL)
+        snapshots_note_durable(loop->parts.snapshots, ended->sequence,
+                               loop->parts.journaling->journal->tip.hash);
     struct exchange *exchange;
     while ((exchange = exchange_queue_take(&ended->waiting)) != NULL)
         send_answer(loop, exchange);
@@ -408,6 +415,14 @@ static void read_clock(struct loop *loop)
     log_end(&line);
 }
 
+static bool take_snapshot(struct loop *loop)
+{
+    if (loop->parts.snapshots == NULL) return false;
+    const bool has_worked = snapshots_turn(loop->parts.snapshots);
+    loop->snapshot_kept = snapshots_kept(loop->parts.snapshots);
+    return has_worked;
+}
+
 bool loop_step(struct loop *loop)
 {
     bool has_worked = take_journal_end(loop);
@@ -429,6 +444,7 @@ bool loop_step(struct loop *loop)
     }
     engine_sweep(loop->parts.engine, loop->now_ms, SWEEP_RECORDS + 2 * loop->open->entries);
     has_worked |= file_keys(loop);
+    has_worked |= take_snapshot(loop);
     has_worked |= seal(loop);
     return has_worked;
 }
@@ -437,6 +453,7 @@ int32_t loop_wait_ms(const struct loop *loop)
 {
     if (loop->is_blocked || loop->failure != APPEND_NONE) return SLEEP_MS_MAX;
     if (loop->arrived.first != NULL || loop->files_keys) return 0;
+    if (loop->parts.snapshots != NULL && snapshots_has_work(loop->parts.snapshots)) return 0;
     const int64_t due_ms = engine_due_at(loop->parts.engine);
     if (due_ms <= loop->now_ms) return loop->due_waits ? SLEEP_MS_MAX : 0;
     const bool stands_still = clock_state(loop->parts.clock).is_test;

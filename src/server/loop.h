@@ -27,6 +27,7 @@
 #include "server/journaling.h"
 #include "server/policies.h"
 #include "server/retention.h"
+#include "server/snapshots.h"
 
 #define LOOP_BODY_BYTES_MAX ((size_t)1 << 20)  /* of most calls, and of a policy */
 #define LOOP_BATCH_BYTES_MAX ((size_t)4 << 20) /* of POST /v1/batch and /v1/usage */
@@ -60,9 +61,10 @@ struct loop_parts {
     struct policies *policies;
     struct journaling *journaling;
     struct desk *desk;
-    struct keys *keys;       /* NULL: the state alone remembers keys */
-    uint64_t tip_sequence;   /* the newest batch of the journal */
-    int64_t receipts_for_ms; /* batches older than that may go; 0: none do */
+    struct keys *keys;           /* NULL: the state alone remembers keys */
+    struct snapshots *snapshots; /* NULL: none are made */
+    uint64_t tip_sequence;       /* the newest batch of the journal */
+    int64_t receipts_for_ms;     /* batches older than that may go; 0: none do */
 };
 
 struct loop {

@@ -64,3 +64,41 @@ void policies_record(struct policies *policies, const struct fact *fact)
             };
     }
 }
+
+static uint32_t versions_kept(uint32_t count)
+{
+    return count < POLICY_VERSIONS_MAX ? count : POLICY_VERSIONS_MAX;
+}
+
+void policies_put_versions(const struct policies *policies, struct buffer *out)
+{
+    const uint32_t count = policies->version_count;
+    buffer_put_unsigned(out, count);
+    for (uint32_t n = count - versions_kept(count); n < count; ++n) {
+        const struct policy_version *version = &policies->versions[n % POLICY_VERSIONS_MAX];
+        buffer_put_unsigned(out, version->version);
+        buffer_put_unsigned(out, version->content_hash);
+        buffer_put_signed(out, version->installed_ms);
+        buffer_put_unsigned(out, version->from_file);
+    }
+}
+
+bool policies_take_versions(struct policies *policies, struct reader *reader)
+{
+    const uint64_t count = reader_take_unsigned(reader);
+    if (reader->bad || count > UINT32_MAX) return false;
+    policies->version_count = (uint32_t)count;
+    for (uint32_t n = (uint32_t)count - versions_kept((uint32_t)count); n < count; ++n) {
+        struct policy_version *version = &policies->versions[n % POLICY_VERSIONS_MAX];
+        version->version = reader_take_unsigned(reader);
+        version->content_hash = reader_take_unsigned(reader);
+        version->installed_ms = reader_take_signed(reader);
+        version->from_file = reader_take_unsigned(reader) != 0;
+    }
+    return !reader->bad;
+}
+
+void policies_forget_versions(struct policies *policies)
+{
+    policies->version_count = 0;
+}

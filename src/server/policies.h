@@ -51,3 +51,8 @@ void policies_install(struct policies *policies);
 
 /* Notes the installation that a POLICY fact tells of. */
 void policies_record(struct policies *policies, const struct fact *fact);
+
+/* The list of versions as bytes, and from bytes; false: they are not such a list. */
+void policies_put_versions(const struct policies *policies, struct buffer *out);
+MUST_USE bool policies_take_versions(struct policies *policies, struct reader *reader);
+void policies_forget_versions(struct policies *policies);

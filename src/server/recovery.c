@@ -6,6 +6,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "server/restore.h"
+
 enum {
     PROGRESS_BATCHES = 64,
     SWEEP_RECORDS = 16,        /* per batch, besides two per entry */
@@ -106,7 +108,22 @@ enum recovery_end recovery_run(const struct recovery_parts *parts, struct recove
     struct journal *journal = parts->journal;
     const uint64_t last = journal->tip.sequence;
     *recovery_out = (struct recovery){0};
-    for (uint64_t sequence = 1; sequence <= last; ++sequence) {
+    struct restored restored = {0};
+    if (parts->directory != NULL && !parts->needs_beginning) restored = restore_newest(parts);
+    recovery_out->snapshot = restored.sequence;
+    recovery_out->snapshot_before = restored.older;
+    recovery_out->last_ms = restored.at_ms;
+    if (restored.sequence == 0 && journal->first > 2) {
+        (void)snprintf(recovery_out->detail, sizeof(recovery_out->detail),
+                       "the journal begins at batch %" PRIu64 "; what came before is %s from a "
+                       "backup of this directory",
+                       journal->first,
+                       parts->needs_beginning
+                           ? "needed for the keys of damaged key files: restore those"
+                           : "in snapshots only, and none can be used: restore a snapshot-*.weir");
+        return RECOVERY_FAILED;
+    }
+    for (uint64_t sequence = restored.sequence + 1; sequence <= last; ++sequence) {
         struct batch_header header;
         struct bytes body;
         if (sequence % PROGRESS_BATCHES == 0 && !parts->progress(parts->self, sequence, last))
@@ -119,17 +136,19 @@ enum recovery_end recovery_run(const struct recovery_parts *parts, struct recove
             return RECOVERY_FAILED;
         }
         if (header.kind != BATCH_ENTRIES) continue;
+        recovery_out->bytes += body.length;
         const enum recovery_end end = apply_batch(parts, &header, body, recovery_out);
         if (end != RECOVERY_DONE) return end;
     }
     return RECOVERY_DONE;
 }
 
-bool recovery_policy(struct journal *journal, uint64_t position, struct command *scratch,
-                     struct bytes *yaml_out)
+bool recovery_policy(struct journal *journal, const struct recovery *recovery, uint64_t position,
+                     struct command *scratch, struct policies *policies)
 {
     struct batch_header header;
     struct bytes body;
+    if (position_sequence(position) <= recovery->snapshot) return true;
     if (journal->calls->read(journal, position_sequence(position), &header, &body) != JOURNAL_OK)
         return false;
     struct reader reader = reader_over(body);
@@ -137,6 +156,6 @@ bool recovery_policy(struct journal *journal, uint64_t position, struct command 
     for (uint32_t i = 0; i <= position_index(position); ++i)
         if (!entry_take(&reader, &entry)) return false;
     if (!command_decode(entry.command, scratch) || scratch->kind != COMMAND_POLICY) return false;
-    *yaml_out = scratch->yaml;
+    policies_stage(policies, scratch->yaml);
     return true;
 }

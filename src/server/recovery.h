@@ -1,6 +1,7 @@
 /*
- * recovery.h: the state from the journal, by apply alone. Facts say what was decided, so nothing is
- * decided again and no policy is asked; reading the batches in order verifies their chain.
+ * recovery.h: the state from the newest good snapshot and the journal behind it, by apply alone.
+ * Facts say what was decided, so nothing is decided again and no policy is asked; reading the
+ * batches in order verifies their chain, from the snapshot's batch on.
  */
 #pragma once
 
@@ -20,8 +21,12 @@ struct recovery_parts {
     struct policies *policies;       /* their versions are noted */
     struct keys *keys;               /* open; keys that are there may be forgotten; or NULL */
     struct fact *scratch;
+    const char *directory; /* of snapshots; NULL: the journal alone */
+    bool needs_beginning;  /* no snapshot will do: the keys of bad key files are in the journal */
     /* Told now and then; false ends the recovery. */
     bool (*progress)(void *self, uint64_t sequence, uint64_t sequence_last);
+    /* Told of each snapshot that is not used, and why. */
+    void (*refused)(void *self, const char *detail);
     void *self;
 };
 
@@ -30,13 +35,17 @@ enum recovery_end { RECOVERY_DONE, RECOVERY_STOPPED, RECOVERY_FAILED };
 struct recovery {
     uint64_t batches;
     uint64_t entries;
-    int64_t last_ms;    /* the newest stamp; 0: there is none */
+    uint64_t bytes;           /* of the batches read */
+    uint64_t snapshot;        /* batch of the snapshot that was started from; 0: none */
+    uint64_t snapshot_before; /* the next older one; 0: none */
+    int64_t last_ms;          /* no stamp is newer; 0: there is none */
     uint64_t keys_next; /* so many entries later it is worth looking for keys in files again */
     char detail[512];   /* RECOVERY_FAILED: what is wrong and where */
 };
 
 enum recovery_end recovery_run(const struct recovery_parts *parts, struct recovery *recovery_out);
 
-/* The YAML that the entry installed, as a view into the journal's last read. */
-MUST_USE bool recovery_policy(struct journal *journal, uint64_t position, struct command *scratch,
-                              struct bytes *yaml_out);
+/* Stages the YAML that the entry installed, unless it came with the snapshot. */
+MUST_USE bool recovery_policy(struct journal *journal, const struct recovery *recovery,
+                              uint64_t position, struct command *scratch,
+                              struct policies *policies);

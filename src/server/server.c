@@ -44,6 +44,9 @@ struct server {
     struct reserved policy_memory;
     struct reserved loop_memory;
     struct reserved keys_memory;
+    struct reserved snapshots_memory;
+    struct snapshots *snapshots;
+    struct journal_hash genesis;
     struct keys *keys;
     uint32_t bad_key_files;
     struct engine_ceilings ceilings;
@@ -87,10 +90,12 @@ static void release(struct reserved *reserved)
 static void server_close(struct server *server)
 {
     if (server->desk != NULL) desk_stop(server->desk);
+    if (server->snapshots != NULL) snapshots_stop(server->snapshots);
     journaling_stop(&server->journaling);
     if (server->reader != NULL) server->reader->calls->close(server->reader);
     if (server->journal != NULL) server->journal->calls->close(server->journal);
     if (server->keys != NULL) keys_close(server->keys);
+    release(&server->snapshots_memory);
     release(&server->keys_memory);
     release(&server->loop_memory);
     release(&server->desk_memory);
@@ -142,6 +147,7 @@ static bool start_state(struct server *server)
     if (!reserve(&server->policy_memory, policies_bytes(), "policies")) return false;
     if (!reserve(&server->desk_memory, desk_bytes(), "the desk")) return false;
     if (!reserve(&server->loop_memory, loop_bytes(), "the loop")) return false;
+    if (!reserve(&server->snapshots_memory, snapshots_bytes(), "snapshots")) return false;
     server->engine = engine_over(server->state.block, server->ceilings, server->journal->key);
     server->policies = policies_over(server->policy_memory.block);
     return true;
@@ -184,6 +190,7 @@ static bool open_keys(struct server *server)
                                .piece = piece};
     _Static_assert(sizeof parts.genesis.byte == sizeof genesis.hash.byte, "both are SHA-256");
     memcpy(parts.genesis.byte, genesis.hash.byte, sizeof parts.genesis.byte);
+    server->genesis = genesis.hash;
     server->keys = keys_over(server->keys_memory.block, parts);
     const enum key_file_fault fault = keys_open(server->keys, earliest_ms(server), 0, tell_key_file,
                                                 server, &server->bad_key_files, detail);
@@ -240,6 +247,31 @@ static bool check_cut(const struct server *server)
     return false;
 }
 
+static void tell_refused(void *self, const char *detail)
+{
+    const struct server *server = self;
+    struct log_line line = log_begin(LOG_WARN, "snapshot_refused");
+    log_text(&line, "detail", detail);
+    log_end(&line);
+    (void)fprintf(stderr, "weir: %s: %s: it is not used\n", server->options.data, detail);
+}
+
+static void tell_recovered(const struct server *server)
+{
+    const struct recovery *recovered = &server->recovered;
+    char from[64] = "";
+    if (recovered->snapshot != 0)
+        (void)snprintf(from, sizeof(from), " behind the snapshot of batch %" PRIu64,
+                       recovered->snapshot);
+    if (server->journal->is_new)
+        (void)printf("weir: data directory %s, new\n", server->options.data);
+    else
+        (void)printf("weir: data directory %s, recovered %" PRIu64 " entries of %" PRIu64
+                     " batches%s in %" PRId64 " ms\n",
+                     server->options.data, recovered->entries, recovered->batches, from,
+                     elapsed_ms(server->recovery_began_ns));
+}
+
 static bool recover(struct server *server)
 {
     struct reserved scratch = {0};
@@ -251,7 +283,10 @@ static bool recover(struct server *server)
                                          .policies = server->policies,
                                          .keys = server->keys,
                                          .scratch = scratch.block,
+                                         .directory = server->options.data,
+                                         .needs_beginning = server->bad_key_files > 0,
                                          .progress = tell_recovery,
+                                         .refused = tell_refused,
                                          .self = server};
     const enum recovery_end end = recovery_run(&parts, &server->recovered);
     release(&scratch);
@@ -266,13 +301,7 @@ static bool recover(struct server *server)
         (void)fprintf(stderr, "weir: %s: %s\n", server->options.data, server->recovered.detail);
         return false;
     }
-    if (server->journal->is_new)
-        (void)printf("weir: data directory %s, new\n", server->options.data);
-    else
-        (void)printf("weir: data directory %s, recovered %" PRIu64 " entries of %" PRIu64
-                     " batches in %" PRId64 " ms\n",
-                     server->options.data, server->recovered.entries, server->recovered.batches,
-                     elapsed_ms(server->recovery_began_ns));
+    tell_recovered(server);
     return true;
 }
 
@@ -319,6 +348,17 @@ static bool start_threads(struct server *server)
     journaling_start(&server->journaling, server->journal, &server->wake);
     server->desk = desk_over(server->desk_memory.block, server->reader, server->policies,
                              server->keys, &server->wake);
+    server->snapshots =
+        snapshots_over(server->snapshots_memory.block,
+                       (struct snapshots_parts){.directory = server->options.data,
+                                                .engine = server->engine,
+                                                .policies = server->policies,
+                                                .genesis = server->genesis,
+                                                .every_bytes = server->options.snapshot_every_bytes,
+                                                .since_bytes = server->recovered.bytes,
+                                                .newest = server->recovered.snapshot,
+                                                .older = server->recovered.snapshot_before,
+                                                .loop_wake = &server->wake});
     server->loop =
         loop_over(server->loop_memory.block,
                   (struct loop_parts){.engine = server->engine,
@@ -327,9 +367,11 @@ static bool start_threads(struct server *server)
                                       .journaling = &server->journaling,
                                       .desk = server->desk,
                                       .keys = server->keys,
+                                      .snapshots = server->snapshots,
                                       .tip_sequence = server->journal->tip.sequence,
                                       .receipts_for_ms = server->options.receipts_for_ms});
-    if (journaling_start_thread(&server->journaling) && desk_start_thread(server->desk))
+    if (journaling_start_thread(&server->journaling) && desk_start_thread(server->desk) &&
+        snapshots_start_thread(server->snapshots))
         return true;
     (void)fprintf(stderr, "weir: the system has no threads to give\n");
     return false;
@@ -349,22 +391,21 @@ static void tell_complaints(const struct server *server, const char *name)
     if (complaints->more) (void)fprintf(stderr, "%s: and more\n", name);
 }
 
-/* The policy in force compiled again from the journal. */
+/* The policy in force compiled again, from the snapshot or the journal. */
 static bool restore_policy(struct server *server)
 {
     struct reserved scratch = {0};
-    struct bytes yaml;
     const struct engine_policy_info info = engine_policy_info(server->engine);
     if (info.version == 0) return true;
     if (!reserve(&scratch, sizeof(struct command), "a command")) return false;
-    const bool is_read = recovery_policy(server->journal, info.position, scratch.block, &yaml);
+    const bool is_read = recovery_policy(server->journal, &server->recovered, info.position,
+                                         scratch.block, server->policies);
     release(&scratch);
     if (!is_read) {
         (void)fprintf(stderr, "weir: the journal's policy, version %" PRIu64 ", cannot be read\n",
                       info.version);
         return false;
     }
-    policies_stage(server->policies, yaml);
     if (!policies_compile(server->policies, engine_symbols(server->engine))) {
         (void)fprintf(stderr, "weir: the policy in force is refused by this version of Weir:\n");
         tell_complaints(server, "policy in force");

@@ -11,6 +11,9 @@
 #include "server/listener.h"
 
 #define SERVER_CONNECTIONS_DEFAULT 16384u
+#define SERVER_SNAPSHOT_EVERY_DEFAULT (UINT64_C(256) << 20)
+#define SERVER_SNAPSHOT_EVERY_MIN (UINT64_C(4) << 10)
+#define SERVER_SNAPSHOT_EVERY_MAX (UINT64_C(1) << 40)
 #define SERVER_MEMORY_DEFAULT (UINT64_C(1) << 30)
 #define SERVER_MEMORY_MIN (UINT64_C(16) << 20)
 #define SERVER_MEMORY_MAX (UINT64_C(4) << 40)
@@ -26,7 +29,8 @@ struct server_options {
     int64_t test_clock_ms; /* where it starts, unless the journal is further */
     uint64_t memory_bytes; /* address space of the state */
     uint32_t connections_max;
-    int64_t receipts_for_ms; /* what is older leaves the journal */
+    uint64_t snapshot_every_bytes; /* of journal */
+    int64_t receipts_for_ms;       /* what is older leaves the journal */
 };
 
 /* Serves until SIGTERM or SIGINT. True: everything acknowledged is durable and all is closed. */

@@ -26,26 +26,34 @@ static bool go_on(void *self, uint64_t sequence, uint64_t sequence_last)
     return sequence <= sequence_last;
 }
 
-static void recover(struct world *world, struct engine_ceilings ceilings, int64_t *last_ms_out)
+static void keep_refused(void *self, const char *detail)
 {
-    struct recovery recovery;
+    struct world *world = self;
+    ++world->refused_snapshots;
+    (void)snprintf(world->refused, sizeof(world->refused), "%s", detail);
+}
+
+static void recover(struct world *world, struct engine_ceilings ceilings, const char *directory)
+{
     struct recovery_parts parts = {.journal = world->journal,
                                    .engine = world->engine,
                                    .ceilings = ceilings,
                                    .policies = world->policies,
                                    .keys = world->keys,
                                    .scratch = malloc(sizeof(struct fact)),
-                                   .progress = go_on};
-    const enum recovery_end end = recovery_run(&parts, &recovery);
-    if (end != RECOVERY_DONE) (void)fprintf(stderr, "%s\n", recovery.detail);
+                                   .directory = directory,
+                                   .needs_beginning = world->bad_key_files > 0,
+                                   .progress = go_on,
+                                   .refused = keep_refused,
+                                   .self = world};
+    const enum recovery_end end = recovery_run(&parts, &world->recovered);
+    if (end != RECOVERY_DONE) (void)fprintf(stderr, "%s\n", world->recovered.detail);
     ENSURE(end == RECOVERY_DONE);
     free(parts.scratch);
-    *last_ms_out = recovery.last_ms;
 }
 
-static void compile(struct world *world, struct bytes yaml)
+static void compile(struct world *world)
 {
-    policies_stage(world->policies, yaml);
     const bool is_compiled = policies_compile(world->policies, engine_symbols(world->engine));
     if (!is_compiled) (void)fprintf(stderr, "%s\n", world->policies->complaints.at[0].text);
     ENSURE(is_compiled);
@@ -53,12 +61,12 @@ static void compile(struct world *world, struct bytes yaml)
 
 static void restore_policy(struct world *world)
 {
-    struct bytes yaml;
     struct command *scratch = malloc(sizeof(*scratch));
     const struct engine_policy_info info = engine_policy_info(world->engine);
-    const bool is_read = recovery_policy(world->journal, info.position, scratch, &yaml);
+    const bool is_read =
+        recovery_policy(world->journal, &world->recovered, info.position, scratch, world->policies);
     ENSURE(is_read);
-    compile(world, yaml);
+    compile(world);
     policies_install(world->policies);
     free(scratch);
 }
@@ -88,7 +96,8 @@ static void install(struct world *world, const char *policy)
     memset(asker, 0, offsetof(struct asker, body));
     asker->world = world;
     asker->exchange.send = on_answer;
-    compile(world, bytes_of_text(policy));
+    policies_stage(world->policies, bytes_of_text(policy));
+    compile(world);
     loop_take_policy_file(world->loop, &asker->exchange);
     world_settle(world);
     if (asker->status != 200) (void)fprintf(stderr, "%s\n", asker->body);
@@ -133,18 +142,42 @@ static void open_keys(struct world *world, uint32_t keys_max, const char *direct
 struct world *world_open_filing(struct journal *journal, const char *policy,
                                 struct engine_ceilings ceilings, const char *directory)
 {
+    return world_open_snapshotting(journal, policy, ceilings, directory, UINT64_MAX);
+}
+
+static void open_snapshots(struct world *world, const char *directory, uint64_t every_bytes)
+{
+    struct batch_header genesis;
+    struct bytes body;
+    ENSURE(world->journal->calls->read(world->journal, 1, &genesis, &body) == JOURNAL_OK);
+    world->snapshots =
+        snapshots_over(take_block(world, snapshots_bytes()),
+                       (struct snapshots_parts){.directory = directory,
+                                                .engine = world->engine,
+                                                .policies = world->policies,
+                                                .genesis = genesis.hash,
+                                                .every_bytes = every_bytes,
+                                                .since_bytes = world->recovered.bytes,
+                                                .newest = world->recovered.snapshot,
+                                                .older = world->recovered.snapshot_before});
+}
+
+struct world *world_open_snapshotting(struct journal *journal, const char *policy,
+                                      struct engine_ceilings ceilings, const char *directory,
+                                      uint64_t every_bytes)
+{
     struct world *world = calloc(1, sizeof(*world));
     ENSURE(world != NULL);
     const struct hash_key key = {
         {1, 2}
     };
-    int64_t last_ms = 0;
     world->journal = journal != NULL ? journal : journal_memory_open(key, 1);
     world->engine =
         engine_over(take_block(world, engine_bytes(ceilings)), ceilings, world->journal->key);
     world->policies = policies_over(take_block(world, policies_bytes()));
     if (directory != NULL) open_keys(world, ceilings.keys, directory);
-    recover(world, ceilings, &last_ms);
+    recover(world, ceilings, directory);
+    const int64_t last_ms = world->recovered.last_ms;
     char detail[KEY_FILE_DETAIL_SIZE];
     if (world->bad_key_files > 0) ENSURE(keys_forget_bad(world->keys, detail) == KEY_FILE_OK);
     world->clock = clock_test(last_ms > WORLD_START_MS ? last_ms : WORLD_START_MS);
@@ -152,6 +185,7 @@ struct world *world_open_filing(struct journal *journal, const char *policy,
     journaling_start(world->journaling, world->journal, NULL);
     world->desk = desk_over(take_block(world, desk_bytes()), world->journal, world->policies,
                             world->keys, NULL);
+    if (every_bytes != UINT64_MAX) open_snapshots(world, directory, every_bytes);
     world->loop = loop_over(take_block(world, loop_bytes()),
                             (struct loop_parts){.engine = world->engine,
                                                 .clock = &world->clock,
@@ -159,6 +193,7 @@ struct world *world_open_filing(struct journal *journal, const char *policy,
                                                 .journaling = world->journaling,
                                                 .desk = world->desk,
                                                 .keys = world->keys,
+                                                .snapshots = world->snapshots,
                                                 .tip_sequence = world->journal->tip.sequence});
     if (engine_policy_info(world->engine).version != 0) restore_policy(world);
     if (policy != NULL) install(world, policy);
@@ -167,6 +202,7 @@ struct world *world_open_filing(struct journal *journal, const char *policy,
 
 void world_close(struct world *world)
 {
+    if (world->snapshots != NULL) snapshots_stop(world->snapshots);
     if (world->keys != NULL) keys_close(world->keys);
     for (unsigned i = 0; i < world->block_count; ++i)
         memory_release(world->blocks[i], world->block_bytes[i]);
@@ -208,6 +244,7 @@ void world_settle(struct world *world)
         has_worked = loop_step(world->loop);
         has_worked |= journal_step(world->journaling);
         has_worked |= desk_step(world->desk);
+        if (world->snapshots != NULL) has_worked |= snapshots_step(world->snapshots);
     }
 }
 

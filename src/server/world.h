@@ -5,6 +5,7 @@
 #pragma once
 
 #include "server/loop.h"
+#include "server/recovery.h"
 
 #define WORLD_START_MS INT64_C(1777636800000) /* 2026-05-01T12:00:00Z */
 #define WORLD_BODY_SIZE 16384
@@ -33,6 +34,10 @@ struct world {
     uint32_t bad_key_files; /* found at the start */
     struct journaling *journaling;
     struct loop *loop;
+    struct snapshots *snapshots; /* NULL: none are made */
+    struct recovery recovered;
+    uint32_t refused_snapshots;
+    char refused[512]; /* why, of the last one */
     uint64_t answers;
     void *blocks[10];
     uint64_t block_bytes[10];
@@ -47,6 +52,11 @@ struct world *world_open_within(struct journal *journal, const char *policy,
 /* With key files in a directory. */
 struct world *world_open_filing(struct journal *journal, const char *policy,
                                 struct engine_ceilings ceilings, const char *directory);
+/* With snapshots in it too, one for so many bytes of journal. Those that are there are used by all
+ * who name the directory. */
+struct world *world_open_snapshotting(struct journal *journal, const char *policy,
+                                      struct engine_ceilings ceilings, const char *directory,
+                                      uint64_t every_bytes);
 /* The journal lives on. */
 void world_close(struct world *world);
 

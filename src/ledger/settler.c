@@ -10,9 +10,6 @@
 
 #include "ledger/schema.h"
 
-/* While settlement is behind, something that can wait gets its turn all the same. */
-#define TURNS_MAX 4u
-
 #define LOAD_LIMIT " LIMIT 16384"
 #define ROLL_SQL(per, length_ms)                                                             \
     "INSERT INTO usage_rollup WITH usage_exploded AS (" LEDGER_EXPLODED_SQL ") SELECT '" per \
@@ -415,13 +412,7 @@ bool settle_step(void *self)
     if (until_ns != INT64_MAX && clock_monotonic_ns() >= until_ns) return false;
     if (settler->load != LOADED) return upkeep_load(settler);
     const bool has_answered = answer_asks(settler);
-    if (settle_batches(settler)) {
-        if (until_ns == INT64_MAX && ++settler->turns >= TURNS_MAX) {
-            settler->turns = 0;
-            (void)upkeep_roll(settler);
-        }
-        return true;
-    }
+    if (settle_batches(settler)) return true;
     if (has_failed(settler)) return false; /* what is in memory was not committed */
     if (until_ns != INT64_MAX) return has_answered;
     return upkeep_roll(settler) || upkeep_cut(settler) || upkeep_sweep_idle(settler) ||

@@ -111,7 +111,6 @@ struct settler {
     uint64_t events_unrolled; /* usage events behind it, at least */
     int64_t rolled_ns;        /* when the last slice was rolled */
     uint64_t usage_cut;
-    uint32_t turns; /* transactions since something that can wait was done */
     struct settler_counts counts;
 
     /* Other threads. */

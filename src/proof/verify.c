@@ -2,6 +2,7 @@
  * verify.c: are the files what was written? Nothing is priced or replayed here: hashes, order and
  * chains alone.
  */
+#include "proof/keyfiles.h"
 #include "proof/place.h"
 #include "proof/seals.h"
 #include "proof/verdict.h"
@@ -17,6 +18,7 @@ struct verification {
     struct proof_verdict *verdict;
     struct books books;
     struct walk walk;
+    struct journal_hash genesis;
     bool is_cursor_met;
 };
 
@@ -42,6 +44,7 @@ static bool is_hash(const struct verification *v, const struct journal_hash *exp
 static bool on_batch(void *self, const struct batch_header *header)
 {
     struct verification *v = self;
+    if (header->sequence == 1) v->genesis = header->hash;
     if (v->books.ledger == NULL) return true;
     if (header->sequence == 1 && !is_hash(v, &header->hash, &v->books.genesis_hash))
         return find_meta(v, "genesis_hash", "it belongs to another journal",

@@ -73,11 +73,13 @@ static bool read_meta(struct books *books)
         struct journal_hash *hash;
         bool is_seen;
     } wanted[] = {
-        {"cursor_sequence",         &books->cursor,                 NULL, false},
-        {    "cursor_hash",                   NULL,  &books->cursor_hash, false},
-        {   "genesis_hash",                   NULL, &books->genesis_hash, false},
-        { "heads_position", &books->heads_position,                 NULL, false},
-        {      "usage_cut",      &books->usage_cut,                 NULL, false},
+        {"cursor_sequence",                &books->cursor,                 NULL, false},
+        {    "cursor_hash",                          NULL,  &books->cursor_hash, false},
+        {   "genesis_hash",                          NULL, &books->genesis_hash, false},
+        {      "cursor_ms", (uint64_t *)&books->cursor_ms,                 NULL, false},
+        { "heads_position",        &books->heads_position,                 NULL, false},
+        { "rolled_through",        &books->rolled_through,                 NULL, false},
+        {      "usage_cut",             &books->usage_cut,                 NULL, false},
     };
     sqlite3_stmt *statement = NULL;
     const char *bad = NULL;
@@ -113,6 +115,15 @@ bool books_open(struct books *books, const struct place *place, struct proof_ver
     }
     if (fault != LEDGER_OK) return find_ledger_fault(verdict, fault, detail.text);
     return read_meta(books);
+}
+
+bool books_is_cut(struct books *books, uint64_t sequence)
+{
+    int64_t cut = 0;
+    if (sequence > books->usage_cut && books->is_served &&
+        ledger_meta(books->ledger, "usage_cut", &cut) && cut > 0)
+        books->usage_cut = (uint64_t)cut;
+    return sequence <= books->usage_cut;
 }
 
 void books_close(struct books *books)

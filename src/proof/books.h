@@ -26,7 +26,9 @@ struct books {
     uint64_t cursor; /* the last journal batch that was settled at the start */
     struct journal_hash cursor_hash;
     struct journal_hash genesis_hash;
+    int64_t cursor_ms; /* its last stamp */
     uint64_t heads_position;
+    uint64_t rolled_through;
     bool is_served;     /* a server may be writing */
     uint64_t usage_cut; /* usage events of batches up to here may be gone */
 };
@@ -34,6 +36,8 @@ struct books {
 /* False: the verdict says why. */
 MUST_USE bool books_open(struct books *books, const struct place *place,
                          struct proof_verdict *verdict);
+/* Whether the usage events of a batch may be gone by now: a server may cut while they are read. */
+MUST_USE bool books_is_cut(struct books *books, uint64_t sequence);
 void books_close(struct books *books); /* of one that was not opened: nothing */
 
 /* What the database says when it cannot be read. */

@@ -9,8 +9,8 @@
 
 #include "proof/verdict.h"
 
-#define HEADS_SQL                                                                        \
-    "SELECT number,id,name,updates,after,last_position,last_place,last_hash,last_usage " \
+#define HEADS_SQL                                                                                \
+    "SELECT number,id,name,updates,after,last_position,last_place,last_hash,last_usage,founded " \
     "FROM customers WHERE number>?1 ORDER BY number LIMIT 512"
 
 void chains_start(struct chains *chains, struct books *books, struct hash_key key)
@@ -41,6 +41,16 @@ static bool find_customer(const struct chains *chains, uint64_t number, const ch
     return verdict_find(chains->verdict, LEDGER_FILE, what, ADVICE_REBUILD);
 }
 
+/* Nothing has moved his balance: there is no row that the head could be checked against. */
+static bool check_unmoved(const struct chains *chains, const struct stored_head *stored)
+{
+    static const struct ledger_hash NOTHING = {0};
+    if (stored->updates == 0 && stored->after == 0 && stored->place == 0 &&
+        memcmp(stored->hash.byte, NOTHING.byte, LEDGER_HASH_BYTES) == 0)
+        return true;
+    return find_customer(chains, stored->number, "the head of no row is not empty");
+}
+
 static bool take_stored(struct chains *chains, sqlite3_stmt *statement)
 {
     const uint64_t number = (uint64_t)sqlite3_column_int64(statement, 0);
@@ -64,9 +74,10 @@ static bool take_stored(struct chains *chains, sqlite3_stmt *statement)
         .position = (uint64_t)sqlite3_column_int64(statement, 5),
         .place = (uint32_t)sqlite3_column_int64(statement, 6),
         .usage = (uint64_t)sqlite3_column_int64(statement, 8),
+        .founded = (uint64_t)sqlite3_column_int64(statement, 9),
     };
     memcpy(head->stored.hash.byte, sqlite3_column_blob(statement, 7), LEDGER_HASH_BYTES);
-    return true;
+    return head->stored.position != 0 || check_unmoved(chains, &head->stored);
 }
 
 bool chains_load_stored(struct chains *chains)
@@ -134,7 +145,7 @@ bool chains_check_stored(const struct chains *chains)
     for (const struct head *head = NULL; (head = map_next(&chains->heads, head)) != NULL;) {
         const struct stored_head *stored = &head->stored;
         if (stored->number == 0) {
-            if (head->position == 0 || head->position > chains->books->heads_position) continue;
+            if (head->position == 0) continue;
             book_row_place(chains->verdict, DATASET_BALANCE,
                            (const struct value[BALANCE_COLUMNS]){value_of_unsigned(head->position),
                                                                  value_of_unsigned(head->place)});
@@ -175,18 +186,22 @@ static bool find_number(const struct chains *chains, enum dataset dataset, const
 bool chains_take_usage(struct chains *chains, const struct value *row)
 {
     struct head *head = chains_head(chains, row[USAGE_customer].bytes);
+    const struct stored_head *stored = &head->stored;
     const uint64_t position = value_unsigned(&row[USAGE_position]);
     const uint64_t previous = value_unsigned(&row[USAGE_previous]);
+    /* Denials of somebody who is no customer, or none yet, stand alone. */
+    const bool is_stranger = stored->number == 0 || position < stored->founded;
+    const uint64_t expected = is_stranger ? 0 : head->usage;
     /* Behind a cut the link leads to a row that is gone. */
-    const bool is_cut = head->usage == 0 && position_sequence(previous) <= chains->books->usage_cut;
-    if (previous != head->usage && !is_cut)
-        return find_number(chains, DATASET_USAGE, row, (int64_t)head->usage, (int64_t)previous,
+    if (previous != expected &&
+        !(expected < previous && books_is_cut(chains->books, position_sequence(previous))))
+        return find_number(chains, DATASET_USAGE, row, (int64_t)expected, (int64_t)previous,
                            "its link is not to the customer's usage event before");
+    if (is_stranger) return true;
     head->usage = position;
-    if (head->stored.usage == position) head->stored.is_usage_met = true;
-    if (position <= chains->books->heads_position && head->stored.number != 0 &&
-        head->stored.usage < position)
-        return find_customer(chains, head->stored.number,
+    if (stored->usage == position) head->stored.is_usage_met = true;
+    if (position <= chains->books->heads_position && stored->usage < position)
+        return find_customer(chains, stored->number,
                              "the head's usage event is older than the books say");
     return true;
 }

@@ -22,6 +22,7 @@ struct stored_head {
     bool is_usage_met;
     struct ledger_hash hash;
     uint64_t usage;
+    uint64_t founded; /* position: usage events before it are a stranger's */
 };
 
 struct head {

@@ -23,6 +23,7 @@
 
 #include "proof/compare.h"
 #include "proof/entries.h"
+#include "proof/rollups.h"
 #include "proof/twin.h"
 #include "proof/verdict.h"
 
@@ -48,7 +49,7 @@ struct reconciliation {
     uint64_t compared;
     uint64_t priced;
     uint64_t unpriced; /* their usage events were cut */
-    uint64_t refunds, grants, policies;
+    uint64_t refunds, grants, policies, customers;
 };
 
 /* All rows of one position, as they are summed. */
@@ -206,16 +207,16 @@ static bool settles(const struct value *usage)
 }
 
 /* A usage event and what it costs come together, and say the same. */
-static bool check_pair(const struct reconciliation *r, const struct moment *moment)
+static bool check_pair(struct reconciliation *r, const struct moment *moment)
 {
     const struct value *usage = moment->usage;
     const struct value *row = moment->monetization;
-    const bool is_cut = position_sequence(moment->position) <= r->books.usage_cut;
     if (usage != NULL && settles(usage) != (row != NULL))
         return find_in(r, DATASET_USAGE, usage,
                        row == NULL ? "it settles usage and has no monetization event"
                                    : "it settles nothing and has a monetization event");
-    if (usage == NULL && row != NULL && !is_cut)
+    if (usage == NULL && row != NULL &&
+        !books_is_cut(&r->books, position_sequence(moment->position)))
         return find_in(r, DATASET_MONETIZATION, row, "its usage event is missing");
     if (usage == NULL || row == NULL) return true;
     static const struct {
@@ -239,14 +240,15 @@ static bool check_pair(const struct reconciliation *r, const struct moment *mome
 static bool compare_pair(struct reconciliation *r, const struct moment *moment)
 {
     const struct projection *projection = moment->projection;
-    const bool is_cut = position_sequence(moment->position) <= r->books.usage_cut;
     if (projection == NULL) return true;
     if (moment->usage != NULL && !projection->has_usage)
         return find_in(r, DATASET_USAGE, moment->usage, "no journal entry makes this row");
     if (moment->monetization != NULL && !projection->has_monetization)
         return find_in(r, DATASET_MONETIZATION, moment->monetization,
                        "no journal entry makes this row");
-    if (projection->has_usage && !(is_cut && moment->usage == NULL) &&
+    const bool is_gone = projection->has_usage && moment->usage == NULL &&
+                         books_is_cut(&r->books, position_sequence(moment->position));
+    if (projection->has_usage && !is_gone &&
         !compare_usage(r->verdict, &projection->usage, moment->usage))
         return false;
     return !projection->has_monetization ||
@@ -344,6 +346,24 @@ static bool expect_rows(struct reconciliation *r, const struct projection *proje
 
 /* --- the pass -------------------------------------------------------------------------------- */
 
+/* Who becomes a customer, and when, is in the table of heads. */
+static bool check_founded(struct reconciliation *r, const struct walked *walked,
+                          struct bytes customer)
+{
+    bool is_founded = false;
+    for (uint32_t i = 0; i < walked->fact->effect_count; ++i)
+        is_founded = is_founded || walked->fact->effects[i].kind == EFFECT_CUSTOMER;
+    if (!is_founded) return true;
+    const struct head *head = chains_head(&r->chains, customer);
+    ++r->customers;
+    if (head->stored.founded == walked->position) return true;
+    verdict_place(r->verdict, "customers, '%.*s'", (int)customer.length, (const char *)customer.at);
+    verdict_expected(r->verdict, "founded %" PRIu64, walked->position);
+    verdict_found(r->verdict, "%" PRIu64, head->stored.founded);
+    return verdict_find(r->verdict, LEDGER_FILE, "it is not founded where its journal entry is",
+                        ADVICE_REBUILD);
+}
+
 static bool on_entry(void *self, const struct walked *walked)
 {
     struct reconciliation *r = self;
@@ -355,6 +375,7 @@ static bool on_entry(void *self, const struct walked *walked)
     ++r->entries_of_batch;
     if (r->twin.engine != NULL && !twin_apply(&r->twin, walked)) return false;
     if (is_settled) {
+        if (!check_founded(r, walked, customer)) return false;
         if (!take_rows_before(r, walked->position)) return false;
         if (!take_position(r, walked->position, projection, customer)) return false;
         r->compared += projection != NULL;
@@ -378,7 +399,8 @@ static bool on_batch(void *self, const struct batch_header *header)
     r->entries_of_batch = 0;
     if (header->sequence != r->books.cursor) return true;
     r->is_compared = true;
-    return take_rows_before(r, UINT64_MAX) && compare_with_engine(r, "at the cursor");
+    return take_rows_before(r, UINT64_MAX) && chains_check_stored(&r->chains) &&
+           compare_with_engine(r, "at the cursor");
 }
 
 /* Rows of the lesser tables that nothing makes would stand there uncounted. */
@@ -420,6 +442,8 @@ static bool check_counts(struct reconciliation *r)
            check_count(r, "grants", "SELECT count(*) FROM grants WHERE id<?1", r->grants) &&
            check_count(r, "policies", "SELECT count(*) FROM policies WHERE position<?1",
                        r->policies) &&
+           check_count(r, "customers", "SELECT count(*) FROM customers WHERE founded<?1",
+                       r->customers) &&
            check_symbols(r);
 }
 
@@ -434,6 +458,7 @@ static bool open_all(struct reconciliation *r, const struct proof_parts *parts)
     chains_start(&r->chains, &r->books, key);
     pricebook_start(&r->pricebook, &r->books);
     map_start(&r->remainders, sizeof(struct remainder));
+    if (!chains_load_stored(&r->chains)) return false;
     if (!entries_start(&r->entries, &r->books, &r->place, key)) return false;
     for (unsigned i = 0; i < DATASETS; ++i)
         if (!book_rows_open(&r->rows[i], &r->books, (enum dataset)i, r->books.cursor)) return false;
@@ -452,7 +477,8 @@ static bool run(struct reconciliation *r, const struct proof_parts *parts)
                             "it has settled batches that the journal does not have",
                             ADVICE_RESTORE);
     }
-    return check_counts(r) && compare_with_engine(r, "at the tip");
+    return check_counts(r) && compare_with_engine(r, "at the tip") &&
+           rollups_check(&r->books, parts);
 }
 
 static void count_all(const struct reconciliation *r, struct proof_verdict *verdict)

@@ -9,6 +9,7 @@
 #include "proof/walk.h"
 
 #include <inttypes.h>
+#include <sqlite3.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,6 +21,7 @@ struct verification {
     struct walk walk;
     struct journal_hash genesis;
     bool is_cursor_met;
+    sqlite3_stmt *seal_time; /* NULL: there is no ledger */
 };
 
 /* --- what ledger and journal say of each other ----------------------------------------------- */
@@ -41,6 +43,30 @@ static bool is_hash(const struct verification *v, const struct journal_hash *exp
     return false;
 }
 
+static bool find_stamp(const struct verification *v, const struct batch_header *header,
+                       int64_t found, const char *place)
+{
+    verdict_place(v->verdict, "%s %" PRIu64, place, header->sequence);
+    verdict_expected(v->verdict, "%" PRId64 ", the batch's last stamp", header->last_ms);
+    verdict_found(v->verdict, "%" PRId64, found);
+    return verdict_find(v->verdict, LEDGER_FILE, "its time is not the journal's", ADVICE_REBUILD);
+}
+
+/* A seal bears the last stamp of the last batch it covers. */
+static bool check_seal_time(const struct verification *v, const struct batch_header *header)
+{
+    bool is_good =
+        sqlite3_bind_int64(v->seal_time, 1, (sqlite3_int64)header->sequence) == SQLITE_OK;
+    const int code = is_good ? sqlite3_step(v->seal_time) : SQLITE_ERROR;
+    is_good = code == SQLITE_ROW || code == SQLITE_DONE;
+    if (code == SQLITE_ROW && sqlite3_column_int64(v->seal_time, 0) != header->last_ms)
+        is_good = find_stamp(v, header, sqlite3_column_int64(v->seal_time, 0), "seals, through");
+    else if (!is_good)
+        (void)books_find_fault(&v->books, "its table seals cannot be read");
+    (void)sqlite3_reset(v->seal_time);
+    return is_good;
+}
+
 static bool on_batch(void *self, const struct batch_header *header)
 {
     struct verification *v = self;
@@ -50,8 +76,11 @@ static bool on_batch(void *self, const struct batch_header *header)
         return find_meta(v, "genesis_hash", "it belongs to another journal",
                          "Put back the ledger.db of this journal, or move it away: the server "
                          "makes it anew");
+    if (header->sequence <= v->books.cursor && !check_seal_time(v, header)) return false;
     if (header->sequence != v->books.cursor) return true;
     v->is_cursor_met = true;
+    if (header->last_ms != v->books.cursor_ms && header->sequence > 1)
+        return find_stamp(v, header, v->books.cursor_ms, "meta, 'cursor_ms', batch");
     return is_hash(v, &header->hash, &v->books.cursor_hash) ||
            find_meta(v, "cursor_hash", "the batch that was settled last is another in the journal",
                      ADVICE_RESTORE);
@@ -67,6 +96,15 @@ static bool check_cursor(const struct verification *v)
 }
 
 /* --- the files ------------------------------------------------------------------------------- */
+
+static bool prepare(struct verification *v)
+{
+    return v->books.ledger == NULL ||
+           sqlite3_prepare_v2(ledger_connection(v->books.ledger),
+                              "SELECT at_ms FROM seals WHERE through=?1", -1, &v->seal_time,
+                              NULL) == SQLITE_OK ||
+           books_find_fault(&v->books, "its table seals cannot be read");
+}
 
 static bool check_journal(struct verification *v)
 {
@@ -100,9 +138,11 @@ void proof_verify(const struct proof_parts *parts, struct proof_verdict *verdict
     if (!place_open(&v.place, parts->directory, verdict_out)) return;
     /* The ledger's cursor first: what is settled meanwhile is in the journal, but need not be here.
      */
-    const bool is_whole =
-        books_open(&v.books, &v.place, verdict_out) && check_journal(&v) && check_ledger(&v);
+    const bool is_whole = books_open(&v.books, &v.place, verdict_out) && prepare(&v) &&
+                          check_journal(&v) && check_ledger(&v) &&
+                          keyfiles_check(&v.place, &v.genesis, parts, verdict_out);
     ENSURE(is_whole == verdict_out->is_clean);
+    (void)sqlite3_finalize(v.seal_time);
     walk_close(&v.walk);
     books_close(&v.books);
     place_close(&v.place, verdict_out);

@@ -26,6 +26,8 @@ def books(tmp_path_factory):
     server = Server(tmp_path_factory.mktemp("books"), POLICY).start()
     keep_books(server)
     server.stop()
+    if os.environ.get("WEIR_SETTLE"):
+        subprocess.run([os.environ["WEIR_SETTLE"], str(server.data)], check=True)
     return server.data
 
 
@@ -37,6 +39,14 @@ def copy(books, tmp_path):
         shutil.copytree(books, target)
         return target
     return make
+
+
+@pytest.fixture
+def booked(books, copy):
+    """A copy with a ledger."""
+    if not (books / "ledger.db").exists():
+        pytest.skip("this server settles nothing yet")
+    return copy
 
 
 def contents(directory):
@@ -179,16 +189,19 @@ def test_a_journal_whose_rows_were_touched_is_found_out(copy, damage):
         assert finding["place"] in (f"batch {n}", f"batch {n + 1}"), finding
 
 
-@pytest.mark.parametrize("make", [
-    lambda path: path.write_bytes(b""),
-    lambda path: path.write_bytes(b"hello"),
-    lambda path: path.write_bytes(b"x" * 100000),
-    lambda path: path.unlink(),
-    lambda path: path.write_bytes(path.read_bytes()[:16384]),
-    lambda path: path.write_bytes(path.read_bytes()[:-16384]),
-    lambda path: path.write_bytes(path.read_bytes()[:-100]),
-    lambda path: (path.unlink(), sqlite3.connect(path).execute("create table t(x)")),
-], ids=["empty", "text", "long-text", "gone", "one-page", "page-short", "bytes-short", "database"])
+NOT_OURS = {
+    "empty": lambda path: path.write_bytes(b""),
+    "text": lambda path: path.write_bytes(b"hello"),
+    "long-text": lambda path: path.write_bytes(b"x" * 100000),
+    "gone": lambda path: path.unlink(),
+    "one-page": lambda path: path.write_bytes(path.read_bytes()[:16384]),
+    "page-short": lambda path: path.write_bytes(path.read_bytes()[:-16384]),
+    "bytes-short": lambda path: path.write_bytes(path.read_bytes()[:-100]),
+    "database": lambda path: (path.unlink(), sqlite3.connect(path).execute("create table t(x)")),
+}
+
+
+@pytest.mark.parametrize("make", NOT_OURS.values(), ids=NOT_OURS)
 def test_a_file_that_is_no_journal_is_refused_by_name(copy, make):
     directory = copy()
     make(directory / "journal.db")
@@ -236,22 +249,320 @@ def flips_are_found(directory, file, how_many):
     path = directory / file
     size = path.stat().st_size
     whole = rows(directory, file)
-    unfound = 0
     for _ in range(how_many):
         offset, bit = random_.randrange(size), random_.randrange(8)
         flip(path, offset, bit)
-        status = subprocess.run([find_binary(), "verify", "--data", str(directory)],
-                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False,
-                                timeout=60).returncode
-        assert status in (0, 1), (offset, bit, status)
-        if status == 0:
-            unfound += 1
-            assert rows(directory, file) == whole, f"bit {bit} of byte {offset} of {file}, seed {SEED}"
+        statuses = []
+        for command in ("verify", "reconcile"):
+            if 1 in statuses:
+                break
+            statuses.append(subprocess.run(
+                [find_binary(), command, "--data", str(directory)], stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE, check=False, timeout=60).returncode)
+        where = f"bit {bit} of byte {offset} of {file}, seed {SEED}"
+        assert set(statuses) <= {0, 1}, (where, statuses)
+        if 1 not in statuses:
+            assert rows(directory, file) == whole, where
         flip(path, offset, bit)
     assert rows(directory, file) == whole
-    return unfound
 
 
-def test_a_flipped_bit_anywhere_in_the_journal_is_found(copy):
-    directory = copy()
-    flips_are_found(directory, "journal.db", 150)
+@pytest.mark.parametrize("file", ["journal.db", "ledger.db"])
+def test_a_flipped_bit_anywhere_is_found(books, copy, file):
+    if not (books / "ledger.db").exists():
+        pytest.skip("this server settles nothing yet")
+    flips_are_found(copy(), file, int(os.environ.get("WEIR_FLIPS", "100")))
+
+
+# ---- ledger.db ----------------------------------------------------------------------------------
+
+DATASETS = ("usage_events", "monetization_events", "balance_updates")
+
+
+def columns(directory, table):
+    with sqlite3.connect(f"file:{directory}/ledger.db?immutable=1", uri=True) as database:
+        return [row[1:3] for row in database.execute(f"PRAGMA table_info({table})")]
+
+
+def a_row(directory, table, where="1"):
+    """One in the middle of those."""
+    with sqlite3.connect(f"file:{directory}/ledger.db?immutable=1", uri=True) as database:
+        keys = [row[0] for row in database.execute(
+            f"SELECT DISTINCT position FROM {table} WHERE {where} ORDER BY position")]
+    return keys[len(keys) // 2]
+
+
+def both_find(directory, *words):
+    """Hashes show it, and so does projecting the journal again."""
+    findings = [found(command, directory, "ledger.db", *words) for command in ("verify", "reconcile")]
+    return findings
+
+
+@pytest.mark.parametrize("table", DATASETS)
+def test_a_missing_row_is_found(booked, table):
+    directory = booked()
+    position = a_row(directory, table)
+    meddle(directory, "ledger.db", f"DELETE FROM {table} WHERE position={position}")
+    assert f"{table}, position {position}" in found("reconcile", directory)["place"]
+    found("verify", directory, table if table != "usage_events" else "")
+
+
+def insert_copy(directory, table, position, other):
+    names = ",".join(name for name, _ in columns(directory, table)[1:])
+    meddle(directory, "ledger.db", f"INSERT INTO {table}(position,{names}) SELECT {other},{names} "
+                                   f"FROM {table} WHERE position={position} LIMIT 1")
+
+
+@pytest.mark.parametrize("table", DATASETS)
+def test_an_extra_row_is_found(booked, table):
+    directory = booked()
+    position = a_row(directory, table)
+    insert_copy(directory, table, position, position + 1000)
+    place = found("reconcile", directory)["place"]
+    assert f"{table}, position {position + 1000}" in place
+    found("verify", directory)
+
+
+@pytest.mark.parametrize("table", DATASETS)
+def test_a_row_behind_the_cursor_is_found(booked, table):
+    directory = booked()
+    insert_copy(directory, table, a_row(directory, table), 2**50)
+    assert f"{table}, position {2**50}" in found("verify", directory)["place"]
+
+
+@pytest.mark.parametrize("table", DATASETS)
+def test_rows_that_changed_places_are_found(booked, table):
+    directory = booked()
+    one = a_row(directory, table)
+    with sqlite3.connect(directory / "ledger.db") as database:
+        other = database.execute(f"SELECT min(position) FROM {table} WHERE position>{one}").fetchone()[0]
+    meddle(directory, "ledger.db",
+           f"UPDATE {table} SET position=-1 WHERE position={one}",
+           f"UPDATE {table} SET position={one} WHERE position={other}",
+           f"UPDATE {table} SET position={other} WHERE position=-1")
+    for finding in both_find(directory):
+        assert str(one) in finding["place"] or str(other) in finding["place"] or "seals" in finding["place"]
+
+
+def change_of(name, kind):
+    if kind == "INTEGER":
+        return f"coalesce({name},0)+1"
+    if kind == "BLOB":
+        return "zeroblob(32)"
+    return f"coalesce({name},'')||'x'"
+
+
+ALL_COLUMNS = [(table, name) for table, names in {
+    "usage_events": "decision at_ms event_ms customer subject feature endpoint model origin attributes "
+                    "kind outcome reason refused_by status late count unit units_requested "
+                    "units_allowed asked actual sources charged overshoot_units overshoot_charged "
+                    "overshoot_refunded duration_ms compute previous",
+    "monetization_events": "decision customer feature price price_version q units cost "
+                           "remainder_before remainder_after charged overshoot_units "
+                           "overshoot_charged overshoot_refunded overshoot_booked",
+    "balance_updates": "at_ms customer number account grant_id name cause decision delta "
+                       "account_after customer_after previous_position previous_place hash",
+}.items() for name in names.split()]
+
+
+def test_no_column_is_left_out(booked):
+    books = booked()
+    for table in DATASETS:
+        listed = {name for of, name in ALL_COLUMNS if of == table}
+        there = {name for name, _ in columns(books, table)}
+        assert there - listed == {"position"} | ({"place"} if table == "balance_updates" else set())
+
+
+@pytest.mark.parametrize("table,name", ALL_COLUMNS)
+def test_a_changed_column_is_found(booked, table, name):
+    directory = booked()
+    position = a_row(directory, table)
+    kind = dict(columns(directory, table))[name]
+    more = " AND place=0" if table == "balance_updates" else ""
+    meddle(directory, "ledger.db",
+           f"UPDATE {table} SET {name}={change_of(name, kind)} WHERE position={position}{more}")
+    for finding in both_find(directory):
+        # A changed name may show where the other customer's rows go on.
+        if name != "customer" and "seals" not in finding["place"]:
+            assert f"position {position}" in finding["place"], finding
+
+
+# ---- a forger who mends the hashes --------------------------------------------------------------
+
+def row_bytes(row):
+    """As src/ledger/rows.h describes it."""
+    out = b""
+    for value in row:
+        if value is None:
+            out += b"\0"
+        elif isinstance(value, int):
+            out += b"\1" + value.to_bytes(8, "little", signed=True)
+        else:
+            raw = value.encode() if isinstance(value, str) else value
+            out += (b"\2" if isinstance(value, str) else b"\3") + len(raw).to_bytes(4, "little") + raw
+    return out
+
+
+def sha(previous, *pieces):
+    digest = hashlib.sha256(previous)
+    for piece in pieces:
+        digest.update(piece)
+    return digest.digest()
+
+
+def mend(directory):
+    """Makes all chains, heads and seals agree with the rows as they are now."""
+    database = sqlite3.connect(directory / "ledger.db")
+    names = [row[1] for row in database.execute("PRAGMA table_info(balance_updates)")]
+    at = {name: place for place, name in enumerate(names)}
+    heads, accounts = {}, {}
+    for row in database.execute("SELECT * FROM balance_updates ORDER BY position,place").fetchall():
+        row, customer = list(row), row[at["customer"]]
+        number, after, position, place, hash_ = heads.get(customer, (0, 0, 0, 0, bytes(32)))
+        account = (customer, row[at["account"]], row[at["grant_id"]],
+                   None if row[at["grant_id"]] else row[at["name"]])
+        accounts[account] = accounts.get(account, 0) + row[at["delta"]]
+        if row[at["account"]] != "overage":
+            after += row[at["delta"]]
+        row[at["number"]], row[at["customer_after"]] = number + 1, after
+        row[at["account_after"]] = accounts[account]
+        row[at["previous_position"]], row[at["previous_place"]] = position, place
+        row[at["hash"]] = sha(hash_, row_bytes(row[:-1]))
+        heads[customer] = (number + 1, after, row[0], row[1], row[at["hash"]])
+        database.execute("DELETE FROM balance_updates WHERE position=? AND place=?", row[:2])
+        database.execute(f"INSERT INTO balance_updates VALUES({','.join('?' * len(row))})", row)
+    for customer, (number, after, position, place, hash_) in heads.items():
+        database.execute("UPDATE customers SET updates=?,after=?,last_position=?,last_place=?,"
+                         "last_hash=? WHERE name=? AND updates>0",
+                         (number, after, position, place, hash_, customer))
+    hashes, begin = [bytes(32)] * 3, 2
+    for (through,) in database.execute("SELECT through FROM seals ORDER BY through").fetchall():
+        for index, table in enumerate(DATASETS):
+            rows_ = database.execute(f"SELECT * FROM {table} WHERE position>=? AND position<? ORDER BY 1,2",
+                                     (begin << 12, (through + 1) << 12)).fetchall()
+            hashes[index] = sha(hashes[index], *map(row_bytes, rows_))
+            short = table.split("_")[0]
+            database.execute(f"UPDATE seals SET {short}_rows=?,{short}_hash=? WHERE through=?",
+                             (len(rows_), hashes[index], through))
+        begin = through + 1
+    database.commit()
+    database.execute("PRAGMA wal_checkpoint(truncate)")
+    database.close()
+
+
+def test_mending_what_is_whole_changes_nothing(booked):
+    directory = booked()
+    before = rows(directory, "ledger.db")
+    mend(directory)
+    assert rows(directory, "ledger.db") == before
+
+
+FORGERIES = {
+    "a-charge-less": ("balance_updates", "cause='charge' AND account='grant'",
+                      "UPDATE balance_updates SET delta=delta+1 WHERE position={p} AND cause='charge'"),
+    "no-charge": ("balance_updates", "cause='charge' AND account='grant'",
+                  "DELETE FROM balance_updates WHERE position={p}"),
+    "a-gift": ("balance_updates", "cause='purchase'",
+               "UPDATE balance_updates SET delta=delta+1000000000 WHERE position={p}"),
+    "no-usage": ("usage_events", "kind='consume'",
+                 "DELETE FROM usage_events WHERE position={p}"),
+    "nothing-at-all": ("monetization_events", "charged>0",
+                       "DELETE FROM usage_events WHERE position={p}",
+                       "DELETE FROM monetization_events WHERE position={p}",
+                       "DELETE FROM balance_updates WHERE position={p}"),
+    "less-used": ("monetization_events", "charged>0 AND cost='3000000000'",
+                  "UPDATE usage_events SET units_allowed=units_allowed-1 WHERE position={p}"),
+    "another-remainder": ("monetization_events", "remainder_after>0",
+                          "UPDATE monetization_events SET remainder_after=remainder_after-1"
+                          " WHERE position={p}"),
+    "another-price": ("monetization_events", "price_version<>0",
+                      "UPDATE monetization_events SET price_version=price_version+1 WHERE position={p}"),
+    "somebody-else": ("usage_events", "kind='commit'",
+                      "UPDATE usage_events SET subject='nobody' WHERE position={p}"),
+}
+
+
+@pytest.mark.parametrize("forgery", FORGERIES)
+def test_a_forger_who_mends_all_hashes_is_found_by_the_journal(booked, forgery):
+    directory = booked()
+    table, where, *statements = FORGERIES[forgery]
+    position = a_row(directory, table, where)
+    meddle(directory, "ledger.db", *(one.format(p=position) for one in statements))
+    mend(directory)
+    assert f"position {position}" in found("reconcile", directory)["place"]
+
+
+# ---- the ledger's other tables ------------------------------------------------------------------
+
+ROLLUP_NAMES = ("customer,subject,feature,endpoint,model,origin,outcome,what,name,requests,denied,"
+                "units,charged,quantity,duration_ms")
+OTHER_DAMAGE = {
+    "seal-missing": ("verify", "DELETE FROM seals WHERE through=(SELECT max(through) FROM seals)"),
+    "seal-lost": ("verify", "DELETE FROM seals WHERE through=(SELECT min(through) FROM seals)"),
+    "seal-rows": ("verify", "UPDATE seals SET usage_rows=usage_rows+1 WHERE usage_rows>0"),
+    "seal-hash": ("verify", "UPDATE seals SET balance_hash=zeroblob(32)"),
+    "cursor-back": ("verify", "UPDATE meta SET value=value-1 WHERE name='cursor_sequence'"),
+    "cursor-on": ("verify", "UPDATE meta SET value=value+1 WHERE name='cursor_sequence'"),
+    "cursor-hash": ("verify", "UPDATE meta SET value=zeroblob(32) WHERE name='cursor_hash'"),
+    "meta-gone": ("verify", "DELETE FROM meta WHERE name='cursor_sequence'"),
+    "meta-type": ("verify", "UPDATE meta SET value='x' WHERE name='heads_position'"),
+    "other-journal": ("verify", "UPDATE meta SET value=zeroblob(32) WHERE name='genesis_hash'"),
+    "head-gone": ("reconcile", "DELETE FROM customers WHERE number=2"),
+    "head-name": ("verify", "UPDATE customers SET name=name||'x' WHERE number=2"),
+    "head-id": ("verify", "UPDATE customers SET id=zeroblob(16) WHERE number=2"),
+    "head-unmoved": ("verify", "UPDATE customers SET last_hash=randomblob(32) WHERE updates=0"),
+    "head-founded": ("reconcile", "UPDATE customers SET founded=founded+1 WHERE number=2"),
+    "refund-gone": ("reconcile", "DELETE FROM refunds"),
+    "refund-changed": ("reconcile", "UPDATE refunds SET credits=credits+1"),
+    "refund-extra": ("reconcile", "INSERT INTO refunds SELECT decision,position-1,at_ms,customer,"
+                                  "credits,expired,reason FROM refunds LIMIT 1"),
+    "grant-gone": ("reconcile", "DELETE FROM grants WHERE id=(SELECT max(id) FROM grants)"),
+    "grant-changed": ("reconcile", "UPDATE grants SET credits=credits+1"),
+    "grant-extra": ("reconcile", "INSERT INTO grants SELECT id+1,at_ms,customer,category,priority,"
+                                 "credits,effective_ms,expires_ms,recurring,features,reason FROM "
+                                 "grants LIMIT 1"),
+    "policy-gone": ("reconcile", "DELETE FROM policies WHERE version=2"),
+    "policy-cheaper": ("reconcile", "UPDATE policies SET yaml=replace(yaml,'credits: \"2\"',"
+                                    "'credits: \"1\"')"),
+    "policy-older": ("reconcile", "UPDATE policies SET installed_ms=installed_ms-1"),
+    "symbol-gone": ("reconcile", "DELETE FROM symbols WHERE number=9"),
+    "symbol-changed": ("reconcile", "UPDATE symbols SET name=name||'x' WHERE number=9"),
+    "rollup-gone": ("reconcile", "DELETE FROM usage_rollup WHERE per='day'"),
+    "rollup-changed": ("reconcile", "UPDATE usage_rollup SET units=units+1 WHERE what='source'"),
+    "rollup-extra": ("reconcile", "INSERT INTO usage_rollup SELECT 'month',start_ms," + ROLLUP_NAMES +
+                     " FROM usage_rollup LIMIT 1"),
+    "symbol-extra": ("reconcile", "INSERT INTO symbols SELECT max(number)+1,'x' FROM symbols"),
+}
+
+
+@pytest.mark.parametrize("damage", OTHER_DAMAGE)
+def test_damage_beside_the_datasets_is_found(booked, damage):
+    directory = booked()
+    command, *statements = OTHER_DAMAGE[damage]
+    meddle(directory, "ledger.db", *statements)
+    found(command, directory, "ledger.db")
+
+
+def test_an_altered_table_is_found(booked):
+    directory = booked()
+    with sqlite3.connect(directory / "ledger.db") as database:
+        database.execute("ALTER TABLE usage_events ADD COLUMN more TEXT")
+    database.close()
+    both_find(directory)
+
+
+def test_a_ledger_of_another_journal_is_found(booked, fresh, new_customer):
+    directory = booked()
+    other = fresh()
+    new_customer(other, plan="base").grant("5")
+    other.stop()
+    shutil.copy(other.data / "ledger.db", directory / "ledger.db")
+    found("verify", directory, "another journal")
+    found("reconcile", directory)
+
+
+@pytest.mark.parametrize("make", NOT_OURS.values(), ids=NOT_OURS)
+def test_a_file_that_is_no_ledger_is_refused_by_name(booked, make):
+    directory = booked()
+    make(directory / "ledger.db")
+    both_find(directory)

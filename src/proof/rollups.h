@@ -1,0 +1,9 @@
+/*
+ * rollups.h (private): the sums by hour and day against the events that they are of. One long read:
+ * for copies only.
+ */
+#pragma once
+
+#include "proof/books.h"
+
+MUST_USE bool rollups_check(struct books *books, const struct proof_parts *parts);

@@ -222,16 +222,26 @@ struct ruling decide_grant(const struct decision_context *c)
     return ruling_fact();
 }
 
+/* A lot of which nothing is left: nothing is taken. */
+static struct ruling void_gone(const struct decision_context *c, struct report *report)
+{
+    struct ruling ruling;
+    const struct evidence *evidence = recall_whole(c, &ruling);
+    if (evidence == NULL) return ruling;
+    if (evidence->of != EVIDENCE_GRANT)
+        return ruling_problem(PROBLEM_UNKNOWN_GRANT, NULL, BYTES_NONE, "the id of a grant");
+    report->category = evidence->category;
+    return (struct ruling){.kind = RULING_ANSWER};
+}
+
 struct ruling decide_void(const struct decision_context *c)
 {
     const uint32_t number = grant_find(c->engine, c->command->target);
-    if (number == 0)
-        return ruling_problem(PROBLEM_UNKNOWN_GRANT, NULL, BYTES_NONE,
-                              "the id of a grant that has not expired");
-    const struct grant *grant = grant_at(c->engine, number);
     struct report *report = &c->fact->report;
     report->kind = COMMAND_VOID;
-    report->id = grant->id;
+    report->id = c->command->target;
+    if (number == 0) return void_gone(c, report);
+    const struct grant *grant = grant_at(c->engine, number);
     report->category = (enum category)grant->category;
     if (grant->state == GRANT_VOIDED || grant->state == GRANT_EXPIRED)
         return (struct ruling){.kind = RULING_ANSWER};
@@ -357,7 +367,7 @@ struct refund {
     int64_t expired;
 };
 
-static void refund_lines(struct view *view, const struct report *settled, struct refund *refund)
+static void refund_lines(struct view *view, const struct evidence *settled, struct refund *refund)
 {
     for (uint32_t i = settled->line_count; i-- > 0 && refund->left != 0;) {
         const struct line *line = &settled->lines[i];
@@ -377,42 +387,42 @@ static void refund_lines(struct view *view, const struct report *settled, struct
     }
 }
 
-/* The fact that settled the decision: its own (consume, usage), or its commit's. */
-static struct ruling refund_evidence(const struct decision_context *c, const struct ended *ended)
+static struct ruling unknown_charge(void)
 {
-    if (hold_find(c->engine, c->command->target) != 0)
-        return ruling_problem(PROBLEM_NOT_SETTLED, NULL, BYTES_NONE, "a decision that is settled");
-    if (ended != NULL && ended->state != HOLD_COMMITTED && ended->state != HOLD_NONE)
-        return ruling_problem(PROBLEM_REFUND_EXCEEDS, NULL, BYTES_NONE,
-                              "a decision that was charged");
-    const bool by_commit = ended != NULL && ended->state == HOLD_COMMITTED;
-    if (c->command->evidence.length == 0)
-        return (struct ruling){.kind = RULING_RECALL,
-                               .position = by_commit ? ended->position : c->command->target};
-    if (!fact_decode(c->command->evidence, c->engine->recalled))
-        return ruling_problem(PROBLEM_UNKNOWN_DECISION, NULL, BYTES_NONE, "a known decision");
-    const struct report *settled = &c->engine->recalled->report;
-    const bool fits = by_commit
-                          ? settled->kind == COMMAND_COMMIT
-                          : settled->kind == COMMAND_CONSUME || settled->kind == COMMAND_USAGE;
-    if (!fits || settled->id != c->command->target || settled->outcome == OUTCOME_DENY)
-        return ruling_problem(PROBLEM_UNKNOWN_DECISION, NULL, BYTES_NONE,
-                              "the id of a decision that was charged");
-    return ruling_fact();
+    return ruling_problem(PROBLEM_UNKNOWN_DECISION, NULL, BYTES_NONE,
+                          "the id of a decision that was charged");
+}
+
+/* The lines that were settled; NULL: the ruling says why not yet, or why never. */
+static const struct evidence *refund_evidence(const struct decision_context *c,
+                                              struct past *past_out, struct ruling *ruling_out)
+{
+    if (hold_find(c->engine, c->command->target) != 0) {
+        *ruling_out =
+            ruling_problem(PROBLEM_NOT_SETTLED, NULL, BYTES_NONE, "a decision that is settled");
+        return NULL;
+    }
+    if (!recall_past(c, past_out, ruling_out)) return NULL;
+    *ruling_out = unknown_charge();
+    if (!past_out->is_known) return NULL;
+    const enum hold_state state = past_out->ending.state;
+    if (state == HOLD_RELEASED || state == HOLD_EXPIRED) {
+        *ruling_out =
+            ruling_problem(PROBLEM_REFUND_EXCEEDS, NULL, BYTES_NONE, "a decision that was charged");
+        return NULL;
+    }
+    const struct evidence *evidence = recall_origin(c, past_out->ending.position, ruling_out);
+    return evidence != NULL && evidence->has_lines ? evidence : NULL;
 }
 
 struct ruling decide_refund(const struct decision_context *c)
 {
-    const uint32_t number = ended_find(c->engine, c->command->target);
-    const struct ended *ended = number == 0 ? NULL : slab_at(&c->engine->ended, number);
-    if (ended != NULL && c->stamp.now_ms >= ended->until_ms) ended = NULL; /* forgotten */
-    const struct ruling evidence = refund_evidence(c, ended);
-    if (evidence.kind != RULING_FACT) return evidence;
-    const struct fact *recalled = c->engine->recalled;
-    const struct report *settled = &recalled->report;
-    struct view view = view_open(c->engine, c->policy, owner_of_id(c->engine, recalled->customer),
-                                 c->stamp.now_ms, c->fact);
-    const int64_t before = ended == NULL ? 0 : ended->refunded;
+    struct past past;
+    struct ruling ruling;
+    const struct evidence *settled = refund_evidence(c, &past, &ruling);
+    if (settled == NULL) return ruling;
+    struct view view = view_open(c->engine, c->policy, past.owner, c->stamp.now_ms, c->fact);
+    const int64_t before = past.ending.refunded;
     const int64_t left = settled->charged - before;
     if (!c->command->all && c->command->nano > left)
         return ruling_problem(PROBLEM_REFUND_EXCEEDS, "credits", BYTES_NONE,
@@ -430,12 +440,12 @@ struct ruling decide_refund(const struct decision_context *c)
     if (nano == 0) return ruling_fact();
     struct effect *effect = view_effect(&view, EFFECT_ENDED);
     effect->ended.id = c->command->target;
-    effect->ended.state = ended == NULL ? HOLD_NONE : (enum hold_state)ended->state;
-    effect->ended.late = ended != NULL && ended->late;
-    effect->ended.position = ended == NULL ? c->command->target : ended->position;
-    effect->ended.body_hash = ended == NULL ? 0 : ended->body_hash;
+    effect->ended.state = past.ending.state;
+    effect->ended.late = past.ending.late;
+    effect->ended.position = past.ending.position;
+    effect->ended.body_hash = past.ending.body_hash;
     effect->ended.refunded_after = before + nano;
-    effect->ended.until_ms = INSTANT_NEVER; /* a refund is never forgotten */
+    effect->ended.until_ms = past.ending.until_ms;
     return ruling_fact();
 }
 

@@ -483,6 +483,7 @@ static void apply_ended(struct application *a, const struct effect *effect)
     }
     struct ended *ended = slab_at(&engine->ended, number);
     state_touch(engine, ended, sizeof *ended);
+    ended->changed = a->fact->position;
     ended->state = (uint8_t)effect->ended.state;
     ended->late = effect->ended.late;
     ended->position = effect->ended.position;

@@ -77,6 +77,25 @@ struct ruling deny(const struct decision_context *c, struct view *view,
 /* Of a denial whose report is filled: counts it, or makes the fact a crowd's (crowd.c). */
 void crowd_count(struct view *view, uint32_t feature);
 
+/* What became of a decision that ended. */
+struct past {
+    bool is_known;
+    struct owner owner;
+    struct ending ending;
+};
+/* Of the decision that the command names, which is no open hold; false: the ruling asks for
+ * evidence. */
+MUST_USE bool recall_past(const struct decision_context *c, struct past *past_out,
+                          struct ruling *ruling_out);
+/* The same of a hold, as far as it is remembered (H6). */
+MUST_USE bool recall_remembered(const struct decision_context *c, struct past *past_out,
+                                struct ruling *ruling_out);
+/* All that is said of what the command names, or of the fact at a position alone; NULL: the ruling
+ * asks for it. */
+const struct evidence *recall_whole(const struct decision_context *c, struct ruling *ruling_out);
+const struct evidence *recall_origin(const struct decision_context *c, uint64_t position,
+                                     struct ruling *ruling_out);
+
 /* Fills the report of a refusal or a grant of one ask. */
 void report_evaluation(struct report *report, const struct evaluation *evaluation,
                        const struct ask *ask);

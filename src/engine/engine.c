@@ -44,10 +44,10 @@ static bool command_owner(struct engine *engine, const struct command *command,
         *owner_out = owner_of_customer(engine, customer);
         return true;
     }
-    if (command->evidence.length == 0 || !fact_decode(command->evidence, engine->recalled))
+    if (command->evidence.length == 0 || !evidence_decode(command->evidence, engine->evidence))
         return false;
-    *owner_out = owner_of_id(engine, engine->recalled->customer);
-    return engine->recalled->has_customer;
+    *owner_out = owner_of_id(engine, engine->evidence->customer);
+    return engine->evidence->of != EVIDENCE_NONE;
 }
 
 static struct ruling dispatch(const struct decision_context *c)

@@ -16,6 +16,7 @@
 #include "base/base.h"
 #include "engine/command.h"
 #include "engine/entry.h"
+#include "engine/evidence.h"
 #include "engine/fact.h"
 #include "engine/image.h"
 #include "engine/policy.h"
@@ -51,15 +52,23 @@ enum ruling_kind {
     RULING_FACT,   /* journal command and fact, apply the fact, answer from its report */
     RULING_ANSWER, /* nothing changes: answer from fact->report (check; release again) */
     RULING_REPLAY, /* answer what the entry at `position` answered, byte for byte */
-    RULING_RECALL, /* decide again with command.evidence = the fact bytes at `position`; where there
-                      is none: PROBLEM_UNKNOWN_DECISION */
+    RULING_RECALL, /* decide again with command.evidence, which says what `recall` asks for */
     RULING_KEY, /* decide again with command.key_elsewhere KEY_NOWHERE or KEY_FOUND: where the key
                    of hash `key` is kept, if anywhere, decides. Only of KEY_UNSOUGHT */
     RULING_PROBLEM
 };
 
+/* What the state does not know (evidence.h). */
+enum recall {
+    RECALL_ORIGIN = 1, /* the fact at `position`: evidence_add_origin */
+    RECALL_WHOLE       /* the decision or grant at `position`: evidence_add_decision; whether the
+                          books have an ending: the cursor first, then evidence_add_ending, and what
+                          that names as its origin */
+};
+
 struct ruling {
     enum ruling_kind kind;
+    enum recall recall;
     uint64_t position;
     struct hash128 key;
     struct problem problem;
@@ -99,9 +108,18 @@ void engine_apply(struct engine *engine, const struct fact *fact);
 #define PREFETCH_STEPS 6u
 void engine_prefetch(const struct engine *engine, struct command *command);
 
+/* How far the books are, by whom evidence will be brought. */
+struct books_known {
+    bool are_kept;
+    uint64_t through; /* position of the newest entry that they have, durably */
+};
+
 /* Forgets what is over, spent or at its default: keys, ended holds, lots, counters, scopes; looks
- * at up to so many records of each kind. Not a fact: all of that is already treated as absent. */
-void engine_sweep(struct engine *engine, int64_t now_ms, uint32_t records);
+ * at up to so many records of each kind. How holds ended is forgotten once the books have it; where
+ * none are kept, when nobody but a refund may ask for it. Not a fact: all of that is already
+ * treated as absent, or is told by evidence as it was. */
+void engine_sweep(struct engine *engine, int64_t now_ms, uint32_t records,
+                  struct books_known books);
 
 /* Keys that leave the state for files (src/keys), a bounded piece at a time, in three walks over
  * the key records 1..engine_key_records: count, list, forget. A key may leave when no open hold
@@ -157,6 +175,10 @@ struct engine_counts engine_counts(const struct engine *engine);
 /* A hash over everything that can be seen, for tests and audits: equal states, equal hashes,
  * whatever the order of blocks in memory. Walks all. */
 uint64_t engine_state_hash(const struct engine *engine, int64_t now_ms);
+/* A hash over how decisions ended by entries behind `after`, and the position up to which some were
+ * forgotten because the books have them: behind that two states know the same. */
+uint64_t engine_endings_hash(const struct engine *engine, uint64_t after, int64_t now_ms);
+uint64_t engine_forgotten_through(const struct engine *engine);
 
 /* Reading. All answer as if everything due at now_ms was done. */
 

@@ -4,7 +4,7 @@
  */
 #include "engine/fact.h"
 
-#include "engine/codec.h"
+#include "engine/fact_codec.h"
 
 const char *reason_code(enum reason reason)
 {
@@ -50,15 +50,6 @@ WALK walk_scope(struct codec c, bool w, struct scope_rule *scope)
 {
     WALK_ENUM(c, w, scope->kind, SCOPE_LEVEL);
     walk_u32(c, w, &scope->level);
-}
-
-WALK walk_line(struct codec c, bool w, struct line *line)
-{
-    walk_u32(c, w, &line->source);
-    WALK_ENUM(c, w, line->kind, SOURCE_UNLIMITED);
-    walk_u64(c, w, &line->grant_id);
-    walk_u64(c, w, &line->units);
-    walk_i64(c, w, &line->charged);
 }
 
 enum { NOTE_REFUSED = 1, NOTE_SKIPPED = 2, NOTE_WINDOW = 4 };
@@ -199,69 +190,12 @@ WALK walk_report(struct codec c, bool w, struct report *report)
         walk_note(c, w, &report->notes[i]);
 }
 
-WALK walk_slot(struct codec c, bool w, struct slot_name *slot)
-{
-    bool scoped = slot->scope != 0;
-    walk_bool(c, w, &scoped);
-    if (scoped)
-        walk_word(c, w, &slot->scope);
-    else
-        slot->scope = 0;
-    walk_u64(c, w, &slot->id);
-}
-
 WALK walk_window_ref(struct codec c, bool w, struct window_ref *ref)
 {
     walk_slot(c, w, &ref->slot);
     walk_i64(c, w, &ref->start_ms);
     walk_u32(c, w, &ref->generation);
     walk_bool(c, w, &ref->sliding);
-}
-
-WALK walk_quote(struct codec c, bool w, struct quote *quote, uint32_t meter_count)
-{
-    walk_word(c, w, &quote->version);
-    walk_u32(c, w, &quote->name);
-    walk_u64(c, w, &quote->q);
-    walk_i64(c, w, &quote->minimum_nano);
-    for (uint32_t i = 0; i < meter_count; i++)
-        walk_u64(c, w, &quote->num[i]);
-    for (uint32_t i = meter_count; i < METERS_MAX; i++)
-        quote->num[i] = 0;
-}
-
-WALK walk_hold(struct codec c, bool w, struct effect *effect)
-{
-    walk_u64(c, w, &effect->hold.id);
-    walk_bool(c, w, &effect->hold.is_new);
-    walk_i64(c, w, &effect->hold.expires_ms);
-    walk_count(c, w, &effect->hold.meter_count, METERS_MAX);
-    for (uint32_t i = 0; i < METERS_MAX; i++) {
-        if (i < effect->hold.meter_count)
-            walk_u64(c, w, &effect->hold.quantities[i]);
-        else
-            effect->hold.quantities[i] = 0;
-    }
-    walk_u32(c, w, &effect->hold.feature);
-    walk_u32(c, w, &effect->hold.unit);
-    walk_u32(c, w, &effect->hold.requests_meter);
-    WALK_ENUM(c, w, effect->hold.consent, CONSENT_REFUSED);
-    walk_i64(c, w, &effect->hold.ttl_ms);
-    walk_i64(c, w, &effect->hold.retention_ms);
-    WALK_ENUM(c, w, effect->hold.on_failure, FAILURE_ACTUAL);
-    for (uint32_t i = 0; i < METERS_MAX; i++) {
-        if (i < effect->hold.meter_count)
-            walk_u32(c, w, &effect->hold.meters[i]);
-        else
-            effect->hold.meters[i] = 0;
-    }
-    walk_quote(c, w, &effect->hold.quote, effect->hold.meter_count);
-    walk_count(c, w, &effect->hold.level_count, LEVELS_MAX);
-    for (uint32_t i = 0; i < effect->hold.level_count; i++)
-        walk_word(c, w, &effect->hold.levels[i]);
-    walk_count(c, w, &effect->hold.concurrency_count, GATES_MAX);
-    for (uint32_t i = 0; i < effect->hold.concurrency_count; i++)
-        walk_slot(c, w, &effect->hold.concurrency[i]);
 }
 
 WALK walk_hold_line(struct codec c, bool w, struct effect *effect)

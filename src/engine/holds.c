@@ -20,14 +20,6 @@ static struct ruling ended_conflict(enum hold_state state)
     return ruling_problem(code, NULL, BYTES_NONE, "a hold that is open");
 }
 
-static const struct ended *remembered(const struct decision_context *c)
-{
-    const uint32_t number = ended_find(c->engine, c->command->target);
-    if (number == 0) return NULL;
-    const struct ended *ended = slab_at(&c->engine->ended, number);
-    return c->stamp.now_ms < ended->until_ms && ended->state != HOLD_NONE ? ended : NULL;
-}
-
 /* Turns a hold's terms into an ask for what was used beyond it. */
 static struct ask ask_of_terms(const struct hold_terms *terms)
 {
@@ -176,15 +168,6 @@ static struct ruling commit_open(const struct decision_context *c, const struct 
     return ruling_fact();
 }
 
-/* The effect that says how the hold was asked for, and what it held in all. */
-static const struct effect *stated_hold(const struct fact *fact, uint64_t id)
-{
-    for (uint32_t i = 0; i < fact->effect_count; i++)
-        if (fact->effects[i].kind == EFFECT_HOLD && fact->effects[i].hold.id == id)
-            return &fact->effects[i];
-    return NULL;
-}
-
 static struct hold_terms terms_of_effect(const struct effect *effect)
 {
     struct hold_terms terms = {
@@ -205,18 +188,15 @@ static struct hold_terms terms_of_effect(const struct effect *effect)
 }
 
 /* Usage is never lost: a commit after expiry goes through the sources now (H2, H6). */
-static struct ruling commit_late(const struct decision_context *c, const struct ended *ended)
+static struct ruling commit_late(const struct decision_context *c, const struct past *past)
 {
-    if (c->command->evidence.length == 0)
-        return (struct ruling){.kind = RULING_RECALL, .position = ended->position};
-    const struct effect *effect = fact_decode(c->command->evidence, c->engine->recalled)
-                                      ? stated_hold(c->engine->recalled, c->command->target)
-                                      : NULL;
-    if (effect == NULL) return unknown_decision();
+    struct ruling ruling;
+    const struct evidence *evidence = recall_origin(c, past->ending.position, &ruling);
+    if (evidence == NULL) return ruling;
+    if (!evidence->has_terms) return unknown_decision();
+    const struct effect *effect = &evidence->terms;
     const struct hold_terms terms = terms_of_effect(effect);
-    struct view view =
-        view_open(c->engine, c->policy, owner_of_customer(c->engine, ended->customer),
-                  c->stamp.now_ms, c->fact);
+    struct view view = view_open(c->engine, c->policy, past->owner, c->stamp.now_ms, c->fact);
     view_levels(&view, terms.levels, terms.level_count);
     struct ask ask = ask_of_terms(&terms);
     const uint64_t requests =
@@ -249,13 +229,16 @@ struct ruling decide_commit(const struct decision_context *c)
 {
     const uint32_t number = hold_find(c->engine, c->command->target);
     if (number != 0) return commit_open(c, hold_at(c->engine, number));
-    const struct ended *ended = remembered(c);
-    if (ended == NULL) return unknown_decision();
-    if (ended->state == HOLD_EXPIRED) return commit_late(c, ended);
-    if (ended->state == HOLD_COMMITTED &&
-        ended->body_hash == command_body_hash(c->engine->hash_key, c->command))
-        return (struct ruling){.kind = RULING_REPLAY, .position = ended->position};
-    return ended_conflict(ended->state);
+    struct past past;
+    struct ruling ruling;
+    if (!recall_remembered(c, &past, &ruling)) return ruling;
+    if (!past.is_known) return unknown_decision();
+    const struct ending *ending = &past.ending;
+    if (ending->state == HOLD_EXPIRED) return commit_late(c, &past);
+    if (ending->state == HOLD_COMMITTED &&
+        ending->body_hash == command_body_hash(c->engine->hash_key, c->command))
+        return (struct ruling){.kind = RULING_REPLAY, .position = ending->position};
+    return ended_conflict(ending->state);
 }
 
 struct ruling decide_release(const struct decision_context *c)
@@ -265,10 +248,12 @@ struct ruling decide_release(const struct decision_context *c)
     report->id = c->command->target;
     const uint32_t number = hold_find(c->engine, c->command->target);
     if (number == 0) {
-        const struct ended *ended = remembered(c);
-        if (ended == NULL) return unknown_decision();
-        if (ended->state == HOLD_COMMITTED) return ended_conflict(ended->state);
-        report->hold = ended->state;
+        struct past past;
+        struct ruling ruling;
+        if (!recall_remembered(c, &past, &ruling)) return ruling;
+        if (!past.is_known) return unknown_decision();
+        if (past.ending.state == HOLD_COMMITTED) return ended_conflict(past.ending.state);
+        report->hold = past.ending.state;
         return (struct ruling){.kind = RULING_ANSWER};
     }
     const struct hold *hold = hold_at(c->engine, number);
@@ -348,8 +333,10 @@ struct ruling decide_extend(const struct decision_context *c)
 {
     const uint32_t number = hold_find(c->engine, c->command->target);
     if (number == 0) {
-        const struct ended *ended = remembered(c);
-        return ended == NULL ? unknown_decision() : ended_conflict(ended->state);
+        struct past past;
+        struct ruling ruling;
+        if (!recall_remembered(c, &past, &ruling)) return ruling;
+        return past.is_known ? ended_conflict(past.ending.state) : unknown_decision();
     }
     const struct hold *hold = hold_at(c->engine, number);
     uint64_t added[METERS_MAX];

@@ -48,7 +48,7 @@ static bool is_free(const struct engine *engine, enum image_kind kind, uint32_t 
     case IMAGE_KEY:
         return key_state(key_at(engine, number)) == KEY_FREE;
     case IMAGE_ENDED:
-        return ended_at(engine, number)->until_ms == 0;
+        return ended_at(engine, number)->changed == 0;
     case IMAGE_KINDS:
         break;
     }
@@ -165,6 +165,7 @@ static void put_head(const struct engine *engine, struct buffer *out, int64_t at
         .recurring_cursor = engine->recurring_cursor,
         .policy = engine->policy,
         .cut = engine->cut,
+        .forgotten_through = engine->forgotten_through,
         .crowd_count = crowds_running(engine, at_ms),
         .symbol_count = engine->symbol_count - (SYMBOL_FIRST_FREE - 1),
     };

@@ -79,6 +79,7 @@ static enum image_fault load_head(struct engine *engine, struct codec c)
     load->at_ms = head.at_ms;
     engine->policy = head.policy;
     engine->cut = head.cut;
+    engine->forgotten_through = head.forgotten_through;
     engine->recurring_cursor = head.recurring_cursor;
     for (uint32_t i = 0; i < head.customers; i++)
         customer_at(engine, slab_take(&engine->customers))->next_due_ms = INSTANT_NEVER;
@@ -325,7 +326,7 @@ static enum image_fault load_ended(struct engine *engine, struct codec c)
 {
     struct ended ended = {0};
     walk_ended(c, false, &ended);
-    if (c.in->bad || ended.until_ms == 0 || ended.refunded < 0 ||
+    if (c.in->bad || ended.changed == 0 || ended.refunded < 0 ||
         !is_customer(engine, ended.customer))
         return IMAGE_DAMAGED;
     if (slab_room(&engine->ended) == 0) return IMAGE_NO_ROOM;

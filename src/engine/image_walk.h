@@ -21,6 +21,7 @@ struct image_head {
     uint32_t recurring_cursor;
     struct engine_policy_info policy;
     struct journal_cut cut;
+    uint64_t forgotten_through;
     uint32_t crowd_count;  /* of the second that runs; they follow */
     uint32_t symbol_count; /* whose names follow, without those that every state is born with */
 };
@@ -50,6 +51,7 @@ WALK walk_image_head(struct codec c, bool w, struct image_head *head)
     walk_u64(c, w, &head->policy.position);
     walk_i64(c, w, &head->policy.installed_ms);
     walk_cut(c, w, &head->cut);
+    walk_u64(c, w, &head->forgotten_through);
     walk_count(c, w, &head->crowd_count, CROWDS);
     walk_count(c, w, &head->symbol_count, SYMBOLS_MAX);
 }
@@ -271,6 +273,7 @@ WALK walk_key(struct codec c, bool w, struct key *key, bool waits)
 WALK walk_ended(struct codec c, bool w, struct ended *ended)
 {
     walk_u64(c, w, &ended->id);
+    walk_u64(c, w, &ended->changed);
     walk_u64(c, w, &ended->position);
     walk_word(c, w, &ended->body_hash);
     walk_i64(c, w, &ended->refunded);

@@ -224,7 +224,7 @@ enum problem_code engine_status(struct engine *engine, const struct policy *poli
     struct decision_context c = {.engine = engine,
                                  .policy = policy,
                                  .stamp = {.now_ms = now_ms},
-                                 .fact = engine->recalled,
+                                 .fact = engine->reading,
                                  .owner = {.id = id}};
     trial_begin(engine);
     (void)due_settle_trial(engine, policy, id, now_ms, UINT32_MAX);
@@ -416,10 +416,18 @@ uint64_t engine_state_hash(const struct engine *engine, int64_t now_ms)
         sum += hash_mix(hash_mix(hash_mix(key->hash.word[0], key->body_hash), key->position),
                         waits ? 0 : key_term(key));
     }
+    return sum;
+}
+
+uint64_t engine_endings_hash(const struct engine *engine, uint64_t after, int64_t now_ms)
+{
+    uint64_t sum = 0;
     for (uint32_t n = 1; n <= engine->ended.used; n++) {
         const struct ended *ended = slab_at(&engine->ended, n);
-        if (ended->until_ms <= now_ms) continue;
-        const int64_t fields[] = {(int64_t)ended->position,
+        if (ended->changed == 0 || ended->changed <= after) continue;
+        if (ended->refunded == 0 && ended->until_ms <= now_ms) continue; /* it may be swept */
+        const int64_t fields[] = {(int64_t)ended->changed,
+                                  (int64_t)ended->position,
                                   (int64_t)ended->body_hash,
                                   ended->refunded,
                                   ended->until_ms,
@@ -431,4 +439,9 @@ uint64_t engine_state_hash(const struct engine *engine, int64_t now_ms)
         sum += hash;
     }
     return sum;
+}
+
+uint64_t engine_forgotten_through(const struct engine *engine)
+{
+    return engine->forgotten_through;
 }

@@ -99,7 +99,8 @@ static struct engine *engine_carve(struct carver *carver, struct engine_ceilings
     into->symbol_names = carve(carver, (SYMBOLS_MAX + 1) * sizeof(struct bytes));
     into->symbol_text = carve(carver, (uint64_t)SYMBOLS_MAX * NAME_BYTES_MAX * 2);
     into->scratch = carve(carver, sizeof(struct fact));
-    into->recalled = carve(carver, sizeof(struct fact));
+    into->reading = carve(carver, sizeof(struct fact));
+    into->evidence = carve(carver, sizeof(struct evidence));
     into->scratch_command = carve(carver, sizeof(struct command));
     into->trial.block = carve(carver, TRIAL_BYTES_MAX);
     return engine;
@@ -160,7 +161,7 @@ static uint64_t position_of_hold(const struct engine *engine, uint32_t number)
 static uint64_t position_of_ended(const struct engine *engine, uint32_t number)
 {
     const struct ended *ended = slab_at(&engine->ended, number);
-    return ended->until_ms != 0 ? ended->id : UINT64_MAX;
+    return ended->changed != 0 ? ended->id : UINT64_MAX;
 }
 
 static uint64_t position_of_key(const struct engine *engine, uint32_t number)

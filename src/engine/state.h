@@ -172,6 +172,7 @@ struct hold {
 
 struct ended {
     uint64_t id;
+    uint64_t changed; /* position of the fact that said so; 0: the record was given back */
     uint64_t position;
     uint64_t body_hash;
     int64_t refunded;
@@ -270,7 +271,8 @@ struct engine {
     uint32_t *heap; /* [1..heap_count]: customers by (next_due_ms, id), a binary heap */
     uint32_t heap_count;
     uint32_t sweep_key, sweep_ended, sweep_grant, sweep_scope, sweep_customer;
-    struct crowd *crowds;      /* [0..CROWDS) */
+    struct crowd *crowds;       /* [0..CROWDS) */
+    uint64_t forgotten_through; /* the newest ending that was forgotten as the books have it */
     uint32_t recurring_cursor; /* customers from here on may lack a recurring grant; 0: none does */
 
     uint32_t symbol_count;
@@ -278,8 +280,9 @@ struct engine {
     uint8_t *symbol_text;
     uint32_t symbol_text_used;
 
-    struct fact *scratch;  /* due facts of a trial */
-    struct fact *recalled; /* decoded evidence */
+    struct fact *scratch;      /* due facts of a trial */
+    struct fact *reading;      /* what a read tries out */
+    struct evidence *evidence; /* decoded */
     struct command *scratch_command;
 };
 

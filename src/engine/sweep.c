@@ -6,27 +6,32 @@
 #include "engine/rate.h"
 #include "engine/state.h"
 
-static void sweep_keys(struct engine *engine, int64_t now_ms)
+static void sweep_keys(struct engine *engine, int64_t now_ms, struct books_known books)
 {
+    (void)books;
     engine->sweep_key = engine->sweep_key % engine->keys.used + 1;
     const struct key *key = slab_at(&engine->keys, engine->sweep_key);
     const bool is_kept = key_state(key) == KEY_KEPT || key_state(key) == KEY_FILED;
     if (is_kept && now_ms >= (int64_t)key_term(key)) key_forget(engine, engine->sweep_key);
 }
 
-static void sweep_ended(struct engine *engine, int64_t now_ms)
+static void sweep_ended(struct engine *engine, int64_t now_ms, struct books_known books)
 {
     engine->sweep_ended = engine->sweep_ended % engine->ended.used + 1;
     struct ended *ended = ended_at(engine, engine->sweep_ended);
-    if (ended->until_ms == 0 || now_ms < ended->until_ms) return;
+    const bool is_over = ended->refunded == 0 && now_ms >= ended->until_ms;
+    if (ended->changed == 0 || (books.are_kept ? ended->changed > books.through : !is_over)) return;
+    if (books.are_kept && ended->changed > engine->forgotten_through)
+        engine->forgotten_through = ended->changed;
     image_keep(engine, IMAGE_ENDED, engine->sweep_ended);
-    ended->until_ms = 0;
     index_remove(&engine->ended_index, hash_mix(ended->id, 1), engine->sweep_ended);
+    ended->changed = 0;
     slab_give(&engine->ended, engine->sweep_ended);
 }
 
-static void sweep_grants(struct engine *engine, int64_t now_ms)
+static void sweep_grants(struct engine *engine, int64_t now_ms, struct books_known books)
 {
+    (void)books;
     engine->sweep_grant = engine->sweep_grant % engine->grants.used + 1;
     const struct grant *grant = grant_at(engine, engine->sweep_grant);
     if (grant->state == GRANT_FREE || grant_is_linked(grant) || now_ms < grant->expires_ms) return;
@@ -87,8 +92,9 @@ static void sweep_chain(struct engine *engine, const struct customer *customer, 
     }
 }
 
-static void sweep_scopes(struct engine *engine, int64_t now_ms)
+static void sweep_scopes(struct engine *engine, int64_t now_ms, struct books_known books)
 {
+    (void)books;
     engine->sweep_scope = engine->sweep_scope % engine->scopes.used + 1;
     struct scope *scope = scope_at(engine, engine->sweep_scope);
     if (scope->customer == 0) return;
@@ -108,8 +114,9 @@ static void sweep_scopes(struct engine *engine, int64_t now_ms)
     slab_give(&engine->scopes, engine->sweep_scope);
 }
 
-static void sweep_customers(struct engine *engine, int64_t now_ms)
+static void sweep_customers(struct engine *engine, int64_t now_ms, struct books_known books)
 {
+    (void)books;
     engine->sweep_customer = engine->sweep_customer % engine->customers.used + 1;
     struct customer *customer = customer_at(engine, engine->sweep_customer);
     const struct owned owner = {IMAGE_CUSTOMER, engine->sweep_customer};
@@ -127,12 +134,12 @@ static void sweep_customers(struct engine *engine, int64_t now_ms)
     }
 }
 
-void engine_sweep(struct engine *engine, int64_t now_ms, uint32_t records)
+void engine_sweep(struct engine *engine, int64_t now_ms, uint32_t records, struct books_known books)
 {
     ENSURE(!engine->trial.is_running);
     const struct {
         const struct slab *slab;
-        void (*one)(struct engine *engine, int64_t now_ms);
+        void (*one)(struct engine *engine, int64_t now_ms, struct books_known books);
     } sweeps[] = {
         {     &engine->keys,      sweep_keys},
         {    &engine->ended,     sweep_ended},
@@ -143,6 +150,6 @@ void engine_sweep(struct engine *engine, int64_t now_ms, uint32_t records)
     for (unsigned kind = 0; kind < COUNT_OF(sweeps); kind++) {
         const uint32_t used = sweeps[kind].slab->used;
         for (uint32_t i = 0; i < (records < used ? records : used); i++)
-            sweeps[kind].one(engine, now_ms);
+            sweeps[kind].one(engine, now_ms, books);
     }
 }

@@ -53,7 +53,7 @@ bool twin_apply(struct twin *twin, const struct walked *walked)
             return verdict_find(twin->verdict, "memory", "the state has no room for the journal",
                                 "Run the command with a larger --memory, the server's or more");
         }
-        engine_sweep(twin->engine, walked->at_ms, SWEEP_RECORDS_FULL);
+        engine_sweep(twin->engine, walked->at_ms, SWEEP_RECORDS_FULL, (struct books_known){0});
     }
     engine_apply(twin->engine, walked->fact);
     return true;
@@ -61,7 +61,7 @@ bool twin_apply(struct twin *twin, const struct walked *walked)
 
 void twin_sweep(struct twin *twin, int64_t now_ms, uint32_t entries)
 {
-    engine_sweep(twin->engine, now_ms, SWEEP_RECORDS + 2 * entries);
+    engine_sweep(twin->engine, now_ms, SWEEP_RECORDS + 2 * entries, (struct books_known){0});
 }
 
 static bool find_difference(const struct twin *twin, struct bytes name, const char *account,

@@ -263,7 +263,7 @@ static enum progress call_command(struct loop *loop, struct asked *asked)
     case RULED_BLOCKED:
         return PROGRESS_BLOCKED;
     case RULED_FETCH:
-        return loop_fetch(loop, exchange, loop->fetch_position);
+        return loop_fetch(loop, exchange);
     case RULED_ASK_KEY:
         return loop_ask_key(loop, exchange);
     case RULED:

@@ -11,7 +11,8 @@ enum { IDLE_MS = 1000 };
 
 uint64_t desk_bytes(void)
 {
-    return sizeof(struct desk) + (uint64_t)DESK_JOBS_MAX * (uint64_t)FACT_BYTES_MAX;
+    return sizeof(struct desk) + (uint64_t)DESK_JOBS_MAX * (uint64_t)FACT_BYTES_MAX +
+           sizeof(struct fact) + sizeof(struct evidence);
 }
 
 struct desk *desk_over(void *block, struct journal *journal, struct policies *policies,
@@ -29,9 +30,16 @@ struct desk *desk_over(void *block, struct journal *journal, struct policies *po
         desk->jobs[i].next_free = desk->free_first;
         desk->free_first = i;
     }
+    desk->fact = (struct fact *)(void *)at;
+    desk->gathered = (struct evidence *)(void *)(at + sizeof(struct fact));
     ring_start(&desk->orders, desk->order_items, sizeof(uint32_t), DESK_JOBS_MAX);
     ring_start(&desk->ends, desk->end_items, sizeof(uint32_t), DESK_JOBS_MAX);
     return desk;
+}
+
+void desk_set_books(struct desk *desk, struct desk_books books)
+{
+    desk->books = books;
 }
 
 bool desk_start_thread(struct desk *desk)
@@ -113,18 +121,94 @@ static enum desk_result read_batch(struct desk *desk, uint64_t sequence)
     return DESK_FOUND;
 }
 
-static enum desk_result fetch(struct desk *desk, struct desk_job *job)
+/* A view into the batch read last. */
+static enum desk_result read_entry(struct desk *desk, uint64_t position, struct entry *entry_out)
 {
-    const enum desk_result result = read_batch(desk, position_sequence(job->position));
+    const enum desk_result result = read_batch(desk, position_sequence(position));
     if (result != DESK_FOUND) return result;
     struct reader reader = reader_over(desk->read_body);
     struct entry entry = {0};
-    for (uint32_t i = 0; i <= position_index(job->position); ++i)
+    for (uint32_t i = 0; i <= position_index(position); ++i)
         if (!entry_take(&reader, &entry)) return reader.bad ? DESK_FAILED : DESK_MISSING;
+    *entry_out = entry;
+    return DESK_FOUND;
+}
+
+static enum desk_result fetch(struct desk *desk, struct desk_job *job)
+{
+    struct entry entry;
+    const enum desk_result result = read_entry(desk, job->question.position, &entry);
+    if (result != DESK_FOUND) return result;
     ENSURE(entry.fact.length <= (size_t)FACT_BYTES_MAX);
     if (entry.fact.length > 0) memcpy(job->block, entry.fact.at, entry.fact.length);
     job->fact = (struct bytes){job->block, entry.fact.length};
     job->at_ms = entry.at_ms;
+    return DESK_FOUND;
+}
+
+static enum desk_result read_fact(struct desk *desk, uint64_t position)
+{
+    struct entry entry;
+    const enum desk_result result = read_entry(desk, position, &entry);
+    if (result != DESK_FOUND) return result;
+    if (!fact_decode(entry.fact, desk->fact)) return DESK_FAILED;
+    desk->fact->at_ms = entry.at_ms;
+    desk->fact->position = position;
+    return DESK_FOUND;
+}
+
+static enum desk_result gather_origin(struct desk *desk, uint64_t id, uint64_t position)
+{
+    desk->gathered->origin = position;
+    if (position == 0) return DESK_FOUND; /* of a release: there is none */
+    const enum desk_result result = read_fact(desk, position);
+    if (result == DESK_FOUND) evidence_add_origin(desk->gathered, id, desk->fact);
+    return result;
+}
+
+static enum desk_result gather_ending(struct desk *desk, uint64_t id)
+{
+    struct evidence *evidence = desk->gathered;
+    struct desk_ending ending;
+    if (desk->books.look_up == NULL) return DESK_FOUND;
+    if (!desk->books.look_up(desk->books.self, id, &ending)) return DESK_FAILED;
+    evidence->cursor = position_make(ending.through, POSITION_INDEX_MAX);
+    if (ending.position != 0 && ending.position != id) {
+        enum desk_result result = read_fact(desk, ending.position);
+        if (result != DESK_FOUND) return result;
+        if (!evidence_add_ending(evidence, id, desk->fact)) return DESK_FAILED;
+        result = gather_origin(desk, id, evidence->ending.position);
+        if (result != DESK_FOUND) return result;
+    }
+    evidence_add_refunds(evidence, id, ending.refunded);
+    return DESK_FOUND;
+}
+
+static enum desk_result gather_whole(struct desk *desk, uint64_t id)
+{
+    struct evidence *evidence = desk->gathered;
+    evidence->is_whole = true;
+    evidence->origin = id;
+    const enum desk_result result = read_fact(desk, id);
+    if (result == DESK_MISSING) return DESK_FOUND; /* that there is none is evidence too */
+    if (result != DESK_FOUND) return result;
+    evidence_add_decision(evidence, id, desk->fact);
+    if (evidence->of != EVIDENCE_HOLD && evidence->of != EVIDENCE_CHARGE) return DESK_FOUND;
+    return gather_ending(desk, id);
+}
+
+static enum desk_result recall(struct desk *desk, struct desk_job *job)
+{
+    evidence_clear(desk->gathered);
+    const enum desk_result result =
+        job->question.recall == RECALL_WHOLE
+            ? gather_whole(desk, job->question.id)
+            : gather_origin(desk, job->question.id, job->question.position);
+    if (result != DESK_FOUND && result != DESK_MISSING) return result;
+    struct buffer out = buffer_over(job->block, (size_t)FACT_BYTES_MAX);
+    evidence_encode(desk->gathered, &out);
+    ENSURE(!out.overflowed);
+    job->evidence = buffer_bytes(&out);
     return DESK_FOUND;
 }
 
@@ -166,6 +250,9 @@ static bool job_step(struct desk *desk)
         break;
     case DESK_CUT:
         job->result = find_cut(desk, job);
+        break;
+    case DESK_RECALL:
+        job->result = recall(desk, job);
         break;
     case DESK_COMPILE:
         job->result = policies_compile(desk->policies, job->symbols) ? DESK_FOUND : DESK_FAILED;

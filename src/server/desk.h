@@ -19,7 +19,7 @@
 
 #define DESK_JOBS_MAX 64u
 
-enum desk_kind { DESK_FETCH, DESK_COMPILE, DESK_CUT };
+enum desk_kind { DESK_FETCH, DESK_RECALL, DESK_COMPILE, DESK_CUT };
 enum desk_result {
     DESK_FOUND,
     DESK_MISSING, /* there is no such entry */
@@ -27,17 +27,37 @@ enum desk_result {
     DESK_FAILED   /* the journal could not be read; compilation: the policy has mistakes */
 };
 
+/* What the books say of a decision: the desk asks them between two decisions' entries. */
+struct desk_ending {
+    uint64_t through;  /* newest batch that was in them */
+    uint64_t position; /* of the entry that ended it last; 0, or the decision's own: none did */
+    int64_t refunded;  /* so far */
+};
+struct desk_books {
+    void *self;
+    /* False: they cannot be read. NULL: none are kept. */
+    bool (*look_up)(void *self, uint64_t decision, struct desk_ending *ending_out);
+};
+
+/* What somebody waits for. */
+struct desk_question {
+    enum desk_kind kind; /* FETCH: an entry whose answer is told again; RECALL: evidence */
+    uint64_t position;
+    enum recall recall;
+    uint64_t id; /* RECALL: the decision or grant that is asked after */
+};
+
 struct desk_job {
     enum desk_kind kind;
     enum desk_result result;
     struct exchange *exchange; /* parked; the desk does not look at it */
 
-    /* FETCH */
-    uint64_t position;
-    bool is_replay; /* it is the answer: nothing is decided again */
+    /* FETCH, RECALL */
+    struct desk_question question;
+    uint8_t *block;    /* FACT_BYTES_MAX: what was found */
+    struct bytes fact; /* FETCH */
     int64_t at_ms;
-    struct bytes fact;
-    uint8_t *block; /* FACT_BYTES_MAX */
+    struct bytes evidence; /* RECALL */
 
     /* COMPILE: of the spare room */
     struct symbols symbols;
@@ -55,6 +75,7 @@ struct desk_job {
 struct desk {
     struct journal *journal; /* a reader */
     struct policies *policies;
+    struct desk_books books;
     struct desk_job jobs[DESK_JOBS_MAX + 1]; /* 0 is nobody */
     uint32_t free_first;
     struct ring orders; /* of uint32_t, job numbers: loop -> desk */
@@ -69,12 +90,16 @@ struct desk {
     /* The desk's own: the batch read last. */
     uint64_t read_sequence;
     struct bytes read_body;
+    struct fact *fact;
+    struct evidence *gathered;
 };
 
 uint64_t desk_bytes(void); /* of zeroes */
 /* keys: NULL where there are no key files. */
 struct desk *desk_over(void *block, struct journal *journal, struct policies *policies,
                        struct keys *keys, struct wake *loop_wake);
+/* Before the first job. */
+void desk_set_books(struct desk *desk, struct desk_books books);
 MUST_USE bool desk_start_thread(struct desk *desk);
 void desk_stop(struct desk *desk);
 

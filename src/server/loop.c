@@ -238,7 +238,7 @@ static bool take_journal_end(struct loop *loop)
 
 /* ---- the desk */
 
-enum progress loop_fetch(struct loop *loop, struct exchange *exchange, uint64_t position)
+enum progress loop_fetch(struct loop *loop, struct exchange *exchange)
 {
     loop_give_job(loop, exchange);
     struct desk_job *job = desk_take_job(loop->parts.desk);
@@ -246,10 +246,9 @@ enum progress loop_fetch(struct loop *loop, struct exchange *exchange, uint64_t 
         exchange_queue_add(&loop->desk_waiting, exchange);
         return PROGRESS_PARKED;
     }
-    job->kind = DESK_FETCH;
+    job->kind = loop->question.kind;
     job->exchange = exchange;
-    job->position = position;
-    job->is_replay = loop->fetch_is_replay;
+    job->question = loop->question;
     desk_order(loop->parts.desk, job);
     return PROGRESS_PARKED;
 }
@@ -423,6 +422,20 @@ static bool take_snapshot(struct loop *loop)
     return has_worked;
 }
 
+/* What is in the books may be forgotten: the desk brings it when it is asked for. Not where the
+ * journal loses entries that a hold's memory may still need (H6). */
+static struct books_known books_of(const struct loop *loop)
+{
+    const struct policy *policy = loop->parts.policies->current->policy;
+    const int64_t kept_ms = loop->parts.receipts_for_ms;
+    const int64_t needed_ms = policy == NULL ? INSTANT_NEVER : policy->retention_ms + TTL_MS_MAX;
+    return (struct books_known){
+        .are_kept =
+            loop->parts.desk->books.look_up != NULL && (kept_ms == 0 || kept_ms >= needed_ms),
+        .through = position_make(loop->settled_sequence, POSITION_INDEX_MAX),
+    };
+}
+
 bool loop_step(struct loop *loop)
 {
     bool has_worked = take_journal_end(loop);
@@ -442,7 +455,8 @@ bool loop_step(struct loop *loop)
         has_worked |= run_due(loop);
         has_worked |= loop_retain(loop);
     }
-    engine_sweep(loop->parts.engine, loop->now_ms, SWEEP_RECORDS + 2 * loop->open->entries);
+    engine_sweep(loop->parts.engine, loop->now_ms, SWEEP_RECORDS + 2 * loop->open->entries,
+                 books_of(loop));
     has_worked |= file_keys(loop);
     has_worked |= take_snapshot(loop);
     has_worked |= seal(loop);

@@ -108,8 +108,9 @@ struct loop {
     struct fact fact;
     struct buffer command_bytes;
     struct buffer fact_bytes;
-    uint64_t fetch_position;
-    bool fetch_is_replay;
+    struct desk_question question;
+    struct evidence evidence;
+    uint8_t evidence_block[EVIDENCE_BYTES_MAX];
     struct key_question key_question;
     struct balance_view balance;
     struct status_view status;

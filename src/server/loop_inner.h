@@ -36,7 +36,7 @@ void loop_answer_problem(struct loop *loop, struct exchange *exchange,
 /* The client has gone: nothing is answered. */
 void loop_drop(struct loop *loop, struct exchange *exchange);
 /* Asks the desk for an old entry. */
-enum progress loop_fetch(struct loop *loop, struct exchange *exchange, uint64_t position);
+enum progress loop_fetch(struct loop *loop, struct exchange *exchange);
 /* Asks it what loop->key_question says. */
 enum progress loop_ask_key(struct loop *loop, struct exchange *exchange);
 void loop_give_job(struct loop *loop, struct exchange *exchange);
@@ -46,7 +46,7 @@ void loop_give_job(struct loop *loop, struct exchange *exchange);
 enum ruled {
     RULED,
     RULED_BLOCKED, /* the open batch is full */
-    RULED_FETCH,   /* the entry at loop->fetch_position is needed first */
+    RULED_FETCH,   /* loop->question must be answered by the desk first */
     RULED_ASK_KEY  /* an answer to loop->key_question is needed first */
 };
 

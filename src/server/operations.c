@@ -102,7 +102,7 @@ enum progress loop_run_operations(struct loop *loop, struct asked *asked)
         case RULED_BLOCKED:
             return PROGRESS_BLOCKED;
         case RULED_FETCH:
-            return loop_fetch(loop, exchange, loop->fetch_position);
+            return loop_fetch(loop, exchange);
         case RULED_ASK_KEY:
             return loop_ask_key(loop, exchange);
         }

@@ -65,7 +65,7 @@ static bool make_room(const struct recovery_parts *parts, const struct fact *fac
     for (uint32_t swept = 0; !engine_has_room_for(parts->engine, fact);
          swept += SWEEP_RECORDS_FULL) {
         if (swept >= most) return false;
-        engine_sweep(parts->engine, fact->at_ms, SWEEP_RECORDS_FULL);
+        engine_sweep(parts->engine, fact->at_ms, SWEEP_RECORDS_FULL, parts->books);
     }
     return true;
 }
@@ -95,7 +95,7 @@ static enum recovery_end apply_batch(const struct recovery_parts *parts,
         recovery->last_ms = entry.at_ms;
         ++index;
     }
-    engine_sweep(parts->engine, recovery->last_ms, SWEEP_RECORDS + 2 * index);
+    engine_sweep(parts->engine, recovery->last_ms, SWEEP_RECORDS + 2 * index, parts->books);
     recovery->entries += index;
     ++recovery->batches;
     if (reader.bad || index != header->entries)

@@ -68,24 +68,17 @@ bool loop_run_due(struct loop *loop, uint32_t facts_max, uint32_t *done_out)
     return true;
 }
 
-/* Where an old entry's fact is: in memory while its batch is, else with the desk. */
-static enum ruled find_fact(struct loop *loop, uint64_t position, const struct desk_job *brought,
-                            struct entry *entry_out, bool *is_there_out)
+/* An entry whose batch is not durable yet. */
+static bool find_in_memory(const struct loop *loop, uint64_t position, struct entry *entry_out)
 {
-    *is_there_out = true;
-    if (batch_entry(loop->open, position, entry_out)) return RULED;
-    if (loop->in_flight != NULL && batch_entry(loop->in_flight, position, entry_out)) return RULED;
-    if (brought != NULL && brought->position == position) {
-        *is_there_out = brought->result == DESK_FOUND;
-        *entry_out = (struct entry){.at_ms = brought->at_ms, .fact = brought->fact};
-        return RULED;
-    }
+    return batch_entry(loop->open, position, entry_out) ||
+           (loop->in_flight != NULL && batch_entry(loop->in_flight, position, entry_out));
+}
+
+static bool may_be_durable(const struct loop *loop, uint64_t position)
+{
     const uint64_t sequence = position_sequence(position);
-    *is_there_out = false;
-    if (sequence == 0 || sequence > loop->durable_sequence) return RULED;
-    loop->fetch_position = position;
-    loop->fetch_is_replay = false;
-    return RULED_FETCH;
+    return sequence != 0 && sequence <= loop->durable_sequence;
 }
 
 /* The engine knows ids and keys, not what the contract calls them. */
@@ -133,44 +126,100 @@ static void render_fact(struct loop *loop, const struct command *command, struct
     wire_render_report(&fact->report, fact->at_ms, engine_symbols(engine), out);
 }
 
+static enum ruled answer_internal(struct loop *loop, struct buffer *out, unsigned *status_out)
+{
+    const struct problem problem = {.code = PROBLEM_INTERNAL};
+    render_problem(loop, &problem, out, status_out);
+    return RULED;
+}
+
 /* The first answer again: a pure function of the entry. */
 static enum ruled replay(struct loop *loop, uint64_t position, const struct desk_job *brought,
                          struct buffer *out, unsigned *status_out)
 {
     struct entry entry;
-    bool is_there = false;
-    if (find_fact(loop, position, brought, &entry, &is_there) == RULED_FETCH) {
-        loop->fetch_is_replay = true;
-        return RULED_FETCH;
+    if (!find_in_memory(loop, position, &entry)) {
+        if (!may_be_durable(loop, position)) return answer_internal(loop, out, status_out);
+        if (brought == NULL || brought->kind != DESK_FETCH ||
+            brought->question.position != position) {
+            loop->question = (struct desk_question){.kind = DESK_FETCH, .position = position};
+            return RULED_FETCH;
+        }
+        if (brought->result != DESK_FOUND) return answer_internal(loop, out, status_out);
+        entry = (struct entry){.at_ms = brought->at_ms, .fact = brought->fact};
     }
-    if (!is_there || !fact_decode(entry.fact, &loop->fact)) {
-        const struct problem problem = {.code = PROBLEM_INTERNAL};
-        render_problem(loop, &problem, out, status_out);
-        return RULED;
-    }
+    if (!fact_decode(entry.fact, &loop->fact)) return answer_internal(loop, out, status_out);
     wire_render_report(&loop->fact.report, entry.at_ms, engine_symbols(loop->parts.engine), out);
     *status_out = 200;
     return RULED;
 }
 
-/* What the engine asked to see again; none: the id was never a decision's. */
-static enum ruled recall(struct loop *loop, struct command *command, uint64_t position,
-                         const struct desk_job *brought, struct ruling *ruling)
+/* Evidence from an entry that is still in memory, or of there being none. Nothing became of it that
+ * the state would not remember. */
+static struct bytes gather_here(struct loop *loop, const struct desk_question *question,
+                                const struct entry *entry)
 {
+    struct evidence *evidence = &loop->evidence;
+    struct fact *fact = &loop->fact;
+    evidence_clear(evidence);
+    evidence->is_whole = question->recall == RECALL_WHOLE;
+    evidence->origin = question->position;
+    if (entry != NULL) {
+        const bool is_read = fact_decode(entry->fact, fact);
+        ENSURE(is_read);
+        fact->position = question->position;
+        if (evidence->is_whole)
+            evidence_add_decision(evidence, question->id, fact);
+        else
+            evidence_add_origin(evidence, question->id, fact);
+    }
+    struct buffer out = buffer_over(loop->evidence_block, sizeof(loop->evidence_block));
+    evidence_encode(evidence, &out);
+    ENSURE(!out.overflowed);
+    return buffer_bytes(&out);
+}
+
+static bool is_answer_to(const struct desk_job *brought, const struct desk_question *question)
+{
+    return brought != NULL && brought->kind == DESK_RECALL &&
+           brought->question.position == question->position &&
+           brought->question.recall == question->recall && brought->question.id == question->id;
+}
+
+/* And was too old: the state had forgotten more by then. */
+static bool was_used(const struct command *command, const struct desk_job *brought)
+{
+    return command->evidence.length != 0 && command->evidence.at == brought->evidence.at;
+}
+
+/* What the engine asked to know again. */
+static enum ruled recall(struct loop *loop, struct command *command, const struct desk_job *brought,
+                         struct ruling *ruling)
+{
+    const struct desk_question question = {.kind = DESK_RECALL,
+                                           .position = ruling->position,
+                                           .recall = ruling->recall,
+                                           .id = command->target};
     struct entry entry;
-    bool is_there = false;
-    if (find_fact(loop, position, brought, &entry, &is_there) == RULED_FETCH) return RULED_FETCH;
-    if (!is_there) {
-        const bool has_failed = brought != NULL && brought->result == DESK_FAILED;
-        const bool was_cut = brought != NULL && brought->result == DESK_OLD;
+    if (find_in_memory(loop, question.position, &entry)) {
+        command->evidence = gather_here(loop, &question, &entry);
+    } else if (!may_be_durable(loop, question.position)) {
+        command->evidence = gather_here(loop, &question, NULL);
+    } else if (!is_answer_to(brought, &question) ||
+               (brought->result == DESK_FOUND && was_used(command, brought))) {
+        loop->question = question;
+        return RULED_FETCH;
+    } else if (brought->result == DESK_FOUND) {
+        command->evidence = brought->evidence;
+    } else {
+        const bool was_cut = brought->result == DESK_OLD;
         ruling->kind = RULING_PROBLEM;
         ruling->problem = (struct problem){
-            .code = has_failed ? PROBLEM_INTERNAL : PROBLEM_UNKNOWN_DECISION,
+            .code = was_cut ? PROBLEM_UNKNOWN_DECISION : PROBLEM_INTERNAL,
             .expected = was_cut ? "a decision that is not older than receipts are kept" : NULL,
         };
         return RULED;
     }
-    command->evidence = entry.fact;
     /* Only now is it known whose the command is. */
     if (!run_due_for(loop, command)) return RULED_BLOCKED;
     *ruling = engine_decide(loop->parts.engine, policy_in_force(loop), command, loop_stamp(loop),
@@ -243,8 +292,8 @@ enum ruled loop_rule(struct loop *loop, struct command *command, const struct ex
     expect_new_key(loop, command);
     if (!batch_has_room(loop->open)) return RULED_BLOCKED;
     /* What a sticky answer was does not change; other evidence would have to be fetched again. */
-    if (brought != NULL && brought->is_replay)
-        return replay(loop, brought->position, brought, out, status_out);
+    if (brought != NULL && brought->kind == DESK_FETCH)
+        return replay(loop, brought->question.position, brought, out, status_out);
     if (!run_due_for(loop, command)) return RULED_BLOCKED;
 
     struct ruling ruling = engine_decide(loop->parts.engine, policy_in_force(loop), command,
@@ -253,7 +302,7 @@ enum ruled loop_rule(struct loop *loop, struct command *command, const struct ex
         ENSURE(i < RECALLS_MAX);
         const enum ruled ruled = ruling.kind == RULING_KEY
                                      ? rule_with_key(loop, command, looked, &ruling)
-                                     : recall(loop, command, ruling.position, brought, &ruling);
+                                     : recall(loop, command, brought, &ruling);
         if (ruled != RULED) return ruled;
     }
     *status_out = 200;

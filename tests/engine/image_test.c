@@ -283,7 +283,7 @@ static void assert_same_future(struct engine *left, struct engine *right, struct
     /* A fact may say of a counter that is over that it starts anew: both have forgotten the same.
      */
     for (unsigned e = 0; e < 2; e++)
-        engine_sweep(engines[e], now_ms, ceilings.keys);
+        engine_sweep(engines[e], now_ms, ceilings.keys, (struct books_known){0});
     for (unsigned step = 0; step < 400; step++) {
         char customer[8];
         struct command command = {.kind = step % 2 == 0 ? COMMAND_AUTHORIZE : COMMAND_USAGE,
@@ -701,7 +701,7 @@ static void live_on(struct engine *engine, struct world *world, uint64_t seed)
             engine_apply(engine, &fact);
         if (engine_balance(engine, world_policy(world), bytes_of_text(customer), now_ms, &balance))
             assert_true(balance.grant_count <= GRANT_VIEWS_MAX);
-        engine_sweep(engine, now_ms, 50);
+        engine_sweep(engine, now_ms, 50, (struct books_known){0});
     }
     (void)engine_state_hash(engine, now_ms);
 }

@@ -248,14 +248,14 @@ static const char *const mixed_policy[] = {
 };
 
 /* What the model knows of money: everything that came and went by the facts' own rows. */
-struct books {
+struct tally {
     struct hash128 ids[3];
     int64_t sum[3]; /* per customer: entered - charged + refunded - lapsed + debt */
 };
 
 static void count_rows(void *self, const struct fact *fact)
 {
-    struct books *books = self;
+    struct tally *books = self;
     unsigned customer = 0;
     while (customer < 3 && !hash_128_equal(fact->customer, books->ids[customer]))
         customer++;
@@ -348,7 +348,7 @@ static void money_is_conserved_in_random_runs(void **state)
     for (uint64_t seed = first; seed < first + setting("WEIR_RUNS", 12); seed++) {
         struct prng prng = {seed};
         struct world *world = world_open(mixed_policy, 1);
-        struct books books = {0};
+        struct tally books = {0};
         for (unsigned i = 0; i < 3; i++)
             books.ids[i] = customer_id(world_engine(world), bytes_of_text(names[i]));
         world_observe(world, count_rows, &books);

@@ -29,6 +29,8 @@ struct entry_copy {
     size_t command_length;
     int64_t at_ms;
     struct stated_hold *hold; /* that the entry began; NULL */
+    uint64_t ending;          /* number of the entry that ended it last; 0 */
+    int64_t refunded;         /* of the decision that the entry made */
 };
 
 struct world {
@@ -51,7 +53,10 @@ struct world {
     struct fact *decoded;
     struct command due_command;
     struct command command;
+    struct evidence *evidence;
+    uint8_t evidence_bytes[EVIDENCE_BYTES_MAX];
     bool purity;
+    enum world_memory memory;
     world_observer *observer;
     void *observer_self;
     char text[4096];
@@ -210,6 +215,70 @@ static void check_settled_price(const struct world *world, const struct command 
            exact_cost(&settling, report) + price->rem_before);
 }
 
+/* The world's own books: all is settled at once. */
+static struct books_known books_of(const struct world *world)
+{
+    return (struct books_known){.are_kept = world->memory != MEMORY_WITHOUT_BOOKS,
+                                .through = position_of(world->next) - 1};
+}
+
+static const struct fact *fact_at(struct world *world, uint64_t number)
+{
+    const struct entry_copy *entry = &world->entries[number];
+    ENSURE(fact_decode((struct bytes){entry->bytes, entry->length}, world->decoded));
+    world->decoded->at_ms = entry->at_ms;
+    world->decoded->position = position_of(number);
+    return world->decoded;
+}
+
+static bool entry_exists(const struct world *world, uint64_t position)
+{
+    return position_sequence(position) >= 2 && number_of(position) < world->next;
+}
+
+static void gather_origin(struct world *world, uint64_t id, uint64_t position)
+{
+    world->evidence->origin = position;
+    if (entry_exists(world, position))
+        evidence_add_origin(world->evidence, id, fact_at(world, number_of(position)));
+}
+
+static void gather_whole(struct world *world, uint64_t id)
+{
+    struct evidence *evidence = world->evidence;
+    evidence->is_whole = true;
+    if (books_of(world).are_kept) evidence->cursor = books_of(world).through;
+    evidence->origin = id;
+    if (!entry_exists(world, id)) return;
+    evidence_add_decision(evidence, id, fact_at(world, number_of(id)));
+    const struct entry_copy *decided = &world->entries[number_of(id)];
+    if (!books_of(world).are_kept) return;
+    if (decided->ending != 0) {
+        ENSURE(evidence_add_ending(evidence, id, fact_at(world, decided->ending)));
+        gather_origin(world, id, evidence->ending.position);
+    }
+    evidence_add_refunds(evidence, id, decided->refunded);
+}
+
+/* What a server brings for a ruling that asks for it; canonical, like all that is journaled. */
+static struct bytes gather(struct world *world, const struct command *command,
+                           const struct ruling *ruling)
+{
+    static uint8_t again[EVIDENCE_BYTES_MAX];
+    evidence_clear(world->evidence);
+    if (ruling->recall == RECALL_WHOLE)
+        gather_whole(world, command->target);
+    else
+        gather_origin(world, command->target, ruling->position);
+    struct buffer buffer = buffer_over(world->evidence_bytes, sizeof world->evidence_bytes);
+    evidence_encode(world->evidence, &buffer);
+    ENSURE(!buffer.overflowed && evidence_decode(buffer_bytes(&buffer), world->evidence));
+    struct buffer second = buffer_over(again, sizeof again);
+    evidence_encode(world->evidence, &second);
+    ENSURE(bytes_equal(buffer_bytes(&buffer), buffer_bytes(&second)));
+    return buffer_bytes(&buffer);
+}
+
 static void remember_hold(struct world *world, const struct fact *fact)
 {
     struct stated_hold *stated = NULL;
@@ -221,6 +290,11 @@ static void remember_hold(struct world *world, const struct fact *fact)
             stated = began->hold;
             ENSURE(stated != NULL);
             stated->terms = *effect;
+        }
+        if (effect->kind == EFFECT_ENDED) {
+            struct entry_copy *decided = &world->entries[number_of(effect->ended.id)];
+            decided->refunded = effect->ended.refunded_after;
+            if (fact->report.kind != COMMAND_REFUND) decided->ending = world->next;
         }
         if (effect->kind == EFFECT_HOLD_LINE) stated->units += effect->hold_line.line.units;
     }
@@ -263,7 +337,8 @@ static void record(struct world *world, const struct command *command, struct fa
     engine_apply(world->engine, fact);
     /* As recovery does: a replay forgets when it must. */
     if (!engine_has_room_for(world->twin, world->decoded))
-        engine_sweep(world->twin, world->now_ms, world->ceilings.keys + world->ceilings.grants);
+        engine_sweep(world->twin, world->now_ms, world->ceilings.keys + world->ceilings.grants,
+                     books_of(world));
     engine_apply(world->twin, world->decoded);
     remember_hold(world, fact);
     check_settled_price(world, command, fact);
@@ -301,14 +376,7 @@ static struct ruling decide(struct world *world, struct command *command)
     struct ruling ruling =
         engine_decide(world->engine, world->policy, command, stamp_of(world), world->fact);
     if (ruling.kind == RULING_RECALL) {
-        const uint64_t number = number_of(ruling.position);
-        if (position_sequence(ruling.position) < 2 || number >= world->next) {
-            ruling.kind = RULING_PROBLEM;
-            ruling.problem = (struct problem){.code = PROBLEM_UNKNOWN_DECISION};
-            return ruling;
-        }
-        command->evidence =
-            (struct bytes){world->entries[number].bytes, world->entries[number].length};
+        command->evidence = gather(world, command, &ruling);
         do_due_of(world, command);
         before = state_hash(world);
         ruling = engine_decide(world->engine, world->policy, command, stamp_of(world), world->fact);
@@ -359,11 +427,13 @@ struct world *world_open_with(const char *const *policies, unsigned count,
     world->twin = engine_over(world->twin_block, ceilings, WORLD_KEY);
     world->fact = zeroes(sizeof *world->fact);
     world->decoded = zeroes(sizeof *world->decoded);
+    world->evidence = zeroes(sizeof *world->evidence);
     world->entries = zeroes(WORLD_ENTRIES_MAX * sizeof *world->entries);
     world->policies = policies;
     world->policy_count = count;
     world->now_ms = WORLD_START_MS;
     world->purity = true;
+    world->memory = MEMORY_SHORT;
     install_policy(world, 0);
     return world;
 }
@@ -372,6 +442,9 @@ void world_close(struct world *world)
 {
     ENSURE(engine_state_hash(world->engine, world->now_ms) ==
            engine_state_hash(world->twin, world->now_ms));
+    const uint64_t forgotten = engine_forgotten_through(world->engine);
+    ENSURE(engine_endings_hash(world->engine, forgotten, world->now_ms) ==
+           engine_endings_hash(world->twin, forgotten, world->now_ms));
     for (uint64_t i = 0; i < world->next; i++) {
         free(world->entries[i].bytes);
         free(world->entries[i].hold);
@@ -379,6 +452,7 @@ void world_close(struct world *world)
     for (unsigned i = 0; i < world->arena_count; i++)
         munmap(world->arenas[i], POLICY_ARENA_BYTES);
     munmap(world->entries, WORLD_ENTRIES_MAX * sizeof *world->entries);
+    munmap(world->evidence, sizeof *world->evidence);
     munmap(world->fact, sizeof *world->fact);
     munmap(world->decoded, sizeof *world->decoded);
     munmap(world->block, engine_bytes(world->ceilings));
@@ -429,6 +503,10 @@ struct entry world_entry(const struct world *world, uint64_t number)
 void world_skip(struct world *world, int64_t ms)
 {
     world->now_ms += ms;
+}
+void world_remember(struct world *world, enum world_memory memory)
+{
+    world->memory = memory;
 }
 void world_check_purity(struct world *world, bool on)
 {
@@ -898,7 +976,8 @@ static void do_command(struct world *world, char **words, unsigned count, const 
 const char *world_do(struct world *world, const char *line)
 {
     /* A running server forgets now and then; a replay may not have: nobody can tell. */
-    engine_sweep(world->engine, world->now_ms, 16);
+    engine_sweep(world->engine, world->now_ms, world->memory == MEMORY_NONE ? UINT32_MAX : 16,
+                 books_of(world));
     ENSURE(strlen(line) < sizeof world->scratch);
     strcpy(world->scratch, line);
     world->text[0] = '\0';

@@ -1049,8 +1049,7 @@ class Model:
                 "charged": credits_of(sum(draw.nano for draw in draws)), "hold": "committed"}
 
     def is_forgotten(self, hold):
-        return (hold.ended is not None and not hold.refunded
-                and self.now >= hold.ended + hold.retention)
+        return hold.ended is not None and self.now >= hold.ended + hold.retention
 
     def remembered(self, target):
         """H6: later than remembered, or unknown: 404. Only holds are."""
@@ -1191,8 +1190,6 @@ class Model:
         if grant is None:
             raise Refused(404, "grant")
         self.settle_due(self.customers[grant.customer], self.now)
-        if grant.expires <= self.now and grant.held == 0:
-            raise Refused(404, "grant")
         if grant.state != "expired":
             grant.state, grant.remaining = "voided", 0
         return {"status": 200}
@@ -1218,13 +1215,14 @@ class Model:
         return {"status": 200}
 
     def do_refund(self, target, body):
-        """What was committed is refunded while it is remembered, what was consumed for ever."""
+        """What was committed is refunded while it is remembered or once some of it came back, what
+        was consumed for ever."""
         hold = self.holds.get(target)
         if hold is None:
             raise Refused(404, "decision")
         customer = self.customers[hold.customer]
         self.settle_due(customer, self.now)
-        if self.is_forgotten(hold):
+        if self.is_forgotten(hold) and not hold.refunded:
             raise Refused(404, "decision")
         return self.keyed(customer.name, "refund", target, body, lambda: self.refund(hold, body))
 

@@ -67,7 +67,7 @@ demo-stop:
 	@BUILD=$(abspath $(BUILD)) demo/stop.sh
 
 bench: deps-bench build
-	@ninja -C $(BUILD) bench/decide bench/lone
+	@ninja -C $(BUILD) bench/decide bench/lone bench/snapshot
 	@BUILD=$(abspath $(BUILD)) bench/run.sh
 
 format:

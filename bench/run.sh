@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The performance promises, as ratios against a named reference in the same run on the same machine.
 #
-# usage: bench/run.sh [decide|http|lone]...     all three when none is named
+# usage: bench/run.sh [decide|snapshot|http|lone]...     all when none is named
 #        BUILD=directory      where the programs are (build); data goes there too, not to a tmpfs
 #        ROUNDS=3 SECONDS_EACH=4 CONNECTIONS=256 CUSTOMERS=20000      of http
 set -euo pipefail
@@ -12,7 +12,7 @@ seconds=${SECONDS_EACH:-4}
 connections=${CONNECTIONS:-256}
 customers=${CUSTOMERS:-20000}
 parts=("$@")
-[ $# -gt 0 ] || parts=(decide http lone)
+[ $# -gt 0 ] || parts=(decide snapshot http lone)
 
 mkdir -p "$build"
 folder=$(realpath "$(mktemp -d "$build/bench.XXXXXX")")
@@ -116,6 +116,10 @@ bench_decide() {
     "$build/bench/decide" 1000000 3000000
 }
 
+bench_snapshot() {
+    "$build/bench/snapshot" "$folder/snapshot"
+}
+
 bench_http() {
     local feature round free metered ours theirs
     need wrk
@@ -168,6 +172,6 @@ done
 echo "$(nproc) processors, Linux $(uname -r), data on $(stat -f -c %T "$folder")"
 for part in "${parts[@]}"; do
     echo
-    [ "$part" = decide ] || [ -n "${weir:-}" ] || start_weir
+    [ "$part" = decide ] || [ "$part" = snapshot ] || [ -n "${weir:-}" ] || start_weir
     "bench_$part"
 done

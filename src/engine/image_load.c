@@ -380,9 +380,15 @@ enum image_fault engine_image_load(struct engine *engine, struct bytes records)
 
 /* ---- what needs all of them */
 
+/* A bucket of a large index is far away: it is asked for some records ahead. */
+#define AHEAD 16u
+
 static bool index_customers(struct engine *engine)
 {
-    for (uint32_t n = 1; n <= engine->customers.used; n++) {
+    const uint32_t used = engine->customers.used;
+    for (uint32_t n = 1; n <= used; n++) {
+        if (used - n >= AHEAD)
+            index_prefetch(&engine->customer_index, customer_at(engine, n + AHEAD)->id.word[0]);
         const struct hash128 id = customer_at(engine, n)->id;
         if (customer_find(engine, id) != 0) return false;
         index_insert(&engine->customer_index, id.word[0], n);
@@ -390,24 +396,39 @@ static bool index_customers(struct engine *engine)
     return true;
 }
 
+static uint64_t scope_mixed(const struct engine *engine, uint32_t number)
+{
+    const struct scope *scope = scope_at(engine, number);
+    return hash_mix(customer_at(engine, scope->customer)->id.word[0], scope->hash);
+}
+
 static bool index_scopes(struct engine *engine)
 {
-    for (uint32_t n = 1; n <= engine->scopes.used; n++) {
+    const uint32_t used = engine->scopes.used;
+    for (uint32_t n = 1; n <= used; n++) {
+        if (used - n >= AHEAD) index_prefetch(&engine->scope_index, scope_mixed(engine, n + AHEAD));
         const struct scope *scope = scope_at(engine, n);
         if (scope_find(engine, scope->customer, scope->hash) != 0) return false;
-        index_insert(&engine->scope_index,
-                     hash_mix(customer_at(engine, scope->customer)->id.word[0], scope->hash), n);
+        index_insert(&engine->scope_index, scope_mixed(engine, n), n);
     }
     return true;
 }
 
-static bool index_ids(struct engine *engine)
+static bool index_grants(struct engine *engine)
 {
-    for (uint32_t n = 1; n <= engine->grants.used; n++) {
+    const uint32_t used = engine->grants.used;
+    for (uint32_t n = 1; n <= used; n++) {
+        if (used - n >= AHEAD)
+            index_prefetch(&engine->grant_index, hash_mix(grant_at(engine, n + AHEAD)->id, 1));
         const uint64_t id = grant_at(engine, n)->id;
         if (grant_find(engine, id) != 0) return false;
         index_insert(&engine->grant_index, hash_mix(id, 1), n);
     }
+    return true;
+}
+
+static bool index_holds(struct engine *engine)
+{
     for (uint32_t n = 1; n <= engine->holds.used; n++) {
         const uint64_t id = hold_at(engine, n)->id;
         if (hold_find(engine, id) != 0) return false;
@@ -423,7 +444,10 @@ static bool index_ids(struct engine *engine)
 
 static bool index_keys(struct engine *engine)
 {
-    for (uint32_t n = 1; n <= engine->keys.used; n++) {
+    const uint32_t used = engine->keys.used;
+    for (uint32_t n = 1; n <= used; n++) {
+        if (used - n >= AHEAD)
+            index_prefetch(&engine->key_index, key_at(engine, n + AHEAD)->hash.word[0]);
         const struct key *key = key_at(engine, n);
         if (key_find(engine, key->hash) != 0) return false;
         index_insert(&engine->key_index, key->hash.word[0], n);
@@ -479,8 +503,8 @@ enum image_fault engine_image_loaded(struct engine *engine)
         return IMAGE_DAMAGED;
     /* Every open hold will leave an ended one. */
     if (slab_room(&engine->ended) < engine->holds.live) return IMAGE_NO_ROOM;
-    if (!index_customers(engine) || !index_scopes(engine) || !index_ids(engine) ||
-        !index_keys(engine) || !holds_are_covered(engine))
+    if (!index_customers(engine) || !index_scopes(engine) || !index_grants(engine) ||
+        !index_holds(engine) || !index_keys(engine) || !holds_are_covered(engine))
         return IMAGE_DAMAGED;
     for (uint32_t n = 1; n <= engine->customers.used; n++) {
         if (!renewals_are_his(engine, n)) return IMAGE_DAMAGED;

@@ -37,7 +37,8 @@ enum settler_statement {
     LOAD_BALANCES,
     LOAD_USAGE,
     ROLL_END,
-    ROLL_EVENTS,
+    ROLL_HOURS,
+    ROLL_DAYS,
     CUT_NEXT,
     CUT_USAGE,
     SETTLER_STATEMENTS

@@ -66,7 +66,7 @@ int command_serve(int argc, char **argv)
          .kind = OPTION_BYTES},
         {.name = "snapshot-every",
          .argument = "SIZE",
-         .help = "journal written between two snapshots of the state (256M)",
+         .help = "journal written between two snapshots of the state (128M)",
          .value_out = &options.snapshot_every_bytes,
          .min = SERVER_SNAPSHOT_EVERY_MIN,
          .max = SERVER_SNAPSHOT_EVERY_MAX,

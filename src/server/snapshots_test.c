@@ -95,7 +95,7 @@ static void random_request(struct scene *scene, char target[64], char body[256])
     case 1:
         id_format('d', scene->holds[place], id);
         (void)snprintf(target, 64, "/v1/holds/%s/commit", id);
-        (void)snprintf(body, 256, "{\"actual\":{\"requests\":1}}");
+        (void)snprintf(body, 256, "{\"quantities\":{\"requests\":1}}");
         return;
     case 2:
     case 3:

@@ -12,6 +12,8 @@ import os
 import random
 import threading
 
+import pytest
+
 from policies import policy
 from weir_client import NANO, Client, Customer, charged_nanos, decided, expect, nano
 
@@ -155,11 +157,13 @@ def audit(weir, clients, started_with):
         assert nano(customer.available()) == granted - charged
 
 
-def test_kill9_loses_nothing_and_doubles_nothing(fresh):
+@pytest.mark.parametrize("options", [(), ("--snapshot-every", "64K")],
+                         ids=["journal", "snapshots"])
+def test_kill9_loses_nothing_and_doubles_nothing(fresh, options):
     seed = int(os.environ.get("WEIR_SEED", random.SystemRandom().randrange(2**32)))
     print("WEIR_SEED =", seed)
     draw = random.Random(seed)
-    weir = fresh(clock=None)
+    weir = fresh(clock=None, arguments=options)
     customers = [Customer(weir, f"kill9-{n}", plan="base") for n in range(CUSTOMERS)]
     for customer in customers:
         expect(customer.post_grant("1000000", "paid", idempotency_key="start"))
@@ -181,6 +185,7 @@ def test_kill9_loses_nothing_and_doubles_nothing(fresh):
     for customer in customers:
         expect(customer.post_grant("1000000", "paid", idempotency_key="start"))
     audit(weir, clients, 1_000_000 * NANO)
+    assert ("behind the snapshot" in weir.stderr()) == bool(options)
 
 
 def test_kill9_leaves_a_lone_acknowledged_answer(fresh):

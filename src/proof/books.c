@@ -128,6 +128,8 @@ bool books_is_cut(struct books *books, uint64_t sequence)
 
 void books_close(struct books *books)
 {
+    for (unsigned i = 0; i < BOOKS_LOOKUPS; ++i)
+        (void)sqlite3_finalize(books->lookups[i]);
     if (books->ledger != NULL) ledger_close(books->ledger);
     books->ledger = NULL;
 }

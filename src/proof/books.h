@@ -20,6 +20,8 @@ enum { BALANCE_FIRST(BOOKS_COLUMN_BALANCE) BALANCE_REST(BOOKS_COLUMN_BALANCE) };
 enum dataset { DATASET_USAGE, DATASET_MONETIZATION, DATASET_BALANCE, DATASETS };
 const char *dataset_table(enum dataset dataset);
 
+#define BOOKS_LOOKUPS 3u
+
 struct books {
     struct ledger *ledger;
     struct proof_verdict *verdict;
@@ -31,6 +33,7 @@ struct books {
     uint64_t rolled_through;
     bool is_served;     /* a server may be writing */
     uint64_t usage_cut; /* usage events of batches up to here may be gone */
+    struct sqlite3_stmt *lookups[BOOKS_LOOKUPS]; /* compare.c's, prepared once */
 };
 
 /* False: the verdict says why. */

@@ -114,7 +114,10 @@ bool compare_balance(struct proof_verdict *verdict, const struct balance_row *ex
     return find_difference(verdict, BALANCE_NAMES[at], &values[at], &actual[at]);
 }
 
+enum { LOOKUP_REFUND, LOOKUP_GRANT, LOOKUP_POLICY };
+
 struct lookup {
+    unsigned place; /* in books.lookups */
     const char *table;
     const char *where; /* the key's columns, as parameters 1 and 2 */
     const char *columns;
@@ -122,21 +125,28 @@ struct lookup {
     uint32_t count;
 };
 
+static int start_lookup(struct books *books, const struct lookup *lookup, const int64_t key[2])
+{
+    char sql[512];
+    sqlite3_stmt **statement = &books->lookups[lookup->place];
+    int code = SQLITE_OK;
+    if (*statement == NULL) {
+        (void)snprintf(sql, sizeof(sql), "SELECT %s FROM %s WHERE %s", lookup->columns,
+                       lookup->table, lookup->where);
+        code = sqlite3_prepare_v2(ledger_connection(books->ledger), sql, -1, statement, NULL);
+    }
+    for (int i = 0; code == SQLITE_OK && i < sqlite3_bind_parameter_count(*statement); ++i)
+        code = sqlite3_bind_int64(*statement, i + 1, key[i]);
+    return code == SQLITE_OK ? sqlite3_step(*statement) : code;
+}
+
 static bool look_up(struct books *books, const struct lookup *lookup, const int64_t key[2],
                     const struct value *expected)
 {
-    char sql[512];
     struct value actual[VALUES_MAX];
-    sqlite3_stmt *statement = NULL;
     bool is_good = false;
-    (void)snprintf(sql, sizeof(sql), "SELECT %s FROM %s WHERE %s", lookup->columns, lookup->table,
-                   lookup->where);
-    int code = sqlite3_prepare_v2(ledger_connection(books->ledger), sql, -1, &statement, NULL);
-    for (int i = 0; i < 2 && code == SQLITE_OK; ++i)
-        code = i < sqlite3_bind_parameter_count(statement)
-                   ? sqlite3_bind_int64(statement, i + 1, key[i])
-                   : SQLITE_OK;
-    if (code == SQLITE_OK) code = sqlite3_step(statement);
+    const int code = start_lookup(books, lookup, key);
+    sqlite3_stmt *statement = books->lookups[lookup->place];
     verdict_place(books->verdict, "%s, %" PRId64, lookup->table, key[0]);
     if (code == SQLITE_DONE) {
         (void)find_missing(books->verdict);
@@ -148,15 +158,16 @@ static bool look_up(struct books *books, const struct lookup *lookup, const int6
         if (!is_good)
             (void)find_difference(books->verdict, lookup->names[at], &expected[at], &actual[at]);
     }
-    (void)sqlite3_finalize(statement);
+    (void)sqlite3_reset(statement);
     if (is_good) books->verdict->finding.place[0] = '\0';
     return is_good;
 }
 
 bool compare_refund(struct books *books, const struct refund_row *expected)
 {
-    static const struct lookup REFUNDS = {"refunds", "decision=?1 AND position=?2",
-                                          LEDGER_REFUND_COLUMNS, REFUND_NAMES, REFUND_COLUMNS};
+    static const struct lookup REFUNDS = {
+        LOOKUP_REFUND,         "refunds",    "decision=?1 AND position=?2",
+        LEDGER_REFUND_COLUMNS, REFUND_NAMES, REFUND_COLUMNS};
     struct value values[REFUND_COLUMNS];
     refund_values(expected, values);
     return look_up(books, &REFUNDS,
@@ -166,8 +177,8 @@ bool compare_refund(struct books *books, const struct refund_row *expected)
 
 bool compare_grant(struct books *books, const struct grant_row *expected)
 {
-    static const struct lookup GRANTS = {"grants", "id=?1", LEDGER_GRANT_COLUMNS, GRANT_NAMES,
-                                         GRANT_COLUMNS};
+    static const struct lookup GRANTS = {LOOKUP_GRANT,         "grants",    "id=?1",
+                                         LEDGER_GRANT_COLUMNS, GRANT_NAMES, GRANT_COLUMNS};
     struct value values[GRANT_COLUMNS];
     grant_values(expected, values);
     return look_up(books, &GRANTS, (const int64_t[2]){(int64_t)expected->id, 0}, values);
@@ -175,9 +186,9 @@ bool compare_grant(struct books *books, const struct grant_row *expected)
 
 bool compare_policy(struct books *books, const struct policy_row *expected)
 {
-    static const struct lookup POLICIES = {"policies", "position=?1",
-                                           "position,version,installed_ms,yaml", POLICY_NAMES,
-                                           POLICY_COLUMNS};
+    static const struct lookup POLICIES = {LOOKUP_POLICY, "policies",
+                                           "position=?1", "position,version,installed_ms,yaml",
+                                           POLICY_NAMES,  POLICY_COLUMNS};
     struct value values[POLICY_COLUMNS];
     policy_values(expected, values);
     return look_up(books, &POLICIES, (const int64_t[2]){(int64_t)expected->position, 0}, values);

@@ -5,13 +5,36 @@
 
 #include <inttypes.h>
 #include <sqlite3.h>
+#include <stdlib.h>
 
 #include "policy/policy.h"
 #include "proof/verdict.h"
 
-void pricebook_start(struct pricebook *book, struct books *books)
+static bool load_positions(struct pricebook *book, sqlite3_stmt *statement)
 {
+    uint32_t room = 0;
+    int code = SQLITE_DONE;
+    while ((code = sqlite3_step(statement)) == SQLITE_ROW) {
+        if (book->position_count == room) {
+            room = room == 0 ? 64 : 2 * room;
+            book->positions = realloc(book->positions, room * sizeof(*book->positions));
+            ENSURE(book->positions != NULL);
+        }
+        book->positions[book->position_count++] = (uint64_t)sqlite3_column_int64(statement, 0);
+    }
+    return code == SQLITE_DONE;
+}
+
+bool pricebook_start(struct pricebook *book, struct books *books)
+{
+    sqlite3_stmt *statement = NULL;
     *book = (struct pricebook){.books = books, .verdict = books->verdict};
+    const bool is_good = sqlite3_prepare_v2(ledger_connection(books->ledger),
+                                            "SELECT position FROM policies ORDER BY position", -1,
+                                            &statement, NULL) == SQLITE_OK &&
+                         load_positions(book, statement);
+    (void)sqlite3_finalize(statement);
+    return is_good || books_find_fault(books, "its table policies cannot be read");
 }
 
 void pricebook_end(struct pricebook *book)
@@ -19,6 +42,7 @@ void pricebook_end(struct pricebook *book)
     for (unsigned i = 0; i < PRICEBOOK_COMPILED; ++i)
         if (book->compiled_ones[i].block != NULL)
             memory_release(book->compiled_ones[i].block, POLICY_ARENA_BYTES);
+    free(book->positions);
 }
 
 struct symbols pricebook_symbols(void)
@@ -86,29 +110,31 @@ static bool load(struct pricebook *book, struct priced_policy *place, uint64_t p
     return is_good;
 }
 
-static bool find_position(struct pricebook *book, uint64_t decision, uint64_t *position_out)
+/* The newest before the decision; 0: there is none. */
+static uint64_t find_position(const struct pricebook *book, uint64_t decision)
 {
-    sqlite3_stmt *statement = NULL;
-    const bool is_good = sqlite3_prepare_v2(ledger_connection(book->books->ledger),
-                                            "SELECT max(position) FROM policies WHERE position<?1",
-                                            -1, &statement, NULL) == SQLITE_OK &&
-                         sqlite3_bind_int64(statement, 1, (sqlite3_int64)decision) == SQLITE_OK &&
-                         sqlite3_step(statement) == SQLITE_ROW;
-    *position_out = is_good ? (uint64_t)sqlite3_column_int64(statement, 0) : 0;
-    (void)sqlite3_finalize(statement);
-    if (!is_good) return books_find_fault(book->books, "its table policies cannot be read");
-    if (*position_out != 0) return true;
-    verdict_place(book->verdict, "policies");
-    verdict_expected(book->verdict, "a policy installed before position %" PRIu64, decision);
-    return verdict_find(book->verdict, LEDGER_FILE, "the policy of a decision is missing",
-                        ADVICE_REBUILD);
+    uint32_t low = 0;
+    uint32_t high = book->position_count;
+    while (low < high) {
+        const uint32_t middle = low + (high - low) / 2;
+        if (book->positions[middle] < decision)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low == 0 ? 0 : book->positions[low - 1];
 }
 
 bool pricebook_at(struct pricebook *book, uint64_t decision,
                   const struct priced_policy **policy_out)
 {
-    uint64_t position = 0;
-    if (!find_position(book, decision, &position)) return false;
+    const uint64_t position = find_position(book, decision);
+    if (position == 0) {
+        verdict_place(book->verdict, "policies");
+        verdict_expected(book->verdict, "a policy installed before position %" PRIu64, decision);
+        return verdict_find(book->verdict, LEDGER_FILE, "the policy of a decision is missing",
+                            ADVICE_REBUILD);
+    }
     struct priced_policy *place = find_place(book, position);
     if (place->position != position && !load(book, place, position)) return false;
     place->used = ++book->asked;

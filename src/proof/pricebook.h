@@ -19,12 +19,14 @@ struct priced_policy {
 struct pricebook {
     struct books *books;
     struct proof_verdict *verdict;
+    uint64_t *positions; /* of all policies, ascending */
+    uint32_t position_count;
     uint64_t asked;
     uint64_t compiled; /* how often */
     struct priced_policy compiled_ones[PRICEBOOK_COMPILED];
 };
 
-void pricebook_start(struct pricebook *book, struct books *books);
+MUST_USE bool pricebook_start(struct pricebook *book, struct books *books);
 void pricebook_end(struct pricebook *book);
 
 /* The names that every state is born with: what compiled policies here know. */

@@ -456,8 +456,8 @@ static bool open_all(struct reconciliation *r, const struct proof_parts *parts)
     if (!walk_open(&r->walk, &r->place, parts, r->verdict)) return false;
     const struct hash_key key = r->walk.journal->key;
     chains_start(&r->chains, &r->books, key);
-    pricebook_start(&r->pricebook, &r->books);
     map_start(&r->remainders, sizeof(struct remainder));
+    if (!pricebook_start(&r->pricebook, &r->books)) return false;
     if (!chains_load_stored(&r->chains)) return false;
     if (!entries_start(&r->entries, &r->books, &r->place, key)) return false;
     for (unsigned i = 0; i < DATASETS; ++i)

@@ -84,11 +84,13 @@ int64_t price_changes_at(const struct policy_feature *feature, const struct comm
                          int64_t now_ms)
 {
     const struct price_rule *now = rule_in_force(feature, command, now_ms);
-    const struct price_rule *end = now != NULL ? now : feature->rules + feature->rule_count;
     int64_t first_ms = INSTANT_NEVER;
-    for (const struct price_rule *rule = feature->rules; rule < end; rule++)
+    for (uint32_t i = 0; i < feature->rule_count; i++) {
+        const struct price_rule *rule = &feature->rules[i];
+        if (rule == now) break; /* those behind it never count while it does */
         if (now_ms < rule->from_ms && rule->from_ms < first_ms && rule_matches(rule, command))
             first_ms = rule->from_ms;
+    }
     return first_ms;
 }
 

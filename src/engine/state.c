@@ -121,7 +121,7 @@ bool symbol_fits(const struct engine *engine, struct bytes name)
 void symbol_add(struct engine *engine, struct bytes name)
 {
     uint8_t *text = engine->symbol_text + engine->symbol_text_used;
-    memcpy(text, name.at, name.length);
+    if (name.length != 0) memcpy(text, name.at, name.length);
     engine->symbol_text_used += (uint32_t)name.length;
     engine->symbol_count++;
     engine->symbol_names[engine->symbol_count] = (struct bytes){text, name.length};

@@ -266,7 +266,8 @@ static bool job_step(struct desk *desk)
 bool desk_step(void *self)
 {
     struct desk *desk = self;
-    const bool has_worked = job_step(desk) | key_desk_step(&desk->keys);
+    bool has_worked = job_step(desk);
+    has_worked |= key_desk_step(&desk->keys);
     if (has_worked && desk->loop_wake != NULL) wake_signal(desk->loop_wake);
     return has_worked;
 }

@@ -24,6 +24,9 @@
 #define SNAPSHOT_PIECE_BYTES_MAX ((size_t)16 << 20)
 #define SNAPSHOTS_LISTED_MAX 64u
 
+/* What pieces are: the policy in force and the list of those before it, and the state's image. */
+enum { SNAPSHOT_PIECE_POLICY = 1, SNAPSHOT_PIECE_IMAGE = 2 };
+
 #define SNAPSHOT_FAULT_TABLE(X)                                     \
     X(SNAPSHOT_OK, "no fault")                                      \
     X(SNAPSHOT_UNREADABLE, "the snapshot cannot be read")           \

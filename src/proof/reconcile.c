@@ -24,6 +24,7 @@
 #include "proof/compare.h"
 #include "proof/entries.h"
 #include "proof/rollups.h"
+#include "proof/snapfiles.h"
 #include "proof/twin.h"
 #include "proof/verdict.h"
 
@@ -41,6 +42,8 @@ struct reconciliation {
     struct entries entries;
     struct pricebook pricebook;
     struct twin twin;
+    bool has_twin;
+    struct snapshot_list snapshots;
     struct map remainders;
     struct book_rows rows[DATASETS];
 
@@ -373,7 +376,8 @@ static bool on_entry(void *self, const struct walked *walked)
     const struct bytes customer =
         walked->fact->has_customer ? entries_name(&r->entries, walked->fact->customer) : BYTES_NONE;
     ++r->entries_of_batch;
-    if (r->twin.engine != NULL && !twin_apply(&r->twin, walked)) return false;
+    const bool is_new = r->has_twin && position_sequence(walked->position) > r->twin.sequence;
+    if (is_new && !twin_apply(&r->twin, walked)) return false;
     if (is_settled) {
         if (!check_founded(r, walked, customer)) return false;
         if (!take_rows_before(r, walked->position)) return false;
@@ -388,19 +392,33 @@ static bool on_entry(void *self, const struct walked *walked)
 
 static bool compare_with_engine(struct reconciliation *r, const char *when)
 {
-    if (r->twin.engine == NULL) return true;
+    if (!r->has_twin) return true;
     return twin_compare(&r->twin, &r->entries, &r->chains, when);
+}
+
+/* Where all of the journal is there, every snapshot is compared with it. */
+static bool compare_snapshots(struct reconciliation *r, uint64_t sequence)
+{
+    for (uint32_t i = 0; r->walk.first <= 2 && i < r->snapshots.count; ++i)
+        if (r->snapshots.sequences[i] == sequence && !snapfiles_is_gone(&r->place, sequence))
+            return twin_compare_snapshot(&r->twin, &r->entries, r->place.directory, sequence);
+    return true;
 }
 
 static bool on_batch(void *self, const struct batch_header *header)
 {
     struct reconciliation *r = self;
-    if (r->twin.engine != NULL) twin_sweep(&r->twin, header->last_ms, r->entries_of_batch);
+    if (r->has_twin && header->sequence > r->twin.sequence) {
+        twin_sweep(&r->twin, header->last_ms, r->entries_of_batch);
+        r->twin.sequence = header->sequence;
+    }
     r->entries_of_batch = 0;
+    if (r->has_twin && !compare_snapshots(r, header->sequence)) return false;
     if (header->sequence != r->books.cursor) return true;
     r->is_compared = true;
-    return take_rows_before(r, UINT64_MAX) && chains_check_stored(&r->chains) &&
-           compare_with_engine(r, "at the cursor");
+    if (!take_rows_before(r, UINT64_MAX) || !chains_check_stored(&r->chains)) return false;
+    /* A snapshot may be newer than what is settled; then there is the tip alone. */
+    return header->sequence < r->twin.sequence || compare_with_engine(r, "at the cursor");
 }
 
 /* Rows of the lesser tables that nothing makes would stand there uncounted. */
@@ -447,6 +465,26 @@ static bool check_counts(struct reconciliation *r)
            check_symbols(r);
 }
 
+/* From the journal's beginning, else from the oldest snapshot that what is left of it goes on
+ * from. */
+static bool start_twin(struct reconciliation *r, const struct proof_parts *parts,
+                       struct hash_key key)
+{
+    if (!snapshot_list(r->place.directory, &r->snapshots)) r->snapshots.count = 0;
+    if (!twin_start(&r->twin, parts->memory_bytes, key, r->verdict)) return false;
+    r->has_twin = r->walk.first <= 2;
+    for (uint32_t i = r->snapshots.count; !r->has_twin && i-- > 0;) {
+        const uint64_t sequence = r->snapshots.sequences[i];
+        if (sequence + 1 < r->walk.first || sequence > r->walk.newest) continue;
+        if (!twin_load(&r->twin, r->place.directory, sequence)) return false;
+        r->has_twin = true;
+    }
+    if (!r->has_twin)
+        verdict_note(r->verdict, "the journal's beginning was cut and no snapshot stands for it: "
+                                 "the engine's state was not compared");
+    return true;
+}
+
 static bool open_all(struct reconciliation *r, const struct proof_parts *parts)
 {
     if (!place_open(&r->place, parts->directory, r->verdict)) return false;
@@ -462,7 +500,7 @@ static bool open_all(struct reconciliation *r, const struct proof_parts *parts)
     if (!entries_start(&r->entries, &r->books, &r->place, key)) return false;
     for (unsigned i = 0; i < DATASETS; ++i)
         if (!book_rows_open(&r->rows[i], &r->books, (enum dataset)i, r->books.cursor)) return false;
-    return twin_start(&r->twin, parts->memory_bytes, key, r->verdict);
+    return start_twin(r, parts, key);
 }
 
 static bool run(struct reconciliation *r, const struct proof_parts *parts)
@@ -492,6 +530,7 @@ static void count_all(const struct reconciliation *r, struct proof_verdict *verd
     verdict_count(verdict, "ledger", "events priced anew", r->priced);
     verdict_count(verdict, "ledger", "events whose usage was cut", r->unpriced);
     verdict_count(verdict, "ledger", "policies compiled", r->pricebook.compiled);
+    verdict_count(verdict, "engine", "snapshots compared", r->twin.snapshots);
     verdict_count(verdict, "engine", "customers compared", r->twin.customers);
     verdict_count(verdict, "engine", "grants compared", r->twin.grants);
 }

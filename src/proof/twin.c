@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "proof/verdict.h"
 
@@ -14,7 +15,10 @@ enum { SWEEP_RECORDS = 16, SWEEP_RECORDS_FULL = 4096 };
 bool twin_start(struct twin *twin, uint64_t memory_bytes, struct hash_key key,
                 struct proof_verdict *verdict)
 {
-    *twin = (struct twin){.verdict = verdict, .ceilings = engine_ceilings_for(memory_bytes)};
+    *twin = (struct twin){.verdict = verdict,
+                          .key = key,
+                          .memory_bytes = memory_bytes,
+                          .ceilings = engine_ceilings_for(memory_bytes)};
     twin->block_bytes = engine_bytes(twin->ceilings);
     twin->block = memory_reserve(twin->block_bytes);
     twin->view = malloc(sizeof(*twin->view));
@@ -64,6 +68,104 @@ void twin_sweep(struct twin *twin, int64_t now_ms, uint32_t entries)
     engine_sweep(twin->engine, now_ms, SWEEP_RECORDS + 2 * entries, (struct books_known){0});
 }
 
+/* --- snapshots ------------------------------------------------------------------------------- */
+
+static bool find_in_snapshot(const struct twin *twin, uint64_t sequence, const char *what,
+                             const char *detail)
+{
+    char file[64];
+    (void)snprintf(file, sizeof(file), "snapshot-%" PRIu64 ".weir", sequence);
+    verdict_found(twin->verdict, "%s", detail);
+    return verdict_find(twin->verdict, file, what, ADVICE_SNAPSHOT);
+}
+
+static bool load_pieces(struct twin *twin, struct snapshot_reader *reader, uint64_t sequence)
+{
+    struct snapshot_detail detail;
+    enum image_fault fault = IMAGE_OK;
+    for (uint32_t kind = SNAPSHOT_PIECE_POLICY; kind != 0 && fault == IMAGE_OK;) {
+        struct bytes piece;
+        const enum snapshot_fault read = snapshot_next(reader, &kind, &piece, &detail);
+        if (read != SNAPSHOT_OK)
+            return find_in_snapshot(twin, sequence, snapshot_fault_text(read), detail.text);
+        if (kind == SNAPSHOT_PIECE_IMAGE) fault = engine_image_load(twin->engine, piece);
+    }
+    if (fault == IMAGE_OK) fault = engine_image_loaded(twin->engine);
+    if (fault == IMAGE_OK) return true;
+    return find_in_snapshot(twin, sequence, "its image cannot be loaded", image_fault_text(fault));
+}
+
+bool twin_load(struct twin *twin, const char *directory, uint64_t sequence)
+{
+    struct snapshot_reader *reader = NULL;
+    struct snapshot_detail detail;
+    const enum snapshot_fault fault = snapshot_open(directory, sequence, &reader, &detail);
+    if (fault != SNAPSHOT_OK)
+        return find_in_snapshot(twin, sequence, snapshot_fault_text(fault), detail.text);
+    const bool is_loaded = load_pieces(twin, reader, sequence);
+    snapshot_close(reader);
+    twin->sequence = sequence;
+    return is_loaded;
+}
+
+static bool is_same_grant(const struct grant_view *left, const struct grant_view *right)
+{
+    return left->id == right->id && left->state == right->state &&
+           left->category == right->category && left->amount == right->amount &&
+           left->remaining == right->remaining && left->held == right->held &&
+           left->priority == right->priority && left->effective_ms == right->effective_ms &&
+           left->expires_ms == right->expires_ms;
+}
+
+/* As of the beginning of time: nothing of what is due has been done. */
+static bool read_balance(struct engine *engine, struct bytes name, struct balance_view *view)
+{
+    static const uint16_t NO_PLANS[1] = {0};
+    static const struct policy NO_POLICY = {.plan_of_symbol = NO_PLANS};
+    return engine_balance(engine, &NO_POLICY, name, INT64_MIN, view);
+}
+
+static bool is_same_balance(const struct balance_view *left, const struct balance_view *right)
+{
+    bool is_same = left->available == right->available && left->held == right->held &&
+                   left->debt == right->debt && left->grant_count == right->grant_count;
+    for (uint32_t i = 0; is_same && i < left->grant_count; ++i)
+        is_same = is_same_grant(&left->grants[i], &right->grants[i]);
+    return is_same;
+}
+
+static bool compare_engines(struct twin *twin, struct twin *other, const struct entries *entries)
+{
+    for (const void *one = NULL; (one = map_next(&entries->names, one)) != NULL;) {
+        struct hash128 id;
+        memcpy(&id, one, sizeof(id));
+        const struct bytes name = entries_name(entries, id);
+        const bool is_here = read_balance(twin->engine, name, twin->view);
+        const bool is_there = read_balance(other->engine, name, other->view);
+        if (is_here == is_there && (!is_here || is_same_balance(twin->view, other->view))) continue;
+        verdict_place(twin->verdict, "customer '%.*s'", (int)name.length, (const char *)name.at);
+        return find_in_snapshot(twin, other->sequence,
+                                "it is not the state that the journal's facts make",
+                                "another balance");
+    }
+    return true;
+}
+
+bool twin_compare_snapshot(struct twin *twin, const struct entries *entries, const char *directory,
+                           uint64_t sequence)
+{
+    struct twin other;
+    const uint64_t memory_bytes = twin->memory_bytes;
+    const bool is_same = twin_start(&other, memory_bytes, twin->key, twin->verdict) &&
+                         twin_load(&other, directory, sequence) &&
+                         compare_engines(twin, &other, entries);
+    twin->snapshots += is_same;
+    twin_end(&other);
+    return is_same;
+}
+
+/* --- the ledger ------------------------------------------------------------------------------ */
+
 static bool find_difference(const struct twin *twin, struct bytes name, const char *account,
                             const char *when, int64_t ledger, int64_t engine)
 {
@@ -91,14 +193,11 @@ static int64_t account_of(const struct chains *chains, struct bytes customer, co
 static bool compare_customer(struct twin *twin, const struct chains *chains, struct bytes name,
                              const char *when)
 {
-    static const uint16_t NO_PLANS[1] = {0};
-    static const struct policy NO_POLICY = {.plan_of_symbol = NO_PLANS};
     struct balance_view *view = twin->view;
     const struct head *head = map_find(&chains->heads, hash_128(chains->key, name));
     const int64_t settled = head == NULL ? 0 : head->after;
     int64_t sum = 0;
-    /* As of the beginning of time: nothing of what is due has been done. */
-    if (!engine_balance(twin->engine, &NO_POLICY, name, INT64_MIN, view))
+    if (!read_balance(twin->engine, name, view))
         return settled == 0 || find_difference(twin, name, "all", when, settled, 0);
     ++twin->customers;
     for (uint32_t i = 0; i < view->grant_count; ++i) {
@@ -130,7 +229,7 @@ bool twin_compare(struct twin *twin, const struct entries *entries, const struct
     twin->grants = 0;
     for (const void *one = NULL; (one = map_next(&entries->names, one)) != NULL;) {
         struct hash128 id;
-        __builtin_memcpy(&id, one, sizeof(id));
+        memcpy(&id, one, sizeof(id));
         if (!compare_customer(twin, chains, entries_name(entries, id), when)) return false;
     }
     return true;

@@ -11,17 +11,27 @@ struct twin {
     struct proof_verdict *verdict;
     void *block;
     uint64_t block_bytes;
-    struct engine
-        *engine; /* NULL: the journal's beginning is gone, and no snapshot stands for it */
+    struct engine *engine;
+    struct hash_key key;
+    uint64_t sequence; /* the state is that of all batches up to it */
     struct engine_ceilings ceilings;
     struct balance_view *view;
-    uint64_t customers; /* compared */
+    uint64_t memory_bytes;
+    uint64_t snapshots; /* compared */
+    uint64_t customers; /* likewise */
     uint64_t grants;
 };
 
 MUST_USE bool twin_start(struct twin *twin, uint64_t memory_bytes, struct hash_key key,
                          struct proof_verdict *verdict);
 void twin_end(struct twin *twin);
+
+/* The state as of batch `sequence`, from its snapshot, instead of replaying all up to there.
+ * Nothing was applied yet. */
+MUST_USE bool twin_load(struct twin *twin, const char *directory, uint64_t sequence);
+/* A snapshot against the replay, which is at its batch: every customer has the same in both. */
+MUST_USE bool twin_compare_snapshot(struct twin *twin, const struct entries *entries,
+                                    const char *directory, uint64_t sequence);
 
 MUST_USE bool twin_apply(struct twin *twin, const struct walked *walked);
 void twin_sweep(struct twin *twin, int64_t now_ms, uint32_t entries);

@@ -15,6 +15,9 @@
 #define ADVICE_REBUILD                                                                      \
     "Restore ledger.db from a backup, or, while the journal still has its beginning, move " \
     "it away: the server makes it anew from the journal"
+#define ADVICE_SNAPSHOT                                                               \
+    "Move the file away, if there is an older snapshot or the journal still has its " \
+    "beginning: the server starts from those and makes it anew"
 #define ADVICE_AGAIN "Run the command again"
 
 bool verdict_find(struct proof_verdict *verdict, const char *file, const char *what,

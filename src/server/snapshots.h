@@ -25,9 +25,6 @@
 /* Walked in one step of the loop. */
 #define SNAPSHOT_STEP_BYTES (UINT64_C(48) << 10)
 
-/* What a snapshot's pieces are. */
-enum { SNAPSHOT_PIECE_POLICY = 1, SNAPSHOT_PIECE_IMAGE = 2 };
-
 struct snapshots_parts {
     const char *directory;
     struct engine *engine;

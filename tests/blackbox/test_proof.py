@@ -9,11 +9,12 @@ import random
 import shutil
 import sqlite3
 import subprocess
+import time
 
 import pytest
 
 from books import POLICY, keep_books
-from weir_client import Server, find_binary, run
+from weir_client import HOUR, Customer, Server, find_binary, run
 
 SEED = int(os.environ.get("WEIR_SEED", "7"))
 
@@ -23,7 +24,8 @@ SEED = int(os.environ.get("WEIR_SEED", "7"))
 @pytest.fixture(scope="module")
 def books(tmp_path_factory):
     """A stopped server's data directory in which everything has happened."""
-    server = Server(tmp_path_factory.mktemp("books"), POLICY).start()
+    server = Server(tmp_path_factory.mktemp("books"), POLICY,
+                    arguments=["--snapshot-every", "16K"]).start()
     keep_books(server)
     server.stop()
     if os.environ.get("WEIR_SETTLE"):
@@ -566,3 +568,124 @@ def test_a_file_that_is_no_ledger_is_refused_by_name(booked, make):
     directory = booked()
     make(directory / "ledger.db")
     both_find(directory)
+
+
+# ---- snapshots and key files --------------------------------------------------------------------
+
+def snapshots(directory):
+    return sorted(directory.glob("snapshot-*.weir"), key=lambda path: int(path.stem.split("-")[1]))
+
+
+def test_snapshots_are_proved_and_compared_with_the_journal(books):
+    assert len(snapshots(books)) == 2
+    assert counts(prove("verify", books))["snapshots", "files"] == 2
+    if (books / "ledger.db").exists():
+        assert counts(prove("reconcile", books))["engine", "snapshots compared"] == 2
+
+
+def swap(directory):
+    one, other = snapshots(directory)
+    one.rename(directory / "x")
+    other.rename(one)
+    (directory / "x").rename(other)
+
+
+SNAPSHOT_DAMAGE = {
+    "empty": lambda directory: snapshots(directory)[1].write_bytes(b""),
+    "text": lambda directory: snapshots(directory)[1].write_bytes(b"hello"),
+    "short": lambda directory: snapshots(directory)[1].write_bytes(
+        snapshots(directory)[1].read_bytes()[:-1]),
+    "long": lambda directory: snapshots(directory)[0].write_bytes(
+        snapshots(directory)[0].read_bytes() + b"x"),
+    "swapped": swap,
+    "ahead": lambda directory: snapshots(directory)[1].rename(directory / "snapshot-99999.weir"),
+}
+
+
+@pytest.mark.parametrize("damage", SNAPSHOT_DAMAGE)
+def test_a_damaged_snapshot_is_found(copy, damage):
+    directory = copy()
+    SNAPSHOT_DAMAGE[damage](directory)
+    found("verify", directory, "snapshot-")
+
+
+def test_any_flipped_bit_of_a_snapshot_is_found(copy):
+    directory = copy()
+    path = snapshots(directory)[0]
+    random_ = random.Random(SEED)
+    for _ in range(40):
+        offset, bit = random_.randrange(path.stat().st_size), random_.randrange(8)
+        flip(path, offset, bit)
+        found("verify", directory, path.name)
+        flip(path, offset, bit)
+    assert prove("verify", directory)["clean"]
+
+
+def test_a_snapshot_of_another_journal_is_found(copy, fresh, new_customer):
+    directory = copy()
+    other = fresh(arguments=["--snapshot-every", "4K"])
+    customer = new_customer(other, plan="base")
+    for _ in range(60):
+        customer.grant("5")
+    other.stop()
+    for path in snapshots(directory):
+        path.unlink()
+    theirs = snapshots(other.data)[0]
+    shutil.copy(theirs, directory)
+    found("verify", directory, theirs.name, "another journal")
+
+
+def bind_keys(weir, new_customer, hours=3):
+    """Keys that grow old enough to lie in files."""
+    customer = new_customer(weir, plan="base")
+    customer.grant("50")
+    for _ in range(hours):
+        for number in range(40):
+            assert customer.consume(1, idempotency_key=f"{weir.now}-{number}").status == 200
+        weir.advance(2 * HOUR)
+    deadline = time.monotonic() + 30
+    while not (weir.data / "keys.weir").exists() and time.monotonic() < deadline:
+        customer.consume(1)
+        time.sleep(0.05)
+    return customer
+
+
+@pytest.fixture(scope="module")
+def keyed(tmp_path_factory):
+    server = Server(tmp_path_factory.mktemp("keyed"), POLICY).start()
+    bind_keys(server, lambda weir, **settings: Customer(weir, "keyed", **settings))
+    server.stop()
+    assert list(server.data.glob("keys-*.weir"))
+    return server.data
+
+
+KEY_DAMAGE = {
+    "list-gone": lambda directory: (directory / "keys.weir").unlink(),
+    "list-empty": lambda directory: (directory / "keys.weir").write_bytes(b""),
+    "file-gone": lambda directory: next(directory.glob("keys-*.weir")).unlink(),
+    "file-short": lambda directory: (lambda path: path.write_bytes(path.read_bytes()[:-4096]))(
+        next(directory.glob("keys-*.weir"))),
+    "file-text": lambda directory: next(directory.glob("keys-*.weir")).write_bytes(b"hello"),
+}
+
+
+@pytest.mark.parametrize("damage", KEY_DAMAGE)
+def test_damage_to_key_files_is_found(keyed, tmp_path, damage):
+    directory = tmp_path / "copy"
+    shutil.copytree(keyed, directory)
+    assert counts(prove("verify", directory))["keys", "keys in them"] >= 40
+    KEY_DAMAGE[damage](directory)
+    found("verify", directory, "keys")
+
+
+def test_any_flipped_bit_of_a_key_file_is_found(keyed, tmp_path):
+    directory = tmp_path / "copy"
+    shutil.copytree(keyed, directory)
+    random_ = random.Random(SEED)
+    for path in [directory / "keys.weir", *directory.glob("keys-*.weir")]:
+        for _ in range(20):
+            offset, bit = random_.randrange(path.stat().st_size), random_.randrange(8)
+            flip(path, offset, bit)
+            found("verify", directory, path.name)
+            flip(path, offset, bit)
+    assert prove("verify", directory)["clean"]

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The performance promises, as ratios against a named reference in the same run on the same machine.
 #
-# usage: bench/run.sh [decide|snapshot|http|lone]...     all when none is named
+# usage: bench/run.sh [decide|snapshot|http|lone|settle]...     all when none is named
 #        BUILD=directory      where the programs are (build); data goes there too, not to a tmpfs
 #        ROUNDS=3 SECONDS_EACH=4 CONNECTIONS=256 CUSTOMERS=20000      of http
 set -euo pipefail
@@ -12,7 +12,7 @@ seconds=${SECONDS_EACH:-4}
 connections=${CONNECTIONS:-256}
 customers=${CUSTOMERS:-20000}
 parts=("$@")
-[ $# -gt 0 ] || parts=(decide snapshot http lone)
+[ $# -gt 0 ] || parts=(decide snapshot http lone settle)
 
 mkdir -p "$build"
 folder=$(realpath "$(mktemp -d "$build/bench.XXXXXX")")
@@ -165,6 +165,17 @@ bench_lone() {
     "$build/bench/lone" "$weir" "$folder/page" 2000
 }
 
+bench_settle() {
+    local reference ours
+    reference=$(TMPDIR=$folder "$here/settle_postgres.sh" 1000000 15 16) || reference=
+    echo "${reference:-PostgreSQL 15 is not here: no reference}"
+    TMPDIR=$folder "$build/bench/settle" 1000000 1000000 | tee "$folder/settle.out"
+    [ -n "$reference" ] || return 0
+    ours=$(awk '/at once/ { print $3 }' "$folder/settle.out")
+    awk -v ours="$ours" -v theirs="$(grep -o '[0-9]* decisions/s' <<<"$reference")" \
+        'BEGIN { printf "  %.1f times PostgreSQL, both durable\n", ours / theirs }'
+}
+
 nginx_program=$(PATH=$PATH:/usr/sbin command -v nginx || echo nginx)
 for part in "${parts[@]}"; do
     declare -F "bench_$part" >/dev/null || { echo "no such part: $part" >&2 && exit 2; }
@@ -172,6 +183,9 @@ done
 echo "$(nproc) processors, Linux $(uname -r), data on $(stat -f -c %T "$folder")"
 for part in "${parts[@]}"; do
     echo
-    [ "$part" = decide ] || [ "$part" = snapshot ] || [ -n "${weir:-}" ] || start_weir
+    case $part in
+    decide | snapshot | settle) ;;
+    *) [ -n "${weir:-}" ] || start_weir ;;
+    esac
     "bench_$part"
 done

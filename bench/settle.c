@@ -395,22 +395,20 @@ int main(int count, char **arguments)
     make_directory(&books);
     open_books(&books, &run, granted, customers);
     run_deferred(&books, granted, at_once, decisions);
-    if (pace == 0) {
+    if (pace != 0) {
+        run_idle(&books);
+        const double start = seconds();
         close_books(&books);
-        remove_directory(&books);
-        return 0;
+        open_books(&books, &run, at_once, customers);
+        settle_through(&books, at_once);
+        while (settle_step(books.settler)) {
+        }
+        printf("  restart       %8.2f s until all heads are in memory\n", seconds() - start);
+        printf("at %" PRIu64 " decisions/s, a batch every %d ms\n", pace, PACED_BATCH_MS);
+        run_paced(&books, &run, at_once, paced);
     }
-    run_idle(&books);
-    const double start = seconds();
-    close_books(&books);
-    open_books(&books, &run, at_once, customers);
-    settle_through(&books, at_once);
-    while (settle_step(books.settler)) {
-    }
-    printf("  restart       %8.2f s until all heads are in memory\n", seconds() - start);
-    printf("at %" PRIu64 " decisions/s, a batch every %d ms\n", pace, PACED_BATCH_MS);
-    run_paced(&books, &run, at_once, paced);
     close_books(&books);
     remove_directory(&books);
+    run.journal->calls->close(run.journal);
     return 0;
 }

@@ -26,7 +26,7 @@
 #define SETTLER_ASKS_MAX 256u        /* heads asked for and not taken; a power of two */
 #define SETTLER_BATCHES_MAX 16u      /* of one transaction, by default */
 #define SETTLER_ENTRIES_TARGET 4096u /* a transaction takes no further batch beyond */
-#define SETTLER_ROLL_EVENTS 2048u
+#define SETTLER_ROLL_EVENTS 1024u
 #define SETTLER_HOLDS_BYTES (UINT64_C(64) << 20)
 
 struct settler;

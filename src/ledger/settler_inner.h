@@ -110,6 +110,8 @@ struct settler {
     uint64_t rolled_through;
     uint64_t events_unrolled; /* usage events behind it, at least */
     int64_t rolled_ns;        /* when the last slice was rolled */
+    int64_t roll_took_ns;     /* and how long that took */
+    uint64_t rolled_behind;   /* transactions there had been by then */
     uint64_t usage_cut;
     struct settler_counts counts;
 

@@ -14,6 +14,8 @@
 #define CUT_EVENTS 8192 /* likewise, or those of one seal */
 /* A slice that is not full waits that long: queries scan what is not rolled anyway. */
 #define ROLL_IDLE_NS (10 * INT64_C(1000000000))
+/* While there is something to settle now and then, slices rest so much longer than they take. */
+#define ROLL_RESTS 3
 #define IDLE_SWEEP_CUSTOMERS 4096
 /* Fewer entries than that behind the checkpoint are read in no time at the next start. */
 #define ENTRIES_UNSWEPT_MAX 65536
@@ -289,6 +291,9 @@ bool upkeep_roll(struct settler *settler)
     if (settler->events_unrolled < settler->parts.roll_events &&
         now_ns - settler->rolled_ns < ROLL_IDLE_NS)
         return false;
+    if (settler->counts.transactions != settler->rolled_behind &&
+        now_ns - settler->rolled_ns < ROLL_RESTS * settler->roll_took_ns)
+        return false;
     const struct value from[] = {value_of_unsigned(settler->rolled_through),
                                  value_of_signed(settler->parts.roll_events)};
     uint64_t end = 0;
@@ -305,7 +310,9 @@ bool upkeep_roll(struct settler *settler)
         !settler_set_meta(settler, "rolled_through", (int64_t)end) || !settler_commit(settler))
         return false;
     settler->rolled_through = end;
-    settler->rolled_ns = now_ns;
+    settler->rolled_ns = clock_monotonic_ns();
+    settler->roll_took_ns = settler->rolled_ns - now_ns;
+    settler->rolled_behind = settler->counts.transactions;
     settler->events_unrolled -= settler->events_unrolled < settler->parts.roll_events
                                     ? settler->events_unrolled
                                     : settler->parts.roll_events;

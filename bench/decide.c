@@ -23,6 +23,7 @@ static const char yaml[] =
     "defaults: {plan: plus}\n"
     "features:\n"
     "  chat: {meters: [requests], unit: requests, prices: chat}\n"
+    "  render: {meters: [requests], unit: requests, divisible: false}\n"
     "prices:\n"
     "  chat: [{name: message, rates: {requests: {credits: \"0.001\", per: 1}}}]\n"
     "plans:\n"
@@ -36,7 +37,11 @@ static const char yaml[] =
     "          - allowance: {name: included, scope: subject, windows: [{limit: 4, per: 5h, start: "
     "first_use}, {limit: 8, per: 7d, start: first_use}]}\n"
     "          - grants: {category: promotional}\n"
-    "          - grants: {category: paid}\n";
+    "          - grants: {category: paid}\n"
+    "      render:\n"
+    "        waterfall:\n"
+    "          - allowance: {name: frames, windows: [{limit: 512, per: 7d, start: first_use}, "
+    "{limit: 600, per: 1d, start: sliding}]}\n";
 
 static void *zeroes(size_t bytes)
 {
@@ -225,6 +230,42 @@ static void print_phases(const struct run *run, uint64_t decisions)
     printf("\n");
 }
 
+/* A customer with many open holds is refused what only their ends would free: each refusal looks
+ * for the moment at which waiting would help. */
+static void measure_denials(struct run *run)
+{
+    static const unsigned open_holds[] = {1, 64, 512};
+    enum { DENIALS = 200 };
+    struct command denied = {.kind = COMMAND_CONSUME,
+                             .feature = BYTES("render"),
+                             .quantity_count = 1,
+                             .quantities = {{BYTES("requests"), 512}}};
+    struct command hold = {.kind = COMMAND_AUTHORIZE,
+                           .feature = BYTES("render"),
+                           .has_ttl = true,
+                           .quantity_count = 1,
+                           .quantities = {{BYTES("requests"), 1}}};
+    for (unsigned i = 0; i < COUNT_OF(open_holds); i++) {
+        char text[32];
+        hold.customer = denied.customer = name_of(text, UINT64_C(1000000000) + i);
+        for (unsigned n = 0; n < open_holds[i]; n++) {
+            run->now_ms += MINUTE_MS;
+            hold.ttl_ms = 9 * HOUR_MS + n * MINUTE_MS;
+            decide(run, &hold);
+        }
+        const double from = seconds();
+        for (unsigned n = 0; n < DENIALS; n++)
+            ENSURE(
+                engine_decide(run->engine, run->policy, &denied, next_stamp(run), run->fact).kind ==
+                RULING_FACT);
+        const double each = (seconds() - from) / DENIALS;
+        ENSURE(run->fact->report.outcome == OUTCOME_DENY);
+        printf("  %-28s %12.1f us with %u open holds, to wait %" PRId64 " s\n",
+               "a denial that says when", each * 1e6, open_holds[i],
+               run->fact->report.retry_after_ms / SECOND_MS);
+    }
+}
+
 static double clock_cost(void)
 {
     enum { READINGS = 1000000 };
@@ -265,6 +306,8 @@ static void measure(uint64_t customers, uint64_t decisions)
     run.is_split = true;
     (void)play(&run, customers, decisions / 4, &prng);
     print_phases(&run, decisions / 4);
+    run.is_split = false;
+    measure_denials(&run);
 }
 
 int main(int argc, char **argv)

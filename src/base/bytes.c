@@ -16,12 +16,6 @@ struct bytes bytes_of_text(const char *text)
     return (struct bytes){(const uint8_t *)text, length};
 }
 
-bool bytes_equal(struct bytes left, struct bytes right)
-{
-    if (left.length != right.length) return false;
-    return left.length == 0 || memcmp(left.at, right.at, left.length) == 0;
-}
-
 int bytes_compare(struct bytes left, struct bytes right)
 {
     const size_t common = left.length < right.length ? left.length : right.length;

@@ -21,7 +21,7 @@ struct bytes {
 #define BYTES_NONE ((struct bytes){NULL, 0})
 
 struct bytes bytes_of_text(const char *text); /* up to, without, its NUL */
-bool bytes_equal(struct bytes left, struct bytes right);
+static inline bool bytes_equal(struct bytes left, struct bytes right);
 int bytes_compare(struct bytes left, struct bytes right); /* as memcmp, shorter first */
 size_t bytes_utf8_length(struct bytes text);              /* of the longest prefix that is UTF-8 */
 bool bytes_is_utf8(struct bytes text);                    /* RFC 3629; no surrogates */
@@ -67,6 +67,12 @@ void buffer_put_unsigned_wide(struct buffer *buffer, uint64_t value);
  * it is. */
 unsigned varint_write(uint8_t *at, uint64_t value);
 uint64_t reader_take_unsigned_wide(struct reader *reader);
+
+static inline bool bytes_equal(struct bytes left, struct bytes right)
+{
+    if (left.length != right.length) return false;
+    return left.length == 0 || __builtin_memcmp(left.at, right.at, left.length) == 0;
+}
 
 static inline void buffer_put_byte(struct buffer *buffer, uint8_t byte)
 {

@@ -106,14 +106,3 @@ bool hash_128_equal(struct hash128 left, struct hash128 right)
 {
     return ((left.word[0] ^ right.word[0]) | (left.word[1] ^ right.word[1])) == 0;
 }
-
-uint64_t hash_mix(uint64_t left, uint64_t right)
-{
-    /* Multiply and fold, then the finalizer of splitmix64. */
-    uint64_t mixed = left * UINT64_C(0x9e3779b97f4a7c15);
-    mixed ^= mixed >> 32;
-    mixed += (right + 1) * UINT64_C(0xd6e8feb86659fd93);
-    mixed = (mixed ^ (mixed >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    mixed = (mixed ^ (mixed >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return mixed ^ (mixed >> 31);
-}

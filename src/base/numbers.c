@@ -21,15 +21,3 @@ bool number_lcm(uint64_t left, uint64_t right, uint64_t *result_out)
     ENSURE(left >= 1 && right >= 1);
     return number_multiply_u64(left / number_gcd(left, right), right, result_out);
 }
-
-uint128 number_divide_up(uint128 dividend, uint128 divisor)
-{
-    ENSURE(divisor >= 1);
-    /* Prices are small: a 64-bit division costs a fraction of the library's 128-bit one. */
-    if (dividend <= UINT64_MAX && divisor <= UINT64_MAX) {
-        const uint64_t narrow = (uint64_t)dividend;
-        const uint64_t by = (uint64_t)divisor;
-        return narrow / by + (narrow % by != 0);
-    }
-    return dividend / divisor + (dividend % divisor != 0);
-}

@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/assert.h"
+
 __extension__ typedef unsigned __int128 uint128;
 __extension__ typedef __int128 int128;
 
@@ -50,5 +52,22 @@ static inline bool number_multiply_u128(uint128 left, uint128 right, uint128 *re
 uint64_t number_gcd(uint64_t left, uint64_t right);
 bool number_lcm(uint64_t left, uint64_t right, uint64_t *result_out); /* operands >= 1 */
 
-/* divisor >= 1 */
-uint128 number_divide_up(uint128 dividend, uint128 divisor);
+/* Division where the operands mostly fit 64 bits, which costs a fraction of the library's. divisor
+ * >= 1. */
+static inline uint128 number_divide(uint128 dividend, uint64_t divisor, uint64_t *rest_out)
+{
+    ENSURE(divisor >= 1);
+    if (dividend <= UINT64_MAX) {
+        *rest_out = (uint64_t)dividend % divisor;
+        return (uint64_t)dividend / divisor;
+    }
+    *rest_out = (uint64_t)(dividend % divisor);
+    return dividend / divisor;
+}
+
+static inline uint128 number_divide_up(uint128 dividend, uint64_t divisor)
+{
+    uint64_t rest = 0;
+    const uint128 quotient = number_divide(dividend, divisor, &rest);
+    return quotient + (rest != 0);
+}

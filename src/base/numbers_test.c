@@ -87,8 +87,13 @@ static void division_rounds_up_at_every_width(void **state)
     assert_true(number_divide_up(8, 7) == 2);
     assert_true(number_divide_up(UINT64_MAX, 1) == UINT64_MAX);
     assert_true(number_divide_up(wide, 3) == wide / 3 + 1);
-    assert_true(number_divide_up(wide, wide - 1) == 2);
-    assert_true(number_divide_up(5, wide) == 1);
+    assert_true(number_divide_up(wide, UINT64_MAX) == ((uint128)1 << 36) + 1);
+    assert_true(number_divide_up(5, UINT64_MAX) == 1);
+    uint64_t rest = 0;
+    assert_true(number_divide(wide + 5, 7, &rest) == (wide + 5) / 7);
+    assert_int_equal(rest, (wide + 5) % 7);
+    assert_true(number_divide(23, 7, &rest) == 3);
+    assert_int_equal(rest, 2);
     assert_true(number_divide_up(~(uint128)0, 1) == ~(uint128)0);
     expect_assert_failure((void)number_divide_up(1, 0));
 }

@@ -87,9 +87,9 @@ static void draw_grants(struct drawing *d, uint64_t units, int64_t nano)
         };
         counted = through;
         if (d->hold_id == DRAW_CHARGED)
-            view_lot_move(view, grant->id, LOT_CHARGE, -pays, 0);
+            view_grant_move(view, n, LOT_CHARGE, -pays, 0);
         else
-            view_lot_move(view, grant->id, LOT_HOLD, -pays, pays);
+            view_grant_move(view, n, LOT_HOLD, -pays, pays);
         put_paid_line(d, line, NULL);
         if (paid == nano) return;
     }

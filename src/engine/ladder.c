@@ -249,9 +249,12 @@ static void split_over_sources(const struct view *view, const struct plan_featur
                                                : budgets_left(evaluation)};
     uint64_t need = ask->units;
     uint64_t from = ask->from;
-    *out = (struct split){0};
+    out->lacked_consent = false;
     for (uint32_t i = 0; i < plan_feature->source_count; i++) {
         const struct source_rule *source = &plan_feature->sources[i];
+        out->offered[i] = 0;
+        out->drawn[i] = 0;
+        out->skipped[i] = false;
         if (source_needs_consent(source) && !terms.consented) {
             out->skipped[i] = true;
             out->lacked_consent = true;

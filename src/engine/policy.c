@@ -11,13 +11,6 @@ const struct policy_feature *policy_feature_named(const struct policy *policy,
     return NULL;
 }
 
-const struct plan *policy_plan_of(const struct policy *policy, uint32_t symbol)
-{
-    if (symbol > policy->symbol_count) return NULL;
-    const uint16_t place = policy->plan_of_symbol[symbol];
-    return place == 0 ? NULL : &policy->plans[place - 1];
-}
-
 const struct plan *policy_plan_named(const struct policy *policy, const struct symbols *symbols,
                                      struct bytes name)
 {

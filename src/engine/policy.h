@@ -217,7 +217,12 @@ struct policy {
 
 const struct policy_feature *policy_feature_named(const struct policy *policy,
                                                   const struct symbols *symbols, struct bytes name);
-const struct plan *policy_plan_of(const struct policy *policy, uint32_t symbol);
+static inline const struct plan *policy_plan_of(const struct policy *policy, uint32_t symbol)
+{
+    if (symbol > policy->symbol_count) return NULL;
+    const uint16_t place = policy->plan_of_symbol[symbol];
+    return place == 0 ? NULL : &policy->plans[place - 1];
+}
 const struct plan *policy_plan_named(const struct policy *policy, const struct symbols *symbols,
                                      struct bytes name);
 const struct plan_feature *plan_feature_of(const struct plan *plan, uint32_t feature_index);

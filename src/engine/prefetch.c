@@ -107,6 +107,7 @@ void engine_prefetch(const struct engine *engine, struct command *command)
         find_chains(engine, command);
         break;
     default:
+        if (fetched->grant == 0 && fetched->chain_count == 0) return;
         follow_chains(engine, fetched);
         break;
     }

@@ -146,25 +146,6 @@ uint128 price_cost(const struct quote *quote, const uint64_t quantities[METERS_M
     return any && cost < minimum ? minimum : cost;
 }
 
-struct unit_price price_of_unit(const struct quote *quote, uint32_t unit)
-{
-    if (unit == UNIT_COST) return (struct unit_price){.num = 1, .q = 1};
-    return (struct unit_price){quote->num[unit], quote->q, quote->minimum_nano};
-}
-
-uint128 price_through(struct unit_price price, uint64_t units)
-{
-    if (units == 0) return 0;
-    const uint128 cost = (uint128)units * price.num;
-    const uint128 minimum = (uint128)(uint64_t)price.minimum_nano * price.q;
-    return cost < minimum ? minimum : cost;
-}
-
-uint128 price_of_draw(struct unit_price price, uint64_t from, uint64_t units)
-{
-    return price_through(price, from + units) - price_through(price, from);
-}
-
 uint64_t price_affordable(struct unit_price price, uint64_t from, uint64_t units_max, int64_t nano)
 {
     if (nano < 0) return 0;
@@ -172,16 +153,18 @@ uint64_t price_affordable(struct unit_price price, uint64_t from, uint64_t units
     const uint128 minimum = (uint128)(uint64_t)price.minimum_nano * price.q;
     if (minimum > bound) return 0;
     if (price.num == 0) return units_max;
-    const uint128 units = bound / price.num - from;
+    uint64_t rest = 0;
+    const uint128 units = number_divide(bound, price.num, &rest) - from;
     return units > units_max ? units_max : (uint64_t)units;
 }
 
 bool price_settle(uint128 x, uint64_t q, uint64_t *rem, int64_t *charge_out)
 {
     const uint128 sum = x + *rem;
-    const uint128 charge = sum / q;
+    uint64_t rest = 0;
+    const uint128 charge = number_divide(sum, q, &rest);
     if (charge > (uint128)BALANCE_NANO_MAX) return false;
-    *rem = (uint64_t)(sum % q);
+    *rem = rest;
     *charge_out = (int64_t)charge;
     return true;
 }

@@ -31,13 +31,26 @@ struct problem price_quote_cheapest(const struct policy_feature *feature, uint32
 /* quantities x numerators, the minimum included when anything was used: over q. At most 2^125. */
 uint128 price_cost(const struct quote *quote, const uint64_t quantities[METERS_MAX]);
 
-struct unit_price price_of_unit(const struct quote *quote, uint32_t unit);
+static inline struct unit_price price_of_unit(const struct quote *quote, uint32_t unit)
+{
+    if (unit == UNIT_COST) return (struct unit_price){.num = 1, .q = 1};
+    return (struct unit_price){quote->num[unit], quote->q, quote->minimum_nano};
+}
 
 /* f of U3: the exact cost, over q, of the first `units` credit-funded units. */
-uint128 price_through(struct unit_price price, uint64_t units);
+static inline uint128 price_through(struct unit_price price, uint64_t units)
+{
+    if (units == 0) return 0;
+    const uint128 cost = (uint128)units * price.num;
+    const uint128 minimum = (uint128)(uint64_t)price.minimum_nano * price.q;
+    return cost < minimum ? minimum : cost;
+}
 
 /* f(from + units) - f(from), over q, and what a hold must reserve for it, rounded up. */
-uint128 price_of_draw(struct unit_price price, uint64_t from, uint64_t units);
+static inline uint128 price_of_draw(struct unit_price price, uint64_t from, uint64_t units)
+{
+    return price_through(price, from + units) - price_through(price, from);
+}
 
 /* The most units, from `from` on and at most `units_max`, whose reserve is within nano. */
 uint64_t price_affordable(struct unit_price price, uint64_t from, uint64_t units_max, int64_t nano);

@@ -4,10 +4,9 @@ static struct rate_slot rate_refill(struct rate_slot slot, int64_t to_ms)
 {
     ENSURE(to_ms >= slot.at_ms);
     const uint128 parts = (uint128)slot.limit * (uint64_t)(to_ms - slot.at_ms) + slot.part;
-    const uint128 tokens = parts / (uint64_t)slot.per_ms;
+    const uint128 tokens = number_divide(parts, (uint64_t)slot.per_ms, &slot.part);
     const int128 level = (int128)slot.level + (int128)tokens;
     slot.at_ms = to_ms;
-    slot.part = (uint64_t)(parts % (uint64_t)slot.per_ms);
     if (level >= (int128)slot.burst) {
         slot.level = (int64_t)slot.burst;
         slot.part = 0;

@@ -256,11 +256,6 @@ struct hash128 key_id(const struct engine *engine, struct hash128 customer, stru
 /* 2 bits kind, 1 credits, 15 unit, 15 feature, 23 name, 8 place. */
 _Static_assert(SYMBOLS_MAX < 1u << 15, "a symbol fits its bits");
 
-uint64_t slot_id_limit(uint32_t feature, uint32_t unit, uint32_t name, uint32_t place)
-{
-    return (uint64_t)unit << 46 | (uint64_t)feature << 31 | (uint64_t)name << 8 | place;
-}
-
 uint32_t slot_id_feature(uint64_t id)
 {
     return (uint32_t)(id >> 31 & 0x7fff);
@@ -300,14 +295,6 @@ uint32_t scope_find(const struct engine *engine, uint32_t customer, uint64_t has
         if (scope->customer == customer && scope->hash == hash) return n;
     }
     return 0;
-}
-
-uint32_t slot_in_chain(const struct engine *engine, uint32_t first, uint64_t id)
-{
-    uint32_t n = first;
-    while (n != 0 && slot_at(engine, n)->id != id)
-        n = slot_at(engine, n)->next;
-    return n;
 }
 
 uint32_t slot_find(const struct engine *engine, uint32_t customer, struct slot_name name)

@@ -329,7 +329,10 @@ struct hash128 key_id(const struct engine *engine, struct hash128 customer, stru
 bool key_is_taken_by(enum command_kind kind);
 /* `unit`: symbol of the meter that an allowance counts, 0 for cost and for gates. Another unit is
  * another counter. */
-uint64_t slot_id_limit(uint32_t feature, uint32_t unit, uint32_t name, uint32_t place);
+static inline uint64_t slot_id_limit(uint32_t feature, uint32_t unit, uint32_t name, uint32_t place)
+{
+    return (uint64_t)unit << 46 | (uint64_t)feature << 31 | (uint64_t)name << 8 | place;
+}
 uint32_t slot_id_feature(uint64_t id);
 uint32_t slot_id_name(uint64_t id);
 /* Overrides of counts and of credits are told apart: one name may be both, in two features. */
@@ -340,7 +343,13 @@ uint64_t slot_id_renewal(uint32_t name);
 uint32_t customer_find(const struct engine *engine, struct hash128 id);
 uint32_t scope_find(const struct engine *engine, uint32_t customer, uint64_t hash);
 uint32_t slot_find(const struct engine *engine, uint32_t customer, struct slot_name name);
-uint32_t slot_in_chain(const struct engine *engine, uint32_t first, uint64_t id);
+static inline uint32_t slot_in_chain(const struct engine *engine, uint32_t first, uint64_t id)
+{
+    uint32_t n = first;
+    while (n != 0 && slot_at(engine, n)->id != id)
+        n = slot_at(engine, n)->next;
+    return n;
+}
 uint32_t grant_find(const struct engine *engine, uint64_t id);
 uint32_t hold_find(const struct engine *engine, uint64_t id);
 uint32_t ended_find(const struct engine *engine, uint64_t id);

@@ -108,15 +108,6 @@ static const struct slot *stored_slot(const struct view *view, struct slot_name 
     return slot->kind == (uint32_t)kind ? slot : NULL;
 }
 
-struct effect *view_effect(struct view *view, enum effect_kind kind)
-{
-    ENSURE(view->fact->effect_count < EFFECTS_MAX);
-    struct effect *effect = &view->fact->effects[view->fact->effect_count++];
-    effect->kind = kind;
-    view->drafted |= UINT32_C(1) << kind;
-    return effect;
-}
-
 void view_found_customer(struct view *view)
 {
     view_effect(view, EFFECT_CUSTOMER)->customer.created_ms = view->now_ms;
@@ -128,22 +119,8 @@ void view_found_customer(struct view *view)
     effect->setting.after = view->plan->name;
 }
 
-uint64_t view_scope(const struct view *view, struct scope_rule rule)
+uint64_t view_limit_overridden(const struct view *view, struct limit limit)
 {
-    switch (rule.kind) {
-    case SCOPE_CUSTOMER:
-        return 0;
-    case SCOPE_SUBJECT:
-        return view->levels[view->level_count - 1];
-    case SCOPE_LEVEL:
-        return view->levels[(rule.level < view->level_count ? rule.level : view->level_count) - 1];
-    }
-    ENSURE(false);
-}
-
-uint64_t view_limit(const struct view *view, struct limit limit)
-{
-    if (view->block->overrides == 0) return limit.value;
     const uint32_t features[] = {limit.feature, SYMBOL_NONE};
     for (unsigned i = 0; i < COUNT_OF(features); i++) {
         const struct slot_name slot = {
@@ -247,12 +224,6 @@ void counter_read(const struct view *view, struct slot_name slot, struct period 
         return;
     }
     if (exists) counter_out->start_ms = window.end_ms; /* the next instance starts no earlier */
-}
-
-uint64_t counter_left(const struct counter *counter, uint64_t limit)
-{
-    if (counter->used <= 0) return limit;
-    return (uint64_t)counter->used >= limit ? 0 : limit - (uint64_t)counter->used;
 }
 
 int64_t counter_resets_at(const struct view *view, const struct counter *counter)
@@ -453,15 +424,10 @@ struct lot view_lot(const struct view *view, uint32_t number)
     return lot;
 }
 
-void view_lot_move(struct view *view, uint64_t grant_id, enum lot_cause cause,
-                   int64_t remaining_delta, int64_t held_delta)
+static void lot_move(struct view *view, uint64_t grant_id, struct lot lot, enum lot_cause cause,
+                     int64_t remaining_delta, int64_t held_delta)
 {
     if (remaining_delta == 0 && held_delta == 0) return;
-    struct lot lot = {0};
-    if (!lot_drafted(view, grant_id, &lot)) {
-        const uint32_t number = grant_find(view->engine, grant_id);
-        if (number != 0) lot = view_lot(view, number);
-    }
     if (lot.remaining > BALANCE_NANO_MAX - remaining_delta ||
         view->available > BALANCE_NANO_MAX - remaining_delta) {
         view->fact->is_out_of_range = true;
@@ -478,6 +444,24 @@ void view_lot_move(struct view *view, uint64_t grant_id, enum lot_cause cause,
     effect->lot.held_after = lot.held + held_delta;
     effect->lot.available_after = view->available;
     effect->lot.customer_held_after = view->held;
+}
+
+void view_lot_move(struct view *view, uint64_t grant_id, enum lot_cause cause,
+                   int64_t remaining_delta, int64_t held_delta)
+{
+    struct lot lot = {0};
+    if (!lot_drafted(view, grant_id, &lot)) {
+        const uint32_t number = grant_find(view->engine, grant_id);
+        if (number != 0) lot = view_lot(view, number);
+    }
+    lot_move(view, grant_id, lot, cause, remaining_delta, held_delta);
+}
+
+void view_grant_move(struct view *view, uint32_t number, enum lot_cause cause,
+                     int64_t remaining_delta, int64_t held_delta)
+{
+    lot_move(view, grant_at(view->engine, number)->id, view_lot(view, number), cause,
+             remaining_delta, held_delta);
 }
 
 void view_debt_move(struct view *view, int64_t delta)

@@ -47,8 +47,28 @@ void view_levels(struct view *view, const uint64_t *levels, uint32_t level_count
 /* Drafts the coming to be of a stranger, on the default plan. */
 void view_found_customer(struct view *view);
 
-struct effect *view_effect(struct view *view, enum effect_kind kind);
-uint64_t view_scope(const struct view *view, struct scope_rule rule);
+static inline struct effect *view_effect(struct view *view, enum effect_kind kind)
+{
+    ENSURE(view->fact->effect_count < EFFECTS_MAX);
+    struct effect *effect = &view->fact->effects[view->fact->effect_count++];
+    effect->kind = kind;
+    view->drafted |= UINT32_C(1) << kind;
+    return effect;
+}
+
+static inline uint64_t view_scope(const struct view *view, struct scope_rule rule)
+{
+    switch (rule.kind) {
+    case SCOPE_CUSTOMER:
+        return 0;
+    case SCOPE_SUBJECT:
+        return view->levels[view->level_count - 1];
+    case SCOPE_LEVEL:
+        return view->levels[(rule.level < view->level_count ? rule.level : view->level_count) - 1];
+    }
+    ENSURE(false);
+}
+
 /* A limit as the plan has it: of units (or tokens, or holds), or of nano-credits. */
 struct limit {
     uint32_t feature;
@@ -58,7 +78,11 @@ struct limit {
     uint64_t value;
 };
 /* The plan's limit, or the customer's own. */
-uint64_t view_limit(const struct view *view, struct limit limit);
+uint64_t view_limit_overridden(const struct view *view, struct limit limit);
+static inline uint64_t view_limit(const struct view *view, struct limit limit)
+{
+    return view->block->overrides == 0 ? limit.value : view_limit_overridden(view, limit);
+}
 
 /* A counter of a window: allowance, budget or overage. Read once; counter_add moves it with the
  * draft. */
@@ -76,7 +100,12 @@ struct counter {
 };
 void counter_read(const struct view *view, struct slot_name slot, struct period period,
                   struct counter *counter_out);
-uint64_t counter_left(const struct counter *counter, uint64_t limit);
+static inline uint64_t counter_left(const struct counter *counter, uint64_t limit)
+{
+    if (counter->used <= 0) return limit;
+    return (uint64_t)counter->used >= limit ? 0 : limit - (uint64_t)counter->used;
+}
+
 /* For people: when the window that counts now is over; 0: none is open. */
 int64_t counter_resets_at(const struct view *view, const struct counter *counter);
 /* Counts, opening the window when it is closed; says where it was counted. */
@@ -99,6 +128,9 @@ struct lot {
 struct lot view_lot(const struct view *view, uint32_t grant);
 void view_lot_move(struct view *view, uint64_t grant_id, enum lot_cause cause,
                    int64_t remaining_delta, int64_t held_delta);
+/* The same for one whose block is known. */
+void view_grant_move(struct view *view, uint32_t number, enum lot_cause cause,
+                     int64_t remaining_delta, int64_t held_delta);
 void view_debt_move(struct view *view, int64_t delta);
 /* What comes back to a grant that is over goes at once, by its own row (H7). Says how much went. */
 int64_t view_lot_lapse(struct view *view, uint64_t grant_id, int64_t amount);

@@ -102,8 +102,8 @@ unsigned varint_write(uint8_t *at, uint64_t value)
                                                                << 2;
         groups = (groups & UINT64_C(0x007f007f007f007f)) | (groups & UINT64_C(0x3f803f803f803f80))
                                                                << 1;
-        const unsigned last = (63 - (unsigned)__builtin_clzll(groups | 1)) / 8;
-        groups |= UINT64_C(0x8080808080808080) & ((UINT64_C(1) << 8 * last) - 1);
+        const unsigned last = (63 - (unsigned)__builtin_clzll(value | 1)) * 37 / 256; /* by 7 */
+        groups |= UINT64_C(0x80808080808080) >> 8 * (7 - last);
         memcpy(at, &groups, sizeof groups);
         return last + 1;
     }

@@ -127,7 +127,8 @@ struct ruling decide_customer(const struct decision_context *c)
 {
     const struct command *command = c->command;
     const struct symbols symbols = engine_symbols(c->engine);
-    struct view view = view_open(c->engine, c->policy, c->owner, c->stamp.now_ms, c->fact);
+    struct view view;
+    view_open(&view, c->engine, c->policy, c->owner, c->stamp.now_ms, c->fact);
     const struct plan *plan = view.plan;
     if (command->plan.length != 0) {
         plan = policy_plan_named(c->policy, &symbols, command->plan);
@@ -175,7 +176,8 @@ void grant_enter(struct view *view, uint64_t id, enum category category, int64_t
 struct ruling decide_grant(const struct decision_context *c)
 {
     const struct command *command = c->command;
-    struct view view = view_open(c->engine, c->policy, c->owner, c->stamp.now_ms, c->fact);
+    struct view view;
+    view_open(&view, c->engine, c->policy, c->owner, c->stamp.now_ms, c->fact);
     if (view.customer == 0 && c->policy->default_plan == SYMBOL_NONE)
         return ruling_problem(PROBLEM_UNKNOWN_CUSTOMER, "customer", command->customer,
                               "a customer that was created before");
@@ -245,9 +247,9 @@ struct ruling decide_void(const struct decision_context *c)
     report->category = (enum category)grant->category;
     if (grant->state == GRANT_VOIDED || grant->state == GRANT_EXPIRED)
         return (struct ruling){.kind = RULING_ANSWER};
-    struct view view =
-        view_open(c->engine, c->policy, owner_of_customer(c->engine, grant->customer),
-                  c->stamp.now_ms, c->fact);
+    struct view view;
+    view_open(&view, c->engine, c->policy, owner_of_customer(c->engine, grant->customer),
+              c->stamp.now_ms, c->fact);
     report->nano = grant->state == GRANT_PENDING ? grant->amount : grant->remaining;
     struct effect *state = view_effect(&view, EFFECT_GRANT_STATE);
     state->grant_state.id = grant->id;
@@ -327,7 +329,8 @@ static bool limit_is_window(const struct policy *policy, uint32_t name)
 struct ruling decide_reset(const struct decision_context *c)
 {
     const struct command *command = c->command;
-    struct view view = view_open(c->engine, c->policy, c->owner, c->stamp.now_ms, c->fact);
+    struct view view;
+    view_open(&view, c->engine, c->policy, c->owner, c->stamp.now_ms, c->fact);
     if (view.customer == 0)
         return ruling_problem(PROBLEM_UNKNOWN_CUSTOMER, "customer", command->customer,
                               "a customer that was created before");
@@ -421,7 +424,8 @@ struct ruling decide_refund(const struct decision_context *c)
     struct ruling ruling;
     const struct evidence *settled = refund_evidence(c, &past, &ruling);
     if (settled == NULL) return ruling;
-    struct view view = view_open(c->engine, c->policy, past.owner, c->stamp.now_ms, c->fact);
+    struct view view;
+    view_open(&view, c->engine, c->policy, past.owner, c->stamp.now_ms, c->fact);
     const int64_t before = past.ending.refunded;
     const int64_t left = settled->charged - before;
     if (!c->command->all && c->command->nano > left)

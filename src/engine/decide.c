@@ -241,7 +241,8 @@ struct ruling decide_request(const struct decision_context *c)
 {
     const struct command *command = c->command;
     const struct symbols symbols = engine_symbols(c->engine);
-    struct view view = view_open(c->engine, c->policy, c->owner, c->stamp.now_ms, c->fact);
+    struct view view;
+    view_open(&view, c->engine, c->policy, c->owner, c->stamp.now_ms, c->fact);
     if (view.customer == 0 && c->policy->default_plan == SYMBOL_NONE)
         return ruling_problem(PROBLEM_UNKNOWN_CUSTOMER, "customer", command->customer,
                               "a customer that was created before");
@@ -286,7 +287,8 @@ struct ruling decide_usage(const struct decision_context *c)
 {
     const struct command *command = c->command;
     const struct symbols symbols = engine_symbols(c->engine);
-    struct view view = view_open(c->engine, c->policy, c->owner, c->stamp.now_ms, c->fact);
+    struct view view;
+    view_open(&view, c->engine, c->policy, c->owner, c->stamp.now_ms, c->fact);
     if (view.customer == 0 && c->policy->default_plan == SYMBOL_NONE)
         return ruling_problem(PROBLEM_UNKNOWN_CUSTOMER, "customer", command->customer,
                               "a customer that was created before");

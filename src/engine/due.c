@@ -170,7 +170,8 @@ bool due_draft(struct engine *engine, const struct policy *policy, struct owner 
     const struct due due = due_first(engine, policy, owner.customer, stamp.now_ms);
     if (due.at_ms > stamp.now_ms) return false;
     fact_clear(fact_out, stamp);
-    struct view view = view_open(engine, policy, owner, due.at_ms, fact_out);
+    struct view view;
+    view_open(&view, engine, policy, owner, due.at_ms, fact_out);
     fact_out->report.kind = COMMAND_DUE;
     switch (due.what) {
     case DUE_HOLD_EXPIRY:

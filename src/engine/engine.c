@@ -264,8 +264,8 @@ static bool evaluate_then(struct retry *retry, const uint64_t *levels, uint32_t 
     retry->facts_left -=
         due_settle_trial(engine, policy, retry->id, retry->at_ms, retry->facts_left);
     fact_clear(engine->scratch, (struct stamp){.now_ms = retry->at_ms});
-    struct view view =
-        view_open(engine, policy, owner_of_id(engine, retry->id), retry->at_ms, engine->scratch);
+    struct view view;
+    view_open(&view, engine, policy, owner_of_id(engine, retry->id), retry->at_ms, engine->scratch);
     view_levels(&view, levels, level_count);
     ladder_evaluate(&view, current_terms(&view, ask), ask, out);
     return true;

@@ -126,8 +126,9 @@ static struct ruling commit_open(const struct decision_context *c, const struct 
         return (struct ruling){.kind = RULING_PROBLEM, .problem = problem};
     price_outcome(c->command, terms->on_failure, hold->quantities, quantities);
 
-    struct view view = view_open(c->engine, c->policy, owner_of_customer(c->engine, hold->customer),
-                                 c->stamp.now_ms, c->fact);
+    struct view view;
+    view_open(&view, c->engine, c->policy, owner_of_customer(c->engine, hold->customer),
+              c->stamp.now_ms, c->fact);
     view_levels(&view, terms->levels, terms->level_count);
     view_remainder_load(&view, &terms->quote);
     uint64_t units = 0;
@@ -196,7 +197,8 @@ static struct ruling commit_late(const struct decision_context *c, const struct 
     if (!evidence->has_terms) return unknown_decision();
     const struct effect *effect = &evidence->terms;
     const struct hold_terms terms = terms_of_effect(effect);
-    struct view view = view_open(c->engine, c->policy, past->owner, c->stamp.now_ms, c->fact);
+    struct view view;
+    view_open(&view, c->engine, c->policy, past->owner, c->stamp.now_ms, c->fact);
     view_levels(&view, terms.levels, terms.level_count);
     struct ask ask = ask_of_terms(&terms);
     const uint64_t requests =
@@ -257,8 +259,9 @@ struct ruling decide_release(const struct decision_context *c)
         return (struct ruling){.kind = RULING_ANSWER};
     }
     const struct hold *hold = hold_at(c->engine, number);
-    struct view view = view_open(c->engine, c->policy, owner_of_customer(c->engine, hold->customer),
-                                 c->stamp.now_ms, c->fact);
+    struct view view;
+    view_open(&view, c->engine, c->policy, owner_of_customer(c->engine, hold->customer),
+              c->stamp.now_ms, c->fact);
     struct cut cuts[HOLD_LINES_MAX];
     memset(cuts, 0, hold->line_count * sizeof cuts[0]);
     struct effect ended = {.kind = EFFECT_ENDED};
@@ -344,8 +347,9 @@ struct ruling decide_extend(const struct decision_context *c)
     const struct problem problem = measure_addition(c, hold, added, &ask);
     if (problem.code != PROBLEM_NONE)
         return (struct ruling){.kind = RULING_PROBLEM, .problem = problem};
-    struct view view = view_open(c->engine, c->policy, owner_of_customer(c->engine, hold->customer),
-                                 c->stamp.now_ms, c->fact);
+    struct view view;
+    view_open(&view, c->engine, c->policy, owner_of_customer(c->engine, hold->customer),
+              c->stamp.now_ms, c->fact);
     view_levels(&view, hold->terms.levels, hold->terms.level_count);
     const struct plan_feature *terms = current_terms(&view, &ask);
 

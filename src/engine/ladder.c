@@ -41,7 +41,7 @@ void gate_read(const struct view *view, const struct ask *ask, const struct gate
                                                          .value = gate->limit});
     switch (gate->kind) {
     case GATE_RATE:
-        reading_out->bucket = view_rate(view, slot, gate_shape(gate, reading_out->limit));
+        view_rate(view, slot, gate_shape(gate, reading_out->limit), &reading_out->bucket);
         return;
     case GATE_CONCURRENCY:
         reading_out->in_flight = view_in_flight(view, slot);

@@ -16,8 +16,8 @@ struct rate_shape {
 
 /* The bucket as it stands at now_ms under `shape`. NULL: never used, full. `changed_ms`: when the
  * shape came into force, where it differs from the slot's own. */
-struct rate_slot rate_at(const struct rate_slot *slot, struct rate_shape shape, int64_t changed_ms,
-                         int64_t now_ms);
+void rate_at(const struct rate_slot *slot, struct rate_shape shape, int64_t changed_ms,
+             int64_t now_ms, struct rate_slot *now_out);
 
 /* Milliseconds until the bucket holds `tokens`; 0: it does; INSTANT_NEVER: more than its burst. */
 int64_t rate_wait_ms(const struct rate_slot *slot, uint64_t tokens);

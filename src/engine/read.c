@@ -185,8 +185,9 @@ static void status_fill(struct decision_context *c, const struct policy_feature 
 {
     struct command attributes = {0};
     c->command = &attributes;
-    struct view view = view_open(c->engine, c->policy, owner_of_id(c->engine, c->fact->customer),
-                                 c->stamp.now_ms, c->fact);
+    struct view view;
+    view_open(&view, c->engine, c->policy, owner_of_id(c->engine, c->fact->customer),
+              c->stamp.now_ms, c->fact);
     view_subject(&view, subject);
     struct quote quote = {.q = 1};
     const bool has_price =

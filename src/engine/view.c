@@ -12,33 +12,34 @@ struct owner owner_of_customer(const struct engine *engine, uint32_t customer)
     return (struct owner){customer_at(engine, customer)->id, customer};
 }
 
-struct view view_open(struct engine *engine, const struct policy *policy, struct owner owner,
-                      int64_t now_ms, struct fact *fact)
+void view_open(struct view *view_out, struct engine *engine, const struct policy *policy,
+               struct owner owner, int64_t now_ms, struct fact *fact)
 {
     const struct customer *block = customer_at(engine, owner.customer);
-    struct view view = {
-        .engine = engine,
-        .policy = policy,
-        .fact = fact,
-        .now_ms = now_ms,
-        .id = owner.id,
-        .customer = owner.customer,
-        .block = block,
-        .anchor_ms = now_ms,
-        .available = block->available,
-        .held = block->held,
-        .debt = block->debt,
-    };
+    const bool is_known = owner.customer != 0;
+    const uint32_t plan = is_known ? block->plan : policy->default_plan;
     fact->has_customer = true;
     fact->customer = owner.id;
     fact->customer_hint = owner.customer;
-    uint32_t plan = policy->default_plan;
-    if (view.customer != 0) {
-        plan = block->plan;
-        view.anchor_ms = block->has_anchor ? block->anchor_ms : block->created_ms;
-    }
-    view.plan = plan == 0 ? NULL : policy_plan_of(policy, plan);
-    return view;
+    view_out->engine = engine;
+    view_out->policy = policy;
+    view_out->fact = fact;
+    view_out->now_ms = now_ms;
+    view_out->customer = owner.customer;
+    view_out->block = block;
+    view_out->id = owner.id;
+    view_out->plan = plan == SYMBOL_NONE ? NULL : policy_plan_of(policy, plan);
+    view_out->anchor_ms = block->has_anchor ? block->anchor_ms : block->created_ms;
+    if (!is_known) view_out->anchor_ms = now_ms;
+    view_out->available = block->available;
+    view_out->held = block->held;
+    view_out->debt = block->debt;
+    view_out->drafted = 0;
+    view_out->level_count = 0;
+    view_out->rem_version = 0;
+    view_out->rem_q = 0;
+    view_out->rem_before = 0;
+    view_out->rem = 0;
 }
 
 /* Through a hint where it holds. */
@@ -353,7 +354,8 @@ void counter_return(struct view *view, struct window_ref ref, int64_t amount)
         window_add(view, &counter, -amount);
 }
 
-struct rate_slot view_rate(const struct view *view, struct slot_name slot, struct rate_shape shape)
+void view_rate(const struct view *view, struct slot_name slot, struct rate_shape shape,
+               struct rate_slot *bucket_out)
 {
     const int64_t changed_ms = limits_changed_ms(view->engine, view->block);
     const struct effect *effect = drafted(view, EFFECT_RATE, slot);
@@ -361,10 +363,11 @@ struct rate_slot view_rate(const struct view *view, struct slot_name slot, struc
         const struct rate_slot running = {effect->rate.level_after, effect->rate.part_after,
                                           effect->rate.limit,       effect->rate.burst,
                                           effect->rate.per_ms,      effect->rate.at_ms};
-        return rate_at(&running, shape, changed_ms, view->now_ms);
+        rate_at(&running, shape, changed_ms, view->now_ms, bucket_out);
+        return;
     }
     const struct slot *stored = stored_slot(view, slot, SLOT_RATE);
-    return rate_at(stored == NULL ? NULL : &stored->rate, shape, changed_ms, view->now_ms);
+    rate_at(stored == NULL ? NULL : &stored->rate, shape, changed_ms, view->now_ms, bucket_out);
 }
 
 /* Levels below this stay there: far below zero is far enough. */

@@ -24,7 +24,7 @@ struct view {
     int64_t anchor_ms;
     int64_t available, held, debt; /* running */
     uint32_t level_count;
-    uint64_t levels[LEVELS_MAX];
+    uint64_t levels[LEVELS_MAX]; /* as many as that */
     uint32_t scopes[LEVELS_MAX]; /* their blocks; 0: none yet */
     uint32_t drafted;            /* a bit for each kind of effect that the draft has */
     /* The remainder of the one price rule version that a command settles by. */
@@ -39,8 +39,8 @@ struct owner {
 struct owner owner_of_id(const struct engine *engine, struct hash128 id);
 struct owner owner_of_customer(const struct engine *engine, uint32_t customer);
 
-struct view view_open(struct engine *engine, const struct policy *policy, struct owner owner,
-                      int64_t now_ms, struct fact *fact);
+void view_open(struct view *view_out, struct engine *engine, const struct policy *policy,
+               struct owner owner, int64_t now_ms, struct fact *fact);
 void view_subject(struct view *view, struct bytes subject);
 void view_subject_of(struct view *view, const struct command *command);
 void view_levels(struct view *view, const uint64_t *levels, uint32_t level_count);
@@ -114,7 +114,8 @@ struct window_ref counter_add(struct view *view, struct counter *counter, int64_
 void counter_return(struct view *view, struct window_ref ref, int64_t amount);
 
 /* A bucket as it stands now; taking moves it with the draft. */
-struct rate_slot view_rate(const struct view *view, struct slot_name slot, struct rate_shape shape);
+void view_rate(const struct view *view, struct slot_name slot, struct rate_shape shape,
+               struct rate_slot *bucket_out);
 void view_rate_take(struct view *view, struct slot_name slot, struct rate_slot *bucket,
                     uint64_t tokens);
 int64_t view_in_flight(const struct view *view, struct slot_name slot);

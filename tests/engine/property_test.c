@@ -35,7 +35,8 @@ static void bucket_agrees_with_exact_tokens(void **state)
                                    (int64_t)(1 + prng_below(&prng, 30)) * 1000};
         /* The model's tokens, over one denominator per shape: exact while the shape stands. */
         int128 level = (int128)shape.burst * shape.per_ms;
-        struct rate_slot slot = rate_at(NULL, shape, 0, 0);
+        struct rate_slot slot;
+        rate_at(NULL, shape, 0, 0, &slot);
         int64_t now_ms = 0;
         for (unsigned step = 0; step < 2000; step++) {
             const int64_t waited_ms = (int64_t)prng_below(&prng, 4000);
@@ -43,7 +44,7 @@ static void bucket_agrees_with_exact_tokens(void **state)
             level += (int128)shape.limit * waited_ms;
             if (level > (int128)shape.burst * shape.per_ms)
                 level = (int128)shape.burst * shape.per_ms;
-            slot = rate_at(&slot, shape, 0, now_ms);
+            rate_at(&slot, shape, 0, now_ms, &slot);
             const uint64_t tokens = prng_below(&prng, shape.burst + 2);
             const int128 need = (int128)tokens * shape.per_ms;
             const int64_t wait_ms = rate_wait_ms(&slot, tokens);
@@ -64,7 +65,7 @@ static void bucket_agrees_with_exact_tokens(void **state)
             const bool is_full = level == (int128)shape.burst * shape.per_ms;
             shape.limit = 1 + prng_below(&prng, 20);
             shape.burst = 1 + prng_below(&prng, 20);
-            slot = rate_at(&slot, shape, now_ms, now_ms);
+            rate_at(&slot, shape, now_ms, now_ms, &slot);
             if (is_full || level > (int128)shape.burst * shape.per_ms)
                 level = (int128)shape.burst * shape.per_ms;
         }

@@ -113,7 +113,7 @@ measure() { # label, feature, URL, path
 }
 
 bench_decide() {
-    "$build/bench/decide" 1000000 3000000
+    "$build/bench/decide"
 }
 
 bench_snapshot() {

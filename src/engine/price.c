@@ -83,6 +83,7 @@ struct problem price_quote(const struct policy_feature *feature, const struct co
 int64_t price_changes_at(const struct policy_feature *feature, const struct command *command,
                          int64_t now_ms)
 {
+    if (feature->rule_count == 0) return INSTANT_NEVER;
     const struct price_rule *now = rule_in_force(feature, command, now_ms);
     int64_t first_ms = INSTANT_NEVER;
     for (uint32_t i = 0; i < feature->rule_count; i++) {

@@ -144,6 +144,9 @@ void engine_keys_forget(struct engine *engine, uint32_t from, uint32_t records);
 /* Forgets one that somebody else keeps; false: the state does not have it, or it waits. */
 bool engine_key_forget(struct engine *engine, struct kept_key kept);
 
+/* What customers are known by, outside of the state too. */
+struct hash128 engine_customer_id(const struct engine *engine, struct bytes name);
+
 struct symbols engine_symbols(const struct engine *engine);
 
 struct engine_policy_info {

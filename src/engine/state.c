@@ -228,6 +228,11 @@ struct hash128 customer_id(const struct engine *engine, struct bytes name)
     return hash_128(engine->hash_key, name);
 }
 
+struct hash128 engine_customer_id(const struct engine *engine, struct bytes name)
+{
+    return customer_id(engine, name);
+}
+
 uint64_t scope_hash(const struct engine *engine, struct bytes path)
 {
     const uint64_t hash = hash_64(engine->hash_key, path);

@@ -114,6 +114,7 @@ enum append_result core_append_end(struct journal_core *core, enum append_result
             .last_ms = core->pending.last_ms,
         };
         core->journal.first = core->first_after;
+        core->journal.committed = core->pending;
     } else {
         core->end = result;
     }

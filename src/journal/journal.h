@@ -107,8 +107,9 @@ struct journal {
     struct journal_tip tip;
     uint64_t first;      /* the oldest batch behind genesis; above 2: a beginning was cut */
     struct hash_key key; /* chosen at genesis, in the genesis batch's body */
-    bool is_new;         /* genesis was written by this opening */
-    char detail[256];    /* of the last fault, for people */
+    struct batch_header committed; /* of the newest batch that this opening has added */
+    bool is_new;                   /* genesis was written by this opening */
+    char detail[256];              /* of the last fault, for people */
 };
 
 /* Opens or founds `<directory>/journal.db`. The caller holds the directory's lock. `genesis_key`

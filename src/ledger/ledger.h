@@ -139,3 +139,5 @@ struct ledger_hash ledger_balance_hash(struct ledger *ledger, const struct ledge
 void ledger_seal_begin(struct ledger *ledger, const struct ledger_hash *previous);
 void ledger_seal_add(struct ledger *ledger, const struct value *values, uint32_t count);
 struct ledger_hash ledger_seal_take(struct ledger *ledger);
+
+#include "ledger/settler.h" /* the other half of the door */

@@ -33,7 +33,8 @@ int command_serve(int argc, char **argv)
     uint64_t connections = SERVER_CONNECTIONS_DEFAULT;
     struct server_options options = {.memory_bytes = SERVER_MEMORY_DEFAULT,
                                      .receipts_for_ms = SERVER_RECEIPTS_FOR_MS_DEFAULT,
-                                     .snapshot_every_bytes = SERVER_SNAPSHOT_EVERY_DEFAULT};
+                                     .snapshot_every_bytes = SERVER_SNAPSHOT_EVERY_DEFAULT,
+                                     .usage_for_ms = SERVER_USAGE_FOR_MS_DEFAULT};
     const struct option_rule rules[] = {
         {          .name = "data",
          .argument = "DIR",
@@ -82,6 +83,13 @@ int command_serve(int argc, char **argv)
          .argument = "TIME",
          .help = "how long decisions can be looked up and refunded (90d)",
          .value_out = &options.receipts_for_ms,
+         .min = SECOND_MS,
+         .max = SERVER_RETENTION_MS_MAX,
+         .kind = OPTION_DURATION},
+        {     .name = "usage-for",
+         .argument = "TIME",
+         .help = "how long usage events are kept in the ledger (400d)",
+         .value_out = &options.usage_for_ms,
          .min = SECOND_MS,
          .max = SERVER_RETENTION_MS_MAX,
          .kind = OPTION_DURATION},

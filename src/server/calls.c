@@ -6,6 +6,9 @@
 
 #include "server/loop_inner.h"
 
+/* A log that is not folded in: somebody reads the file and does not stop. */
+#define LOG_LARGE_BYTES (UINT64_C(1) << 30)
+
 enum { COMPLAINT_TEXT_BYTES = POLICY_COMPLAINT_BYTES_MAX + 64 };
 
 static const struct policy *policy_in_force(const struct loop *loop)
@@ -304,12 +307,17 @@ static enum progress call_customer(struct loop *loop, struct asked *asked)
     return answer_read(loop, asked->exchange, &out, CONTENT_JSON);
 }
 
+/* The four numbers (SEMANTICS B2). What the books say is asked for first, and the state is read
+ * after: so nothing is settled that the state does not know of, and what it knows and the books do
+ * not is pending. */
 static enum progress call_balance(struct loop *loop, struct asked *asked)
 {
     struct bytes customer;
     struct engine *engine = loop->parts.engine;
     if (!customer_of(asked, &customer))
         return answer_problem(loop, asked->exchange, asked->problem);
+    if (loop->parts.settling != NULL && !asked->exchange->has_head)
+        return loop_ask_head(loop, asked->exchange, engine_customer_id(engine, customer));
     if (!engine_balance(engine, policy_in_force(loop), customer, loop->now_ms, &loop->balance)) {
         if (policy_in_force(loop)->default_plan == SYMBOL_NONE)
             return answer_problem(loop, asked->exchange,
@@ -321,7 +329,8 @@ static enum progress call_balance(struct loop *loop, struct asked *asked)
         loop->balance.grant_count = 0;
     }
     struct buffer out = batch_answer_buffer(loop->open);
-    wire_render_balance(customer, &loop->balance, engine_symbols(engine), &out);
+    const int64_t settled = asked->exchange->head.settled;
+    wire_render_balance(customer, &loop->balance, settled, engine_symbols(engine), &out);
     return answer_read(loop, asked->exchange, &out, CONTENT_JSON);
 }
 
@@ -634,6 +643,62 @@ static void put_key_health(const struct loop *loop, struct buffer *out)
     buffer_put_text(out, loop->filing.is_short ? ",\"full\":true}" : ",\"full\":false}");
 }
 
+/* What an operator should look at; the server goes on. */
+struct condition {
+    const char *name;
+    bool holds;
+};
+
+static uint64_t journal_log_bytes(const struct loop *loop)
+{
+    return loop->parts.journal_log_bytes == NULL
+               ? 0
+               : loop->parts.journal_log_bytes(loop->parts.journaling->journal);
+}
+
+static uint64_t ledger_log(const struct loop *loop)
+{
+    return loop->parts.settling == NULL ? 0 : ledger_log_bytes(loop->parts.settling->ledger);
+}
+
+static bool put_conditions(const struct loop *loop, struct buffer *out)
+{
+    const struct settling *settling = loop->parts.settling;
+    const struct condition conditions[] = {
+        {"clock_jump_unconfirmed",       clock_state(loop->parts.clock).unconfirmed_ms != 0},
+        {     "settlement_behind", settling != NULL && settling->lag_ms > SETTLING_HURRY_MS},
+        {     "journal_log_large",                journal_log_bytes(loop) > LOG_LARGE_BYTES},
+        {      "ledger_log_large",                       ledger_log(loop) > LOG_LARGE_BYTES},
+    };
+    bool any = false;
+    buffer_put_text(out, ",\"conditions\":[");
+    for (size_t i = 0; i < COUNT_OF(conditions); ++i) {
+        if (!conditions[i].holds) continue;
+        buffer_put_text(out, any ? ",\"" : "\"");
+        buffer_put_text(out, conditions[i].name);
+        buffer_put_byte(out, '"');
+        any = true;
+    }
+    buffer_put_byte(out, ']');
+    return any;
+}
+
+static void put_settlement(const struct loop *loop, struct buffer *out)
+{
+    const struct settling *settling = loop->parts.settling;
+    if (settling == NULL) return;
+    const uint64_t settled = loop->settled_sequence;
+    put_number(out, ",\"settlement\":{\"sequence\":", settled);
+    put_number(out, ",\"lag_batches\":",
+               loop->durable_sequence > settled ? loop->durable_sequence - settled : 0);
+    put_number(out, ",\"lag_ms\":", (uint64_t)settling->lag_ms);
+    buffer_put_text(out,
+                    atomic_load(&settling->hurries) ? ",\"hurries\":true}" : ",\"hurries\":false}");
+    put_number(out, ",\"logs\":{\"journal_bytes\":", journal_log_bytes(loop));
+    put_number(out, ",\"ledger_bytes\":", ledger_log(loop));
+    buffer_put_byte(out, '}');
+}
+
 static void put_health(const struct loop *loop, const char *status, struct buffer *out)
 {
     const struct engine_counts counts = engine_counts(loop->parts.engine);
@@ -644,6 +709,7 @@ static void put_health(const struct loop *loop, const char *status, struct buffe
     put_number(out, "\",\"uptime_ms\":", (uint64_t)uptime_ns / 1000000);
     put_number(out, ",\"policy_version\":", engine_policy_info(loop->parts.engine).version);
     put_number(out, ",\"journal\":{\"sequence\":", loop->durable_sequence);
+    put_number(out, ",\"first\":", engine_cut(loop->parts.engine).first);
     put_number(out, ",\"open_entries\":", loop->open->entries);
     buffer_put_text(out,
                     loop->in_flight != NULL ? ",\"in_flight\":true}" : ",\"in_flight\":false}");
@@ -652,6 +718,7 @@ static void put_health(const struct loop *loop, const char *status, struct buffe
     put_number(out, ",\"open_holds\":", counts.holds);
     put_number(out, ",\"keys\":", counts.keys);
     put_key_health(loop, out);
+    put_settlement(loop, out);
     put_number(out, ",\"state_bytes\":", counts.bytes_live);
     put_number(out, ",\"exchanges\":", loop->exchanges);
     put_number(out, ",\"queued\":", loop->arrived.count);
@@ -662,16 +729,26 @@ static void put_health(const struct loop *loop, const char *status, struct buffe
     put_number(out, ",\"jumps_forward\":", clock.jumps_forward);
     put_number(out, ",\"unconfirmed_ms\":", (uint64_t)clock.unconfirmed_ms);
     put_number(out, ",\"ahead_ms\":", (uint64_t)clock.ahead_ms);
-    buffer_put_text(out, "}}");
+    buffer_put_byte(out, '}');
 }
 
 void loop_answer_health(struct loop *loop, struct exchange *exchange)
 {
     uint8_t block[2048];
+    uint8_t conditions_block[256];
     struct buffer out = buffer_over(block, sizeof(block));
+    struct buffer conditions = buffer_over(conditions_block, sizeof(conditions_block));
     const bool has_failed = loop->failure != APPEND_NONE;
-    const bool has_jumped = clock_state(loop->parts.clock).unconfirmed_ms != 0;
-    put_health(loop, has_failed ? "failed" : has_jumped ? "degraded" : "ok", &out);
+    const bool is_degraded = put_conditions(loop, &conditions);
+    put_health(loop, has_failed ? "failed" : is_degraded ? "degraded" : "ok", &out);
+    if (has_failed) {
+        buffer_put_text(&out, ",\"failed\":\"");
+        buffer_put_text(&out, loop->failed);
+        buffer_put_byte(&out, '"');
+    }
+    ENSURE(!conditions.overflowed);
+    buffer_put(&out, conditions.at, conditions.used);
+    buffer_put_byte(&out, '}');
     ENSURE(!out.overflowed);
     struct answer answer = ok(buffer_bytes(&out), CONTENT_JSON);
     if (has_failed) answer.status = 503;

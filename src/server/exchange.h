@@ -20,6 +20,7 @@
 
 #include "base/base.h"
 #include "keys/keys.h"
+#include "ledger/ledger.h"
 
 struct answer {
     unsigned status;
@@ -46,9 +47,11 @@ struct exchange {
     /* The loop's own, zero at first. */
     struct exchange *next;
     const struct route *route;
-    struct bytes target;    /* the path's {id}, as sent */
-    struct desk_job *job;   /* what the desk brought for it */
-    struct key_answer key;  /* what the desk found of its key */
+    struct bytes target;        /* the path's {id}, as sent */
+    struct desk_job *job;       /* what the desk brought for it */
+    struct key_answer key;      /* what the desk found of its key */
+    struct settler_answer head; /* what the settler said of its customer */
+    bool has_head;
     struct operations *run; /* of a batch or list, while under way */
     bool is_under_way;      /* its first step is done and must not be done again */
 };

@@ -56,11 +56,14 @@ bool journal_step(void *self)
         if (order.keep_from != 0) journal->calls->keep_from(journal, order.keep_from);
         journal->calls->append_start(journal, order.header, order.body);
         journaling->is_appending = true;
+        journaling->body = order.body;
         has_worked = true;
     }
     const enum append_result end = journal->calls->append_finish(journal);
     if (end == APPEND_NONE) return has_worked;
     journaling->is_appending = false;
+    if (end == APPEND_COMMITTED && journaling->settling != NULL)
+        settling_offer(journaling->settling, &journal->committed, journaling->body);
     const bool is_put = ring_put(&journaling->ends, &end);
     ENSURE(is_put);
     if (journaling->loop_wake != NULL) wake_signal(journaling->loop_wake);

@@ -10,6 +10,7 @@
 #include "base/base.h"
 #include "journal/journal.h"
 #include "platform/platform.h"
+#include "server/settling.h"
 
 /* A sealed batch: the body stays untouched until its end is known. */
 struct journal_order {
@@ -25,7 +26,9 @@ struct journaling {
     struct journal_order order_items[2];
     enum append_result end_items[2];
     bool is_appending;
-    struct wake *loop_wake; /* signalled after each end; NULL: nobody sleeps (simulation) */
+    struct bytes body;         /* of the batch that is being appended */
+    struct settling *settling; /* is offered each batch; NULL: nobody settles */
+    struct wake *loop_wake;    /* signalled after each end; NULL: nobody sleeps (simulation) */
     struct runner runner;
     bool has_thread;
 };

@@ -197,7 +197,20 @@ static bool seal(struct loop *loop)
     return true;
 }
 
-/* Nobody can know any more what is durable: whoever waits is told so, and so is all that comes. */
+/* Whoever waits is told that the outcome is unknown, and so is all that comes. */
+static void stop_answering(struct loop *loop, enum append_result end, const char *failed)
+{
+    loop->failure = end;
+    loop->failed = failed;
+    if (loop->in_flight != NULL)
+        answer_all(loop, &loop->in_flight->waiting, PROBLEM_OUTCOME_UNKNOWN);
+    answer_all(loop, &loop->open->waiting, PROBLEM_OUTCOME_UNKNOWN);
+    answer_all(loop, &loop->head_asked, PROBLEM_OUTCOME_UNKNOWN);
+    answer_all(loop, &loop->head_waiting, PROBLEM_OUTCOME_UNKNOWN);
+    loop->in_flight = NULL;
+}
+
+/* Nobody can know any more what is durable. */
 static void fail(struct loop *loop, enum append_result end)
 {
     struct log_line line = log_begin(LOG_ERROR, "journal_append_failed");
@@ -205,16 +218,27 @@ static void fail(struct loop *loop, enum append_result end)
     log_number(&line, "sequence", (int64_t)loop->in_flight->sequence);
     log_text(&line, "detail", loop->parts.journaling->journal->detail);
     log_end(&line);
-    loop->failure = end;
-    answer_all(loop, &loop->in_flight->waiting, PROBLEM_OUTCOME_UNKNOWN);
-    answer_all(loop, &loop->open->waiting, PROBLEM_OUTCOME_UNKNOWN);
-    loop->in_flight = NULL;
+    stop_answering(loop, end, "the journal");
+}
+
+/* The books cannot be kept any more: decisions that nobody could account for are not made. */
+static bool take_settling_fault(struct loop *loop)
+{
+    const struct settling *settling = loop->parts.settling;
+    if (settling == NULL || settler_fault(settling->settler) == LEDGER_OK) return false;
+    struct log_line line = log_begin(LOG_ERROR, "settlement_failed");
+    log_text(&line, "fault", ledger_fault_text(settler_fault(settling->settler)));
+    log_text(&line, "detail", settler_detail(settling->settler));
+    log_end(&line);
+    stop_answering(loop, APPEND_UNKNOWN, "settlement");
+    return true;
 }
 
 static bool take_journal_end(struct loop *loop)
 {
     const enum append_result end = journaling_take_end(loop->parts.journaling);
     if (end == APPEND_NONE) return false;
+    if (loop->failure != APPEND_NONE) return true; /* nobody is told any more */
     struct batch *ended = loop->in_flight;
     ENSURE(ended != NULL);
     if (end != APPEND_COMMITTED) {
@@ -312,6 +336,35 @@ static bool take_desk_ends(struct loop *loop)
         job->exchange->job = job;
         exchange_queue_add(&loop->arrived, job->exchange);
     }
+    return has_worked;
+}
+
+/* ---- the settler */
+
+enum progress loop_ask_head(struct loop *loop, struct exchange *exchange, struct hash128 customer)
+{
+    const bool is_asked = settling_ask_head(loop->parts.settling, customer);
+    exchange_queue_add(is_asked ? &loop->head_asked : &loop->head_waiting, exchange);
+    return PROGRESS_PARKED;
+}
+
+/* Answers come in the order of the questions. */
+static bool take_heads(struct loop *loop)
+{
+    struct settler_answer answer;
+    bool has_worked = false;
+    if (loop->parts.settling == NULL) return false;
+    while (settling_take_head(loop->parts.settling, &answer)) {
+        struct exchange *exchange = exchange_queue_take(&loop->head_asked);
+        ENSURE(exchange != NULL);
+        exchange->head = answer;
+        exchange->has_head = true;
+        exchange_queue_add(&loop->arrived, exchange);
+        has_worked = true;
+    }
+    if (has_worked) queue_all(loop, &loop->head_waiting);
+    loop->settled_sequence = settler_cursor(loop->parts.settling->settler);
+    settling_watch(loop->parts.settling, loop->durable_sequence);
     return has_worked;
 }
 
@@ -440,6 +493,7 @@ bool loop_step(struct loop *loop)
 {
     bool has_worked = take_journal_end(loop);
     has_worked |= take_desk_ends(loop);
+    if (loop->failure == APPEND_NONE) has_worked |= take_settling_fault(loop) || take_heads(loop);
     if (loop->failure != APPEND_NONE) {
         struct exchange *exchange;
         while ((exchange = exchange_queue_take(&loop->arrived)) != NULL) {

@@ -63,8 +63,10 @@ struct loop_parts {
     struct desk *desk;
     struct keys *keys;           /* NULL: the state alone remembers keys */
     struct snapshots *snapshots; /* NULL: none are made */
+    struct settling *settling;   /* NULL: nobody settles, and nothing is ever settled */
     uint64_t tip_sequence;       /* the newest batch of the journal */
-    int64_t receipts_for_ms;     /* batches older than that may go; 0: none do */
+    uint64_t (*journal_log_bytes)(const struct journal *journal); /* NULL: it has none */
+    int64_t receipts_for_ms; /* batches older than that may go; 0: none do */
 };
 
 struct loop {
@@ -84,6 +86,8 @@ struct loop {
     struct exchange_queue desk_waiting;   /* for a free job */
     struct exchange_queue policy_waiting; /* for the spare room */
     struct exchange_queue run_waiting;    /* for free operations */
+    struct exchange_queue head_asked;     /* the settler, in this order */
+    struct exchange_queue head_waiting;   /* to ask it */
     struct exchange_queue key_waiting;    /* for a look at key files */
     uint32_t key_looks;                   /* under way */
     struct filing filing;
@@ -93,6 +97,7 @@ struct loop {
     bool due_waits;                   /* what is due finds no room: asked again later */
     bool is_stopping;
     enum append_result failure; /* APPEND_NONE: all is well */
+    const char *failed;         /* what has: "the journal", "settlement" */
 
     uint64_t jumps_told; /* of the wall clock, logged so far */
     uint32_t exchanges;  /* taken and not yet given back */

@@ -39,6 +39,8 @@ void loop_drop(struct loop *loop, struct exchange *exchange);
 enum progress loop_fetch(struct loop *loop, struct exchange *exchange);
 /* Asks it what loop->key_question says. */
 enum progress loop_ask_key(struct loop *loop, struct exchange *exchange);
+/* Asks the settler what the books say of a customer. */
+enum progress loop_ask_head(struct loop *loop, struct exchange *exchange, struct hash128 customer);
 void loop_give_job(struct loop *loop, struct exchange *exchange);
 
 /* ---- ruling.c */

@@ -23,7 +23,8 @@
 
 enum {
     STOP_MS_MAX = 10000,                    /* from the signal to the end */
-    FAILED_MS_MAX = 500,                    /* for the last answers after the journal failed */
+    SETTLE_MS_MAX = 5000,                   /* then, for settling what is journaled */
+    FAILED_MS_MAX = 1000,                   /* for the last answers after the journal failed */
     DESCRIPTORS_SPARE = 64 + KEY_FILES_MAX, /* besides connections */
     KEY_FILTERS_SHARE = 4                   /* of --memory, for the filters over key files */
 };
@@ -57,10 +58,12 @@ struct server {
     struct policies *policies;
     struct desk *desk;
     struct journaling journaling;
+    struct settling settling;
     struct loop *loop;
     struct http *http;
     bool has_wake;
     bool is_stopping;
+    bool is_clean; /* drained: what is settled now need not be at the next start */
     int64_t recovery_began_ns;
     int64_t recovery_told_ns;
 };
@@ -92,6 +95,7 @@ static void server_close(struct server *server)
     if (server->desk != NULL) desk_stop(server->desk);
     if (server->snapshots != NULL) snapshots_stop(server->snapshots);
     journaling_stop(&server->journaling);
+    settling_close(&server->settling, server->is_clean ? SETTLE_MS_MAX : 0);
     if (server->reader != NULL) server->reader->calls->close(server->reader);
     if (server->journal != NULL) server->journal->calls->close(server->journal);
     if (server->keys != NULL) keys_close(server->keys);
@@ -336,6 +340,23 @@ static void start_clock(struct server *server)
                  start_ms > asked_ms ? ", where the journal ends" : "");
 }
 
+/* ---- the books */
+
+static bool open_books(struct server *server)
+{
+    struct ledger_detail detail = {0};
+    const struct settling_parts parts = {.directory = server->options.data,
+                                         .journal = server->journal,
+                                         .customers_max = server->ceilings.customers,
+                                         .usage_for_ms = server->options.usage_for_ms,
+                                         .loop_wake = &server->wake};
+    const enum ledger_fault fault = settling_open(&server->settling, &parts, &detail);
+    if (fault == LEDGER_OK) return true;
+    (void)fprintf(stderr, "weir: %s: %s: %s\n", server->options.data, ledger_fault_text(fault),
+                  detail.text);
+    return false;
+}
+
 /* ---- threads */
 
 static bool start_threads(struct server *server)
@@ -345,7 +366,9 @@ static bool start_threads(struct server *server)
         (void)fprintf(stderr, "weir: no file descriptors left\n");
         return false;
     }
+    if (!open_books(server)) return false;
     journaling_start(&server->journaling, server->journal, &server->wake);
+    server->journaling.settling = &server->settling;
     server->desk = desk_over(server->desk_memory.block, server->reader, server->policies,
                              server->keys, &server->wake);
     server->snapshots =
@@ -368,10 +391,12 @@ static bool start_threads(struct server *server)
                                       .desk = server->desk,
                                       .keys = server->keys,
                                       .snapshots = server->snapshots,
+                                      .settling = &server->settling,
+                                      .journal_log_bytes = journal_sqlite_log_bytes,
                                       .tip_sequence = server->journal->tip.sequence,
                                       .receipts_for_ms = server->options.receipts_for_ms});
-    if (journaling_start_thread(&server->journaling) && desk_start_thread(server->desk) &&
-        snapshots_start_thread(server->snapshots))
+    if (settling_start_threads(&server->settling) && journaling_start_thread(&server->journaling) &&
+        desk_start_thread(server->desk) && snapshots_start_thread(server->snapshots))
         return true;
     (void)fprintf(stderr, "weir: the system has no threads to give\n");
     return false;
@@ -577,6 +602,7 @@ static bool drain(struct server *server)
         turn(server, 100);
     }
     (void)printf("weir: stopped\n");
+    server->is_clean = true;
     return true;
 }
 
@@ -584,8 +610,10 @@ static bool drain(struct server *server)
 static void leave_failed(struct server *server)
 {
     const int64_t began_ns = clock_monotonic_ns();
-    (void)fprintf(stderr, "weir: the journal failed; leaving. What was not answered is unknown: "
-                          "clients repeat it with their keys\n");
+    (void)fprintf(stderr,
+                  "weir: %s failed; leaving. What was not answered is unknown: clients repeat it "
+                  "with their keys\n",
+                  server->loop->failed);
     while (elapsed_ms(began_ns) < FAILED_MS_MAX)
         turn(server, 50);
 }

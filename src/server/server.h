@@ -19,6 +19,7 @@
 #define SERVER_MEMORY_MAX (UINT64_C(4) << 40)
 
 #define SERVER_RECEIPTS_FOR_MS_DEFAULT (90 * DAY_MS)
+#define SERVER_USAGE_FOR_MS_DEFAULT (400 * DAY_MS)
 #define SERVER_RETENTION_MS_MAX (36500 * DAY_MS)
 
 struct server_options {
@@ -31,6 +32,7 @@ struct server_options {
     uint32_t connections_max;
     uint64_t snapshot_every_bytes; /* of journal */
     int64_t receipts_for_ms;       /* what is older leaves the journal */
+    int64_t usage_for_ms;          /* and usage events the ledger */
 };
 
 /* Serves until SIGTERM or SIGINT. True: everything acknowledged is durable and all is closed. */

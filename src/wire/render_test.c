@@ -633,10 +633,11 @@ static void a_balance_shows_each_grant(void **state)
                                             .effective_ms = at(NOON),
                                             .expires_ms = INSTANT_NEVER};
     struct buffer buffer = buffer_over(block, sizeof block);
-    wire_render_balance(BYTES("acme"), &balance, symbols(), &buffer);
+    wire_render_balance(BYTES("acme"), &balance, 4 * NANO_PER_CREDIT, symbols(), &buffer);
     assert_string_equal(
         text_of(&buffer),
-        "{\"customer\":\"acme\",\"held\":\"2\",\"available\":\"-1\",\"debt\":\"-3\",\"grants\":["
+        "{\"customer\":\"acme\",\"settled\":\"4\",\"pending\":\"3\",\"held\":\"2\",\"available\":"
+        "\"-1\",\"debt\":\"-3\",\"grants\":["
         "{\"grant_id\":\"g_0000000000a02\",\"category\":\"promotional\",\"remaining\":\"2\","
         "\"held\":\"2\",\"credits\":\"5\",\"priority\":-1,\"effective_at\":\"2026-05-01T12:00:"
         "00Z\","
@@ -646,9 +647,10 @@ static void a_balance_shows_each_grant(void **state)
         "\"expires_at\":null,\"features\":null,\"state\":\"pending\"}]}");
     balance = (struct balance_view){0};
     buffer = buffer_over(block, sizeof block);
-    wire_render_balance(BYTES("acme"), &balance, symbols(), &buffer);
+    wire_render_balance(BYTES("acme"), &balance, 0, symbols(), &buffer);
     assert_string_equal(text_of(&buffer),
-                        "{\"customer\":\"acme\",\"held\":\"0\",\"available\":\"0\",\"grants\":[]}");
+                        "{\"customer\":\"acme\",\"settled\":\"0\",\"pending\":\"0\",\"held\":\"0\","
+                        "\"available\":\"0\",\"grants\":[]}");
 }
 
 static void status_shows_what_the_next_request_would_meet(void **state)
@@ -819,7 +821,7 @@ static void the_largest_answers_fit_their_bounds(void **state)
             grant->features[feature] = NAME_CHAT;
     }
     buffer = buffer_over(block, WIRE_BALANCE_BYTES_MAX);
-    wire_render_balance(widest, &balance, worst_symbols(), &buffer);
+    wire_render_balance(widest, &balance, -BALANCE_NANO_MAX, worst_symbols(), &buffer);
     assert_false(buffer.overflowed);
 
     static struct status_view view;

@@ -230,12 +230,17 @@ static void put_grant(const struct grant_view *grant, struct symbols symbols, st
     json_close(buffer, '}');
 }
 
-void wire_render_balance(struct bytes customer, const struct balance_view *view,
+void wire_render_balance(struct bytes customer, const struct balance_view *view, int64_t settled,
                          struct symbols symbols, struct buffer *buffer)
 {
     json_begin(buffer);
     json_key(buffer, "customer");
     json_text(buffer, customer);
+    json_key(buffer, "settled");
+    json_credits(buffer, settled);
+    json_key(buffer, "pending");
+    json_credits(buffer,
+                 (int64_t)((uint64_t)settled - (uint64_t)view->held - (uint64_t)view->available));
     json_key(buffer, "held");
     json_credits(buffer, view->held);
     json_key(buffer, "available");

@@ -136,7 +136,8 @@ void wire_render_policy_problem(const struct bytes *errors, uint32_t count, stru
 
 void wire_render_customer(struct bytes customer, const struct customer_view *view,
                           struct symbols symbols, struct buffer *buffer);
-void wire_render_balance(struct bytes customer, const struct balance_view *view,
+/* `settled`: of the books, no newer than the view. */
+void wire_render_balance(struct bytes customer, const struct balance_view *view, int64_t settled,
                          struct symbols symbols, struct buffer *buffer);
 
 /* Status is rendered feature by feature: begin, any number of features, end. */

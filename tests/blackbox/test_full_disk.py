@@ -17,7 +17,7 @@ import time
 import pytest
 
 from policies import policy
-from weir_client import Client, Customer, Server, decided, expect, free_port, nano, run
+from weir_client import Client, Customer, Server, decided, expect, free_port, nano, run, shortest
 
 POLICY = policy("""
 base:
@@ -180,7 +180,8 @@ def test_a_full_disk_ends_the_server_and_takes_nothing_back(small_disk, tmp_path
         assert all(answer in ((200, None), (503, "outcome_unknown")) for answer in load.statuses)
         assert (503, "outcome_unknown") in load.statuses
         told = weir.stderr()
-        assert "the journal failed; leaving" in told and re.search("disk is full|disk I/O error", told), told
+        assert re.search("(the journal|settlement) failed; leaving", told), told
+        assert re.search("disk is full|disk I/O error", told), told
         assert load.answers
 
         disk.make_room()
@@ -193,6 +194,10 @@ def test_a_full_disk_ends_the_server_and_takes_nothing_back(small_disk, tmp_path
         # What was refused as unknown may be there too; nothing else can be.
         left = nano(customer.available())
         assert left <= nano("1000000") - used
+        deadline = time.monotonic() + END_SECONDS_MAX
+        while (balance := customer.balance())["pending"] != "0":
+            assert time.monotonic() < deadline, balance
+        assert balance["settled"] == balance["available"] == shortest(left)
         assert weir.stop() == 0
     finally:
         weir.kill()

@@ -218,7 +218,7 @@ def test_a_journal_of_another_version_is_refused_by_name(copy):
     found("verify", directory, "journal.db", "77", "Use the program that wrote it")
 
 
-def rows(directory, file):
+def rows(directory, file, without=()):
     """Every row of every table, and SQLite's own opinion of the pages; None: unreadable."""
     digest = hashlib.sha256()
     try:
@@ -228,6 +228,8 @@ def rows(directory, file):
             names = [name for (name,) in database.execute(
                 "SELECT name FROM sqlite_schema WHERE type='table' ORDER BY 1")]
             for name in names:
+                if name in without:
+                    continue
                 for row in database.execute(f"SELECT * FROM {name}"):
                     digest.update(repr(row).encode())
             opinion = database.execute("PRAGMA integrity_check(1)").fetchone()[0]
@@ -453,10 +455,14 @@ def mend(directory):
 
 
 def test_mending_what_is_whole_changes_nothing(booked):
+    """Heads aside: a server that stops leaves them where it swept them last, and mending brings them up."""
     directory = booked()
-    before = rows(directory, "ledger.db")
+    before = rows(directory, "ledger.db", without=("customers",))
     mend(directory)
-    assert rows(directory, "ledger.db") == before
+    assert rows(directory, "ledger.db", without=("customers",)) == before
+    whole = rows(directory, "ledger.db")
+    mend(directory)
+    assert rows(directory, "ledger.db") == whole
 
 
 FORGERIES = {
@@ -567,7 +573,10 @@ def test_a_ledger_of_another_journal_is_found(booked, fresh, new_customer):
 def test_a_file_that_is_no_ledger_is_refused_by_name(booked, make):
     directory = booked()
     make(directory / "ledger.db")
-    both_find(directory)
+    if (directory / "ledger.db").exists():
+        both_find(directory)
+    else:   # as before the first start with settlement: there is nothing of it to verify
+        found("reconcile", directory, "ledger.db")
 
 
 # ---- snapshots and key files --------------------------------------------------------------------

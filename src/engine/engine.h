@@ -222,6 +222,16 @@ struct balance_view {
 MUST_USE bool engine_balance(struct engine *engine, const struct policy *policy,
                              struct bytes customer, int64_t now_ms, struct balance_view *view_out);
 
+/* What the state remembers of a decision's hold: open ones, and ends that are young. False:
+ * nothing.
+ */
+struct hold_view {
+    enum hold_state state;
+    int64_t expires_ms; /* HOLD_HELD */
+};
+MUST_USE bool engine_hold(const struct engine *engine, uint64_t decision, int64_t now_ms,
+                          struct hold_view *view_out);
+
 /* One gate, window or source as the next request would meet it. */
 struct status_row {
     enum note_kind kind;

@@ -75,6 +75,22 @@ bool engine_balance(struct engine *engine, const struct policy *policy, struct b
     return true;
 }
 
+bool engine_hold(const struct engine *engine, uint64_t decision, int64_t now_ms,
+                 struct hold_view *view_out)
+{
+    const uint32_t open = hold_find(engine, decision);
+    if (open != 0) {
+        const int64_t expires_ms = hold_at(engine, open)->expires_ms;
+        const bool is_over = expires_ms <= now_ms; /* due, though not yet done (T2) */
+        *view_out = (struct hold_view){is_over ? HOLD_EXPIRED : HOLD_HELD, expires_ms};
+        return true;
+    }
+    const uint32_t ended = ended_find(engine, decision);
+    if (ended == 0) return false;
+    *view_out = (struct hold_view){.state = (enum hold_state)ended_at(engine, ended)->state};
+    return view_out->state != HOLD_NONE;
+}
+
 /* Status. */
 
 static struct status_row *status_row(struct status_view *view, enum note_kind kind, uint32_t name,

@@ -15,6 +15,7 @@ int command_policy_check(int argc, char **argv);
 int command_policy_show(int argc, char **argv);
 int command_grant(int argc, char **argv);
 int command_status(int argc, char **argv);
+int command_explain(int argc, char **argv);
 int command_load(int argc, char **argv);
 int command_verify(int argc, char **argv);
 int command_reconcile(int argc, char **argv);

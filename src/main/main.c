@@ -23,6 +23,7 @@ static const struct subcommand subcommands[] = {
     {   "policy",  "show",  command_policy_show,                                "print the policy in force"},
     {    "grant",    NULL,        command_grant,                                  "give a customer credits"},
     {   "status",    NULL,       command_status,           "show what a customer's next request would meet"},
+    {  "explain",    NULL,      command_explain,                              "tell all about one decision"},
     {     "load",    NULL,         command_load,                    "play a request trace against a server"},
     {   "verify",    NULL,       command_verify, "check that a data directory's files are what was written"},
     {"reconcile",    NULL,    command_reconcile,              "check that usage, prices and balances agree"},

@@ -156,8 +156,9 @@ static void show(const struct status_options *options, const char *customer, yaj
     (void)fprintf(page.file, "  plan %s", answer_text(settings, "plan"));
     const char *mode = answer_text(settings, "credit_mode");
     if (strcmp(mode, "auto") != 0) (void)fprintf(page.file, "  credit mode %s", mode);
-    (void)fprintf(page.file, "  available %s credits, held %s\n", answer_text(balance, "available"),
-                  answer_text(balance, "held"));
+    (void)fprintf(page.file, "\n  available %s credits = settled %s - pending %s - held %s\n",
+                  answer_text(balance, "available"), answer_text(balance, "settled"),
+                  answer_text(balance, "pending"), answer_text(balance, "held"));
     for (size_t i = 0; i < answer_length(status, "features"); ++i)
         show_feature(&page, &table, answer_item(status, "features", i));
     show_grants(&page, &table, balance);

@@ -179,7 +179,7 @@ static bool check_request(struct asked *asked)
                                               .field = "Idempotency-Key",
                                               .value = exchange->idempotency_key,
                                               .expected = "a key in each element instead"});
-    if (exchange->query.length > 0 && call != CALL_STATUS)
+    if (exchange->query.length > 0 && call != CALL_STATUS && call != CALL_READ)
         return refuse(asked, (struct problem){.code = PROBLEM_INVALID_QUERY,
                                               .field = "query",
                                               .value = exchange->query,
@@ -802,6 +802,8 @@ enum progress loop_call(struct loop *loop, struct asked *asked)
         return call_balance(loop, asked);
     case CALL_STATUS:
         return call_status(loop, asked);
+    case CALL_READ:
+        return loop_read(loop, asked);
     case CALL_POLICY_PUT:
         return call_policy_put(loop, asked);
     case CALL_POLICY_FILE:

@@ -9,17 +9,26 @@
 
 enum { IDLE_MS = 1000 };
 
+#define ALIGNED(bytes) (((uint64_t)(bytes) + 63) / 64 * 64)
+
 uint64_t desk_bytes(void)
 {
-    return sizeof(struct desk) + (uint64_t)DESK_JOBS_MAX * (uint64_t)FACT_BYTES_MAX +
-           sizeof(struct fact) + sizeof(struct evidence);
+    return ALIGNED(sizeof(struct desk)) + ALIGNED(sizeof(struct command)) +
+           ALIGNED(sizeof(struct fact)) + ALIGNED(sizeof(struct evidence)) +
+           (uint64_t)DESK_JOBS_MAX * (uint64_t)FACT_BYTES_MAX;
 }
 
 struct desk *desk_over(void *block, struct journal *journal, struct policies *policies,
                        struct keys *keys, struct wake *loop_wake)
 {
     struct desk *desk = block;
-    uint8_t *at = (uint8_t *)block + sizeof(*desk);
+    uint8_t *at = (uint8_t *)block + ALIGNED(sizeof(*desk));
+    desk->tools = (struct reading_tools){.journal = journal, .command = (struct command *)at};
+    at += ALIGNED(sizeof(struct command));
+    desk->fact = desk->tools.fact = (struct fact *)at;
+    at += ALIGNED(sizeof(struct fact));
+    desk->gathered = (struct evidence *)at;
+    at += ALIGNED(sizeof(struct evidence));
     desk->journal = journal;
     desk->policies = policies;
     desk->loop_wake = loop_wake;
@@ -30,16 +39,20 @@ struct desk *desk_over(void *block, struct journal *journal, struct policies *po
         desk->jobs[i].next_free = desk->free_first;
         desk->free_first = i;
     }
-    desk->fact = (struct fact *)(void *)at;
-    desk->gathered = (struct evidence *)(void *)(at + sizeof(struct fact));
     ring_start(&desk->orders, desk->order_items, sizeof(uint32_t), DESK_JOBS_MAX);
     ring_start(&desk->ends, desk->end_items, sizeof(uint32_t), DESK_JOBS_MAX);
+    ring_start(&desk->begun, desk->begun_items, sizeof(uint32_t), DESK_JOBS_MAX);
     return desk;
 }
 
 void desk_set_books(struct desk *desk, struct desk_books books)
 {
     desk->books = books;
+}
+
+void desk_open_books(struct desk *desk, struct ledger_reader *books)
+{
+    desk->tools.books = books;
 }
 
 bool desk_start_thread(struct desk *desk)
@@ -50,6 +63,7 @@ bool desk_start_thread(struct desk *desk)
 
 void desk_stop(struct desk *desk)
 {
+    atomic_store(&desk->is_stopping, true);
     if (desk->has_thread) runner_stop(&desk->runner);
     desk->has_thread = false;
 }
@@ -239,26 +253,51 @@ static enum desk_result find_cut(struct desk *desk, struct desk_job *job)
     return DESK_FOUND;
 }
 
-static bool job_step(struct desk *desk)
+/* False: the job is not done, and goes to the end of the line. */
+static bool read_books(struct desk *desk, struct desk_job *job)
 {
-    uint32_t number = 0;
-    if (!ring_take(&desk->orders, &number)) return false;
-    struct desk_job *job = &desk->jobs[number];
+    struct reading *reading = job->reading;
+    desk->read_sequence = 0; /* a receipt reads another batch */
+    reading->end =
+        atomic_load(&desk->is_stopping) ? READING_FAILED : reading_step(reading, &desk->tools);
+    if (reading->end == READING_GOES_ON) return false;
+    job->result = reading->end == READING_FAILED ? DESK_FAILED : DESK_FOUND;
+    return true;
+}
+
+static bool work_on(struct desk *desk, struct desk_job *job)
+{
     switch (job->kind) {
     case DESK_FETCH:
         job->result = fetch(desk, job);
-        break;
+        return true;
     case DESK_CUT:
         job->result = find_cut(desk, job);
-        break;
+        return true;
     case DESK_RECALL:
         job->result = recall(desk, job);
-        break;
+        return true;
     case DESK_COMPILE:
         job->result = policies_compile(desk->policies, job->symbols) ? DESK_FOUND : DESK_FAILED;
-        break;
+        return true;
+    case DESK_READ:
+        return read_books(desk, job);
     }
-    const bool is_put = ring_put(&desk->ends, &number);
+    ENSURE(false);
+    return true;
+}
+
+/* What is new comes behind what is begun: each job has its slice in turn. */
+static bool job_step(struct desk *desk)
+{
+    uint32_t number = 0;
+    while (ring_take(&desk->orders, &number)) {
+        const bool is_put = ring_put(&desk->begun, &number);
+        ENSURE(is_put);
+    }
+    if (!ring_take(&desk->begun, &number)) return false;
+    const bool is_done = work_on(desk, &desk->jobs[number]);
+    const bool is_put = ring_put(is_done ? &desk->ends : &desk->begun, &number);
     ENSURE(is_put);
     return true;
 }

@@ -1,8 +1,8 @@
 /*
  * desk.h: the thread for work that a decision must not wait for: reading old entries from the
- * journal through a connection of its own, compiling policies. A job is a slot that belongs to the
- * loop, then to the desk, then to the loop again; it is given back when the exchange it was for has
- * been answered.
+ * journal through a connection of its own, compiling policies, reading the books. A job is a slot
+ * that belongs to the loop, then to the desk, then to the loop again; it is given back when the
+ * exchange it was for has been answered.
  */
 #pragma once
 
@@ -16,10 +16,11 @@
 #include "server/exchange.h"
 #include "server/key_desk.h"
 #include "server/policies.h"
+#include "server/reading.h"
 
 #define DESK_JOBS_MAX 64u
 
-enum desk_kind { DESK_FETCH, DESK_RECALL, DESK_COMPILE, DESK_CUT };
+enum desk_kind { DESK_FETCH, DESK_RECALL, DESK_COMPILE, DESK_CUT, DESK_READ };
 enum desk_result {
     DESK_FOUND,
     DESK_MISSING, /* there is no such entry */
@@ -68,6 +69,9 @@ struct desk_job {
     uint64_t cut_last;
     int64_t before_ms;
 
+    /* READ: one piece or page; in slices, between which other jobs have their turn. */
+    struct reading *reading;
+
     uint32_t next_free;
     bool is_taken;
 };
@@ -87,7 +91,11 @@ struct desk {
     struct runner runner;
     bool has_thread;
 
-    /* The desk's own: the batch read last. */
+    /* The desk's own: jobs in their order, and the batch read last. */
+    struct ring begun;
+    uint32_t begun_items[DESK_JOBS_MAX];
+    struct reading_tools tools;
+    _Atomic bool is_stopping; /* readings under way are given up */
     uint64_t read_sequence;
     struct bytes read_body;
     struct fact *fact;
@@ -100,6 +108,9 @@ struct desk *desk_over(void *block, struct journal *journal, struct policies *po
                        struct keys *keys, struct wake *loop_wake);
 /* Before the first job. */
 void desk_set_books(struct desk *desk, struct desk_books books);
+/* What readings are read from, before the first job; without it there are none. Stays the caller's.
+ */
+void desk_open_books(struct desk *desk, struct ledger_reader *books);
 MUST_USE bool desk_start_thread(struct desk *desk);
 void desk_stop(struct desk *desk);
 

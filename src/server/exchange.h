@@ -38,6 +38,7 @@ struct exchange {
     struct bytes content_type;     /* at == NULL: absent */
     struct bytes content_encoding; /* at == NULL: absent */
     struct bytes idempotency_key;  /* at == NULL: absent */
+    struct bytes accept;           /* at == NULL: absent */
     struct bytes body;
     bool is_gone;
 
@@ -52,8 +53,9 @@ struct exchange {
     struct key_answer key;      /* what the desk found of its key */
     struct settler_answer head; /* what the settler said of its customer */
     bool has_head;
-    struct operations *run; /* of a batch or list, while under way */
-    bool is_under_way;      /* its first step is done and must not be done again */
+    struct operations *run;  /* of a batch or list, while under way */
+    struct reading *reading; /* of the books */
+    bool is_under_way;       /* its first step is done and must not be done again */
 };
 
 /* A queue of exchanges through their `next`. An exchange is in one queue at most. */

@@ -550,6 +550,7 @@ static void take_request(struct http *http, h2o_req_t *request)
         header_of(request, h2o_find_header(&request->headers, H2O_TOKEN_CONTENT_ENCODING, -1));
     exchange->idempotency_key = header_of(
         request, h2o_find_header_by_str(&request->headers, H2O_STRLIT("idempotency-key"), -1));
+    exchange->accept = header_of(request, h2o_find_header(&request->headers, H2O_TOKEN_ACCEPT, -1));
     exchange->body = bytes_of(request->entity);
     exchange->send = send_exchange;
     park(socket_of(request));

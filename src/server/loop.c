@@ -18,7 +18,8 @@ uint64_t loop_bytes(void)
            2 * (ALIGNED(BATCH_BODY_BYTES) + ALIGNED(BATCH_ANSWERS_BYTES)) +
            (LOOP_ASKED_MAX + 1) * ALIGNED(ASKED_ARENA_BYTES) +
            LOOP_RUNS_MAX * (ALIGNED(RUN_ARENA_BYTES) + ALIGNED(LOOP_RUN_ANSWER_BYTES)) +
-           ALIGNED(COMMAND_BYTES_MAX) + ALIGNED(FACT_BYTES_MAX);
+           READINGS_MAX * ALIGNED(READING_BYTES) + ALIGNED(COMMAND_BYTES_MAX) +
+           ALIGNED(FACT_BYTES_MAX);
 }
 
 static void *carve(uint8_t **at, size_t bytes)
@@ -62,6 +63,8 @@ struct loop *loop_over(void *block, struct loop_parts parts)
         run->arena = arena_over(carve(&at, RUN_ARENA_BYTES), RUN_ARENA_BYTES);
         run->answer = buffer_over(carve(&at, LOOP_RUN_ANSWER_BYTES), LOOP_RUN_ANSWER_BYTES);
     }
+    for (unsigned i = 0; i < READINGS_MAX; ++i)
+        loop->readings[i].block = carve(&at, READING_BYTES);
     if (parts.keys != NULL)
         filing_start(&loop->filing, parts.engine, parts.keys,
                      filing_piece(engine_counts(parts.engine).keys_max), filing_time(loop));
@@ -93,19 +96,26 @@ void loop_give_job(struct loop *loop, struct exchange *exchange)
     if (waiting != NULL) exchange_queue_add(&loop->arrived, waiting);
 }
 
-/* Gives back all that the exchange had, then the exchange itself. */
+/* Gives back all that the exchange had, then the exchange itself; or lends it, with a piece. */
 static void send_answer(struct loop *loop, struct exchange *exchange)
 {
     loop_give_job(loop, exchange);
+    if (exchange->answer.has_more) {
+        exchange->send(exchange);
+        return;
+    }
     if (loop->policy_exchange == exchange) {
         loop->policy_exchange = NULL;
         queue_all(loop, &loop->policy_waiting);
     }
     struct operations *run = exchange->run;
+    struct reading *reading = exchange->reading;
     exchange->run = NULL;
+    exchange->reading = NULL;
     --loop->exchanges;
     ++loop->answers_sent;
     exchange->send(exchange);
+    if (reading != NULL) loop_give_reading(loop, reading);
     if (run == NULL) return;
     run->is_taken = false; /* its memory held the answer until now */
     queue_all(loop, &loop->run_waiting);
@@ -113,6 +123,7 @@ static void send_answer(struct loop *loop, struct exchange *exchange)
 
 void loop_drop(struct loop *loop, struct exchange *exchange)
 {
+    exchange->answer = (struct answer){0};
     send_answer(loop, exchange);
 }
 
@@ -372,7 +383,7 @@ static bool take_heads(struct loop *loop)
 
 void loop_take(struct loop *loop, struct exchange *exchange)
 {
-    ++loop->exchanges;
+    if (exchange->reading == NULL) ++loop->exchanges; /* else it was lent */
     exchange_queue_add(&loop->arrived, exchange);
 }
 
@@ -393,8 +404,10 @@ static void answer_in_failure(struct loop *loop, struct exchange *exchange)
     const struct route *route = NULL;
     struct bytes target;
     const struct problem unknown = {.code = PROBLEM_OUTCOME_UNKNOWN};
-    if (route_find(exchange->method, exchange->path, &route, &target) == ROUTE_FOUND &&
-        route->call == CALL_HEALTH)
+    if (exchange->reading != NULL && exchange->reading->is_sending)
+        loop_answer(loop, exchange, (struct answer){.is_cut = true}, RELEASE_AT_ONCE);
+    else if (route_find(exchange->method, exchange->path, &route, &target) == ROUTE_FOUND &&
+             route->call == CALL_HEALTH)
         loop_answer_health(loop, exchange);
     else
         loop_answer_problem(loop, exchange, &unknown, RELEASE_AT_ONCE);
@@ -532,6 +545,11 @@ int32_t loop_wait_ms(const struct loop *loop)
 void loop_stop(struct loop *loop)
 {
     loop->is_stopping = true;
+}
+
+void loop_cut(struct loop *loop)
+{
+    loop->cuts_streams = true;
 }
 
 bool loop_is_idle(const struct loop *loop)

@@ -83,13 +83,14 @@ struct loop {
     struct retention retention;
 
     struct exchange_queue arrived;
-    struct exchange_queue desk_waiting;   /* for a free job */
-    struct exchange_queue policy_waiting; /* for the spare room */
-    struct exchange_queue run_waiting;    /* for free operations */
-    struct exchange_queue head_asked;     /* the settler, in this order */
-    struct exchange_queue head_waiting;   /* to ask it */
-    struct exchange_queue key_waiting;    /* for a look at key files */
-    uint32_t key_looks;                   /* under way */
+    struct exchange_queue desk_waiting;    /* for a free job */
+    struct exchange_queue policy_waiting;  /* for the spare room */
+    struct exchange_queue run_waiting;     /* for free operations */
+    struct exchange_queue reading_waiting; /* for a free one */
+    struct exchange_queue head_asked;      /* the settler, in this order */
+    struct exchange_queue head_waiting;    /* to ask it */
+    struct exchange_queue key_waiting;     /* for a look at key files */
+    uint32_t key_looks;                    /* under way */
     struct filing filing;
     bool files_keys;                  /* there is more to do at once */
     struct exchange *policy_exchange; /* has the spare room */
@@ -105,6 +106,9 @@ struct loop {
 
     struct asked asked[LOOP_ASKED_MAX];
     struct operations runs[LOOP_RUNS_MAX];
+    struct reading readings[READINGS_MAX];
+    uint32_t streams;  /* readings that are exports */
+    bool cuts_streams; /* whatever of them is still to be sent */
 
     /* Scratch of one ruling. */
     struct asked operation;              /* of a batch */
@@ -125,7 +129,8 @@ struct loop {
 uint64_t loop_bytes(void); /* of zeroes, 64-aligned */
 struct loop *loop_over(void *block, struct loop_parts parts);
 
-/* From the network: a request was read. Answered in a later step. */
+/* From the network: a request was read, or the piece of an answer is out and the next is wanted.
+ * Answered in a later step. */
 void loop_take(struct loop *loop, struct exchange *exchange);
 /* One turn; false: there was nothing to do. */
 bool loop_step(struct loop *loop);
@@ -133,6 +138,8 @@ bool loop_step(struct loop *loop);
 int32_t loop_wait_ms(const struct loop *loop);
 /* From here on /readyz says no; what was read is still answered. */
 void loop_stop(struct loop *loop);
+/* Exports that are still under way end at their next piece, so that their clients notice. */
+void loop_cut(struct loop *loop);
 /* Nothing is queued, parked, unsealed or in flight. */
 bool loop_is_idle(const struct loop *loop);
 

@@ -88,6 +88,13 @@ struct usage_form {
 };
 struct usage_form loop_usage_form(const struct exchange *exchange);
 
+/* ---- reads.c */
+
+/* A call that is answered from the books. */
+enum progress loop_read(struct loop *loop, struct asked *asked);
+/* Its exchange has been answered. */
+void loop_give_reading(struct loop *loop, struct reading *reading);
+
 /* ---- operations.c */
 
 enum progress loop_run_operations(struct loop *loop, struct asked *asked);

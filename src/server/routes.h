@@ -7,6 +7,7 @@
 #include <stdbool.h>
 
 #include "base/base.h"
+#include "server/reading.h"
 #include "wire/wire.h"
 
 enum call {
@@ -16,6 +17,7 @@ enum call {
     CALL_CUSTOMER,
     CALL_BALANCE,
     CALL_STATUS,
+    CALL_READ, /* from the books */
     CALL_POLICY_PUT,
     CALL_POLICY_GET,
     CALL_POLICY_VERSIONS,
@@ -29,7 +31,8 @@ struct route {
     const char *method;
     const char *pattern; /* "{}" stands for one non-empty part */
     enum call call;
-    enum wire_call wire; /* CALL_COMMAND */
+    enum wire_call wire;    /* CALL_COMMAND */
+    enum reading_what read; /* CALL_READ */
 };
 
 enum route_match { ROUTE_FOUND, ROUTE_NO_PATH, ROUTE_NO_METHOD };

@@ -23,6 +23,7 @@
 
 enum {
     STOP_MS_MAX = 10000,                    /* from the signal to the end */
+    EXPORTS_MS_MAX = 5000,                  /* of that for exports under way; then they are cut */
     SETTLE_MS_MAX = 5000,                   /* then, for settling what is journaled */
     FAILED_MS_MAX = 1000,                   /* for the last answers after the journal failed */
     DESCRIPTORS_SPARE = 64 + KEY_FILES_MAX, /* besides connections */
@@ -59,6 +60,7 @@ struct server {
     struct desk *desk;
     struct journaling journaling;
     struct settling settling;
+    struct ledger_reader *books; /* the desk's */
     struct loop *loop;
     struct http *http;
     bool has_wake;
@@ -95,6 +97,7 @@ static void server_close(struct server *server)
     if (server->desk != NULL) desk_stop(server->desk);
     if (server->snapshots != NULL) snapshots_stop(server->snapshots);
     journaling_stop(&server->journaling);
+    if (server->books != NULL) ledger_reader_close(server->books);
     settling_close(&server->settling, server->is_clean ? SETTLE_MS_MAX : 0);
     if (server->reader != NULL) server->reader->calls->close(server->reader);
     if (server->journal != NULL) server->journal->calls->close(server->journal);
@@ -350,11 +353,28 @@ static bool open_books(struct server *server)
                                          .customers_max = server->ceilings.customers,
                                          .usage_for_ms = server->options.usage_for_ms,
                                          .loop_wake = &server->wake};
-    const enum ledger_fault fault = settling_open(&server->settling, &parts, &detail);
-    if (fault == LEDGER_OK) return true;
+    enum ledger_fault fault = settling_open(&server->settling, &parts, &detail);
+    struct ledger *reader = NULL;
+    if (fault == LEDGER_OK)
+        fault = ledger_open_reader(server->options.data, NULL, &reader, &detail);
+    if (fault == LEDGER_OK) {
+        server->books = ledger_reader_over(reader);
+        if (server->books != NULL) return true;
+        fault = LEDGER_READ_FAILED;
+    }
     (void)fprintf(stderr, "weir: %s: %s: %s\n", server->options.data, ledger_fault_text(fault),
                   detail.text);
     return false;
+}
+
+/* For commands about decisions that the state has forgotten. */
+static bool look_up_ending(void *self, uint64_t decision, struct desk_ending *ending_out)
+{
+    struct ledger_ending ending;
+    if (!ledger_read_ending(self, decision, &ending)) return false;
+    *ending_out = (struct desk_ending){
+        .through = ending.cursor, .position = ending.settled_position, .refunded = ending.refunded};
+    return true;
 }
 
 /* ---- threads */
@@ -371,6 +391,9 @@ static bool start_threads(struct server *server)
     server->journaling.settling = &server->settling;
     server->desk = desk_over(server->desk_memory.block, server->reader, server->policies,
                              server->keys, &server->wake);
+    desk_open_books(server->desk, server->books);
+    desk_set_books(server->desk,
+                   (struct desk_books){.self = server->books, .look_up = look_up_ending});
     server->snapshots =
         snapshots_over(server->snapshots_memory.block,
                        (struct snapshots_parts){.directory = server->options.data,
@@ -598,6 +621,10 @@ static bool drain(struct server *server)
             (void)fprintf(stderr, "weir: stopping with %" PRIu32 " connections still open\n",
                           http_connections(server->http));
             break;
+        }
+        if (elapsed_ms(began_ns) >= EXPORTS_MS_MAX) {
+            loop_cut(server->loop);
+            http_cut(server->http);
         }
         turn(server, 100);
     }

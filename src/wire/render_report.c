@@ -224,9 +224,8 @@ static void put_source_note(struct view view, const struct note *note)
     words_instant(buffer, note->resets_at_ms);
 }
 
-static void put_explain(struct view view)
+static void put_notes(struct view view)
 {
-    if (!view.report->explain) return;
     json_key(view.buffer, "explain");
     json_open(view.buffer, '[');
     for (uint32_t place = 0; place < view.report->note_count; place++) {
@@ -239,6 +238,11 @@ static void put_explain(struct view view)
         json_close(view.buffer, '}');
     }
     json_close(view.buffer, ']');
+}
+
+static void put_explain(struct view view)
+{
+    if (view.report->explain) put_notes(view);
 }
 
 static uint64_t seconds_up(int64_t ms)
@@ -468,4 +472,18 @@ void wire_render_report(const struct report *report, int64_t at_ms, struct symbo
         break;
     }
     json_close(buffer, '}');
+}
+
+void wire_put_decision(const struct report *report, int64_t at_ms, struct symbols symbols,
+                       struct buffer *buffer)
+{
+    const struct view view = {report, at_ms, symbols, buffer};
+    json_key(buffer, "outcome");
+    json_words(buffer, words_outcome(report->outcome));
+    put_units(view);
+    put_lines(view);
+    put_charge(view);
+    put_reason(view);
+    put_overshoot(view);
+    put_notes(view);
 }

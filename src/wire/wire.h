@@ -122,6 +122,12 @@ MUST_USE bool wire_check_name(enum wire_name which, struct bytes text, struct pr
 void wire_render_report(const struct report *report, int64_t at_ms, struct symbols symbols,
                         struct buffer *buffer);
 
+/* For receipts, members of an object under way: what a decision said, explained whether that was
+ * asked for or not; and what was asked of it. */
+void wire_put_decision(const struct report *report, int64_t at_ms, struct symbols symbols,
+                       struct buffer *buffer);
+void wire_put_request(const struct command *command, struct buffer *buffer);
+
 /* application/problem+json, with the status of wire_problem_status. */
 unsigned wire_problem_status(enum problem_code code);
 void wire_render_problem(const struct problem *problem, struct buffer *buffer);

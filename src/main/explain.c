@@ -1,0 +1,249 @@
+/*
+ * explain.c: `weir explain`, one decision as a story: what was asked, what each gate and source
+ * said, who paid what and what that left, how it ended, and where it is written down.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "main/answer.h"
+#include "main/client.h"
+#include "main/commands.h"
+#include "main/options.h"
+#include "main/text_table.h"
+
+struct explain_options {
+    const char *server;
+    bool is_json;
+};
+
+/* "3 requests", "120 input_tokens, 40 output_tokens" */
+static void print_quantities(const struct page *page, yajl_val quantities)
+{
+    char text[TEXT_NUMBER_BYTES];
+    if (!YAJL_IS_OBJECT(quantities)) return;
+    for (size_t i = 0; i < quantities->u.object.len; ++i) {
+        const char *meter = quantities->u.object.keys[i];
+        (void)fprintf(page->file, "%s%s %s", i > 0 ? ", " : "",
+                      text_number(answer_count(quantities, meter), text), meter);
+    }
+}
+
+static void print_attributes(const struct page *page, yajl_val attributes)
+{
+    if (!YAJL_IS_OBJECT(attributes)) return;
+    for (size_t i = 0; i < attributes->u.object.len; ++i) {
+        const char *name = attributes->u.object.keys[i];
+        (void)fprintf(page->file, "%s%s %s", i > 0 ? ", " : "; ", name,
+                      answer_text(attributes, name));
+    }
+}
+
+static void show_request(const struct page *page, yajl_val receipt)
+{
+    const char *subject = answer_text(receipt, "subject");
+    const char *key = answer_text(receipt, "request.idempotency_key");
+    const bool is_allowed = strcmp(answer_text(receipt, "outcome"), "deny") != 0;
+    (void)fprintf(page->file, "%s%s%s  %s\n", page_paint(page, PAINT_BOLD),
+                  answer_text(receipt, "decision_id"), page_plain(page),
+                  answer_text(receipt, "at"));
+    if (answer_at(receipt, "request") == NULL) {
+        (void)fputs("  what was asked is no longer in the journal\n", page->file);
+        return;
+    }
+    (void)fprintf(page->file, "  %s%s%s asked to %s ", answer_text(receipt, "customer"),
+                  subject[0] != '\0' ? " " : "", subject, answer_text(receipt, "request.call"));
+    print_quantities(page, answer_at(receipt, "request.quantities"));
+    (void)fprintf(page->file, " of %s", answer_text(receipt, "feature"));
+    print_attributes(page, answer_at(receipt, "request.attributes"));
+    if (key[0] != '\0') (void)fprintf(page->file, "; key %s", key);
+    (void)fprintf(page->file, "\n  %s%s%s", page_paint(page, is_allowed ? PAINT_GREEN : PAINT_RED),
+                  answer_text(receipt, "outcome"), page_plain(page));
+    const char *message = answer_text(receipt, "reason.message");
+    if (message[0] != '\0') (void)fprintf(page->file, ": %s", message);
+    (void)fputs("\n", page->file);
+}
+
+static void note_row(struct table *table, yajl_val note)
+{
+    const char *gate = answer_text(note, "gate");
+    const char *resets_at = answer_text(note, "resets_at");
+    const bool is_refused = strcmp(answer_text(note, "verdict"), "refuse") == 0;
+    char text[2][TEXT_NUMBER_BYTES];
+    table_row(table, is_refused ? PAINT_RED : PAINT_PLAIN);
+    if (gate[0] != '\0') {
+        const char *credits = answer_text(note, "remaining");
+        table_cell(table, "gate");
+        table_cell(table, "%s", gate);
+        table_cell(table, "%s", is_refused ? "refuses" : "passes");
+        table_cell(table, "%s left",
+                   credits[0] != '\0' ? credits
+                                      : text_number(answer_count(note, "remaining"), text[0]));
+    } else {
+        table_cell(table, "source");
+        table_cell(table, "%s", answer_text(note, "source"));
+        table_cell(table, "offers %s", text_number(answer_count(note, "offered"), text[0]));
+        table_cell(table, "%s%s", text_number(answer_count(note, "drawn"), text[1]),
+                   answer_is_true(note, "skipped") ? " drawn, passed over" : " drawn");
+    }
+    table_cell(table, "%s%s", resets_at[0] != '\0' ? "resets " : "", resets_at);
+}
+
+static void show_notes(const struct page *page, struct table *table, yajl_val receipt)
+{
+    if (answer_length(receipt, "explain") == 0) return;
+    (void)fprintf(page->file, "\n%sgates and sources%s\n", page_paint(page, PAINT_BOLD),
+                  page_plain(page));
+    table_begin(table, "lllll");
+    for (size_t i = 0; i < answer_length(receipt, "explain"); ++i)
+        note_row(table, answer_item(receipt, "explain", i));
+    table_print(table, page);
+}
+
+static void event_rows(struct table *table, yajl_val event)
+{
+    char text[TEXT_NUMBER_BYTES];
+    const char *ended_at = answer_text(event, "event_at");
+    for (size_t i = 0; i < answer_length(event, "allocations"); ++i) {
+        const yajl_val line = answer_item(event, "allocations", i);
+        table_row(table, PAINT_PLAIN);
+        table_cell(table, "%s", i == 0 ? answer_text(event, "kind") : "");
+        table_cell(table, "%s", text_number(answer_count(line, "units"), text));
+        table_cell(table, "by %s %s", answer_text(line, "source"), answer_text(line, "grant_id"));
+        table_cell(table, "%s credits", answer_text(line, "charged"));
+        table_cell(table, "%s", i == 0 ? answer_text(event, "at") : "");
+    }
+    if (answer_length(event, "allocations") > 0) return;
+    table_row(table, PAINT_PLAIN);
+    table_cell(table, "%s", answer_text(event, "kind"));
+    table_cell(table, "0");
+    table_cell(table, "%s", answer_text(event, "reason.limit"));
+    table_cell(table, "%s credits", answer_text(event, "charged"));
+    table_cell(table, "%s", ended_at[0] != '\0' ? ended_at : answer_text(event, "at"));
+}
+
+static void show_events(const struct page *page, struct table *table, yajl_val receipt)
+{
+    const char *state = answer_text(receipt, "hold.state");
+    const char *until = answer_text(receipt, "hold.expires_at");
+    (void)fprintf(page->file, "\n%show it ended%s", page_paint(page, PAINT_BOLD), page_plain(page));
+    if (state[0] != '\0') (void)fprintf(page->file, "  %s", state);
+    if (answer_is_true(receipt, "hold.late")) (void)fputs(", late", page->file);
+    if (until[0] != '\0') (void)fprintf(page->file, " until %s", until);
+    (void)fputs("\n", page->file);
+    if (answer_length(receipt, "events") == 0) return;
+    table_begin(table, "lrlrl");
+    for (size_t i = 0; i < answer_length(receipt, "events"); ++i)
+        event_rows(table, answer_item(receipt, "events", i));
+    table_print(table, page);
+}
+
+static void show_price(const struct page *page, yajl_val receipt)
+{
+    for (size_t i = 0; i < answer_length(receipt, "monetization"); ++i) {
+        const yajl_val row = answer_item(receipt, "monetization", i);
+        const char *price = answer_text(row, "price");
+        if (price[0] == '\0') continue;
+        (void)fprintf(
+            page->file,
+            "  priced by %s, version %s: %s / %s nano-credits, remainder %s -> %s; charged "
+            "%s\n",
+            price, answer_text(row, "price_version"), answer_text(row, "cost"),
+            answer_text(row, "cost_denominator"), answer_text(row, "remainder_before"),
+            answer_text(row, "remainder_after"), answer_text(row, "charged"));
+    }
+}
+
+static void show_balance(const struct page *page, struct table *table, yajl_val receipt)
+{
+    char before[TEXT_NUMBER_BYTES];
+    if (answer_length(receipt, "balance_updates") == 0) return;
+    (void)fprintf(page->file, "\n%sbalance%s\n", page_paint(page, PAINT_BOLD), page_plain(page));
+    table_begin(table, "rllrl");
+    for (size_t i = 0; i < answer_length(receipt, "balance_updates"); ++i) {
+        const yajl_val row = answer_item(receipt, "balance_updates", i);
+        const bool is_inside = strcmp(answer_text(row, "account"), "overage") != 0;
+        const int64_t after = answer_credits(row, "customer_after");
+        const int64_t delta = is_inside ? answer_credits(row, "delta") : 0;
+        table_row(table, PAINT_PLAIN);
+        table_cell(table, "#%" PRIu64, answer_count(row, "number"));
+        table_cell(table, "%s", answer_text(row, "cause"));
+        table_cell(table, "%s %s", answer_text(row, "account"), answer_text(row, "grant_id"));
+        table_cell(table, "%s", answer_text(row, "delta"));
+        table_cell(table, "%s -> %s", text_credits(after - delta, before),
+                   answer_text(row, "customer_after"));
+    }
+    table_print(table, page);
+}
+
+static void show_proof(const struct page *page, yajl_val receipt)
+{
+    const char *state = answer_text(receipt, "settlement.state");
+    (void)fprintf(page->file, "\n%sbooks%s  %s; settled through batch %" PRIu64 "\n",
+                  page_paint(page, PAINT_BOLD), page_plain(page),
+                  strcmp(state, "pending") == 0 ? "not settled yet" : state,
+                  answer_count(receipt, "settlement.cursor"));
+    if (strcmp(answer_text(receipt, "refunded"), "0") != 0)
+        (void)fprintf(page->file, "  refunded %s credits\n", answer_text(receipt, "refunded"));
+    if (answer_text(receipt, "proof.hash")[0] == '\0') return;
+    (void)fprintf(page->file, "  journal batch %" PRIu64 ", entry %" PRIu64 "\n",
+                  answer_count(receipt, "proof.batch"), answer_count(receipt, "proof.entry"));
+    (void)fprintf(page->file, "  hash     %s\n  previous %s\n", answer_text(receipt, "proof.hash"),
+                  answer_text(receipt, "proof.previous_hash"));
+}
+
+static int run(const struct usage *usage, const struct explain_options *options,
+               const char *decision)
+{
+    uint8_t block[CLIENT_PATH_BYTES_MAX];
+    struct buffer path = buffer_over(block, sizeof(block));
+    struct server_address address;
+    if (!server_address_find(usage->command, options->server, &address)) return STATUS_USAGE;
+    buffer_put_text(&path, "/v1/decisions/");
+    put_path_part(&path, decision);
+    buffer_put_byte(&path, '\0');
+    if (path.overflowed) {
+        (void)fprintf(stderr, "weir explain: that is no decision's id\n");
+        return STATUS_USAGE;
+    }
+    const struct client_request request = {.method = "GET", .path = (const char *)block};
+    CLEANUP(client_answer_free) struct client_answer answer = {0};
+    if (!client_expect(usage->command, &address, &request, &answer)) return STATUS_REFUSED;
+    if (options->is_json) {
+        (void)puts(answer.body);
+        return STATUS_DONE;
+    }
+    CLEANUP(answer_free) yajl_val receipt = answer_parse(answer.body);
+    const struct page page = page_on(stdout);
+    struct table table;
+    show_request(&page, receipt);
+    show_notes(&page, &table, receipt);
+    show_events(&page, &table, receipt);
+    show_price(&page, receipt);
+    show_balance(&page, &table, receipt);
+    show_proof(&page, receipt);
+    return STATUS_DONE;
+}
+
+int command_explain(int argc, char **argv)
+{
+    struct explain_options options = {0};
+    const struct option_rule rules[] = {
+        client_server_option(&options.server),
+        client_json_option(&options.is_json),
+    };
+    const struct usage usage = {
+        .command = "explain",
+        .operands = "DECISION",
+        .summary = "Tells all about one decision: gates, sources, price, balance, end and proof.",
+        .notes = "  weir explain d_0000000000c81",
+        .rules = rules,
+        .rule_count = COUNT_OF(rules),
+        .operands_min = 1,
+        .operands_max = 1,
+    };
+    struct operands operands;
+    const enum options_result result = options_take(&usage, argc, argv, &operands);
+    if (result != OPTIONS_TAKEN) return result == OPTIONS_HELP ? STATUS_DONE : STATUS_USAGE;
+    return run(&usage, &options, operands.at[0]);
+}

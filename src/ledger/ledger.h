@@ -16,7 +16,7 @@
  *   customers            a number, a name and the head of the chain of each: a checkpoint
  *   accounts             running sums of overage: a checkpoint
  *   seals                one a transaction: a hash over all its rows and the seal before
- *   usage_rollup         sums by hour and by day, made by SQL from usage_events
+ *   usage_rollup         sums by hour, made by SQL from usage_events
  *   meta                 cursor_sequence, cursor_hash: the last journal batch that is settled;
  *                        cursor_ms: its last stamp; genesis_hash: of the journal;
  *                        heads_position: checkpoints hold everything up to there;

@@ -44,12 +44,12 @@ const struct schema_object LEDGER_SCHEMA[] = {
      "usage_rows INTEGER NOT NULL,monetization_rows INTEGER NOT NULL,balance_rows INTEGER NOT NULL,"
      "usage_hash BLOB NOT NULL,monetization_hash BLOB NOT NULL,balance_hash BLOB NOT NULL) STRICT"                         },
     {"table",        "usage_rollup",
-     "CREATE TABLE usage_rollup(per TEXT NOT NULL,start_ms INTEGER NOT NULL,"
+     "CREATE TABLE usage_rollup(start_ms INTEGER NOT NULL,"
      "customer TEXT NOT NULL,subject TEXT NOT NULL,feature TEXT NOT NULL,endpoint TEXT NOT NULL,"
      "model TEXT NOT NULL,origin TEXT NOT NULL,outcome TEXT NOT NULL,what TEXT NOT NULL,"
      "name TEXT NOT NULL,requests INTEGER NOT NULL,denied INTEGER NOT NULL,units INTEGER NOT NULL,"
      "charged INTEGER NOT NULL,quantity INTEGER NOT NULL,duration_ms INTEGER NOT NULL,"
-     "PRIMARY KEY(per,start_ms," ROLLUP_DIMENSIONS ")) STRICT,WITHOUT ROWID"            },
+     "PRIMARY KEY(start_ms," ROLLUP_DIMENSIONS ")) STRICT,WITHOUT ROWID"            },
  /* One usage event seen as what it adds to the rollup: itself, each of its sources, each meter,
   * and its overshoot. A late commit is no request of its own: the expiry was. */
     { "view",      "usage_exploded",                 "CREATE VIEW usage_exploded AS " LEDGER_EXPLODED_SQL                          },

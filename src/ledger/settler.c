@@ -11,14 +11,15 @@
 #include "ledger/schema.h"
 
 #define LOAD_LIMIT " LIMIT 16384"
-#define ROLL_SQL(per, length_ms)                                                             \
-    "INSERT INTO usage_rollup WITH usage_exploded AS (" LEDGER_EXPLODED_SQL ") SELECT '" per \
-    "',at_ms-at_ms%" length_ms "," ROLLUP_DIMENSIONS ","                                     \
-    "sum(requests),sum(denied),sum(units),sum(charged),sum(quantity),sum(duration_ms) "      \
-    "FROM usage_exploded WHERE position>?1 AND position<=?2 "                                \
-    "GROUP BY at_ms-at_ms%" length_ms "," ROLLUP_DIMENSIONS " ON CONFLICT DO UPDATE SET "    \
-    "requests=requests+excluded.requests,denied=denied+excluded.denied,"                     \
-    "units=units+excluded.units,charged=charged+excluded.charged,"                           \
+#define HOUR_OF_EVENT "at_ms-at_ms%3600000"
+#define ROLL_SQL                                                                        \
+    "INSERT INTO usage_rollup WITH usage_exploded AS (" LEDGER_EXPLODED_SQL             \
+    ") SELECT " HOUR_OF_EVENT "," ROLLUP_DIMENSIONS ","                                 \
+    "sum(requests),sum(denied),sum(units),sum(charged),sum(quantity),sum(duration_ms) " \
+    "FROM usage_exploded WHERE position>?1 AND position<=?2 "                           \
+    "GROUP BY " HOUR_OF_EVENT "," ROLLUP_DIMENSIONS " ON CONFLICT DO UPDATE SET "       \
+    "requests=requests+excluded.requests,denied=denied+excluded.denied,"                \
+    "units=units+excluded.units,charged=charged+excluded.charged,"                      \
     "quantity=quantity+excluded.quantity,duration_ms=duration_ms+excluded.duration_ms"
 
 static const char *const SQL[SETTLER_STATEMENTS] = {
@@ -59,8 +60,7 @@ static const char *const SQL[SETTLER_STATEMENTS] = {
                    "ORDER BY position" LOAD_LIMIT,
     [ROLL_END] = "SELECT max(position) FROM (SELECT position FROM usage_events WHERE position>?1 "
                  "ORDER BY position LIMIT ?2)",
-    [ROLL_HOURS] = ROLL_SQL("hour", "3600000"),
-    [ROLL_DAYS] = ROLL_SQL("day", "86400000"),
+    [ROLL_EVENTS] = ROLL_SQL,
     /* As many seals as hold about so many events, and at least one. */
     [CUT_NEXT] = "SELECT max(through) FROM (SELECT through,"
                  "sum(usage_rows) OVER (ORDER BY through)-usage_rows AS before FROM "

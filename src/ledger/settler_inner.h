@@ -37,8 +37,7 @@ enum settler_statement {
     LOAD_BALANCES,
     LOAD_USAGE,
     ROLL_END,
-    ROLL_HOURS,
-    ROLL_DAYS,
+    ROLL_EVENTS,
     CUT_NEXT,
     CUT_USAGE,
     SETTLER_STATEMENTS

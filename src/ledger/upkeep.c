@@ -305,8 +305,7 @@ bool upkeep_roll(struct settler *settler)
     }
     const struct value slice[] = {value_of_unsigned(settler->rolled_through),
                                   value_of_unsigned(end)};
-    if (!settler_begin(settler) || !settler_put(settler, ROLL_HOURS, slice, COUNT_OF(slice)) ||
-        !settler_put(settler, ROLL_DAYS, slice, COUNT_OF(slice)) ||
+    if (!settler_begin(settler) || !settler_put(settler, ROLL_EVENTS, slice, COUNT_OF(slice)) ||
         !settler_set_meta(settler, "rolled_through", (int64_t)end) || !settler_commit(settler))
         return false;
     settler->rolled_through = end;

@@ -286,7 +286,7 @@ static bool find_piece(struct ledger_reader *reader, const struct usage_scan *sc
                        struct found *end_out, struct buffer *customer)
 {
     sqlite3_stmt *statement = prepare_text(
-        reader, "SELECT start_ms,customer FROM usage_rollup WHERE per='hour' AND "
+        reader, "SELECT start_ms,customer FROM usage_rollup WHERE "
                 "(start_ms,customer)>(?1,?2) AND start_ms<?3 ORDER BY start_ms,customer "
                 "LIMIT 1 OFFSET ?4");
     if (statement == NULL) return false;
@@ -320,9 +320,9 @@ static enum ledger_read sum_rollup(struct ledger_reader *reader, struct usage_sc
     uint8_t block[SQL_BYTES];
     struct buffer sql = buffer_over(block, sizeof(block));
     put_sum(&sql, &scan->query, true,
-            end->is_found ? " WHERE per='hour' AND (start_ms,customer)>(?2,?3) AND "
+            end->is_found ? " WHERE (start_ms,customer)>(?2,?3) AND "
                             "(start_ms,customer)<=(?4,?5)"
-                          : " WHERE per='hour' AND (start_ms,customer)>(?2,?3) AND start_ms<?4");
+                          : " WHERE (start_ms,customer)>(?2,?3) AND start_ms<?4");
     ENSURE(!sql.overflowed);
     sqlite3_stmt *statement = prepare(reader, (const char *)sql.at, sql.used);
     if (statement == NULL) return LEDGER_FAILED;
@@ -347,12 +347,12 @@ static enum ledger_read sum_hours(struct ledger_reader *reader, struct usage_sca
 {
     uint8_t block[SQL_BYTES];
     struct buffer sql = buffer_over(block, sizeof(block));
-    put_sum(&sql, &scan->query, true, " WHERE per='hour' AND start_ms=?2");
+    put_sum(&sql, &scan->query, true, " WHERE start_ms=?2");
     ENSURE(!sql.overflowed);
     for (unsigned i = 0; i < ROLLUP_HOURS_MAX; ++i) {
         struct found next;
-        sqlite3_stmt *statement = prepare_text(
-            reader, "SELECT min(start_ms),1 FROM usage_rollup WHERE per='hour' AND start_ms>?1");
+        sqlite3_stmt *statement =
+            prepare_text(reader, "SELECT min(start_ms),1 FROM usage_rollup WHERE start_ms>?1");
         if (statement == NULL) return LEDGER_FAILED;
         (void)sqlite3_bind_int64(statement, 1, scan->at_hour_ms);
         if (!find(reader, statement, &next, NULL)) return LEDGER_FAILED;

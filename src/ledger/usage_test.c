@@ -46,11 +46,11 @@ static int64_t put_some(struct books *books, struct prng *prng, unsigned count, 
 static void roll(struct books *books, uint64_t through)
 {
     books_sql(books,
-              "INSERT INTO usage_rollup SELECT 'hour',at_ms-at_ms%%3600000,customer,subject,"
+              "INSERT INTO usage_rollup SELECT at_ms-at_ms%%3600000,customer,subject,"
               "feature,endpoint,model,origin,outcome,what,name,sum(requests),sum(denied),"
               "sum(units),sum(charged),sum(quantity),sum(duration_ms) FROM usage_exploded WHERE "
               "position>(SELECT value FROM meta WHERE name='rolled_through') AND position<=%llu "
-              "GROUP BY 2,3,4,5,6,7,8,9,10,11 ON CONFLICT DO UPDATE SET "
+              "GROUP BY 1,2,3,4,5,6,7,8,9,10 ON CONFLICT DO UPDATE SET "
               "requests=requests+excluded.requests,denied=denied+excluded.denied,"
               "units=units+excluded.units,charged=charged+excluded.charged,"
               "quantity=quantity+excluded.quantity,duration_ms=duration_ms+excluded.duration_ms;"

@@ -30,22 +30,19 @@ enum { STEPS_PER_PROGRESS = 1000000 };
 #define OVERSHOOTS                                           \
     "SELECT " OF_EVENT "'overshoot','',0,0,overshoot_units," \
     "overshoot_charged-overshoot_refunded,0,0 FROM usage_events WHERE overshoot_units<>0"
-#define SUMMED(per, length_ms)                                                           \
-    "SELECT '" per "',at_ms-at_ms%" length_ms " AS start_ms," DIMENSIONS                 \
+#define SUMMED                                                                           \
+    "SELECT at_ms-at_ms%3600000 AS start_ms," DIMENSIONS                                 \
     ",sum(requests),sum(denied),sum(units),sum(charged),sum(quantity),sum(duration_ms) " \
-    "FROM part WHERE position<=?1 AND at_ms-at_ms%" length_ms ">?2 "                     \
-    "GROUP BY at_ms-at_ms%" length_ms "," DIMENSIONS
-/* Events of all that was cut lie in hours and days that began before the cut. */
+    "FROM part WHERE position<=?1 AND at_ms-at_ms%3600000>?2 "                           \
+    "GROUP BY at_ms-at_ms%3600000," DIMENSIONS
+/* Events of all that was cut lie in hours that began before the cut. */
 #define COMPARE_SQL                                                                             \
     "WITH part AS (" EVENTS " UNION ALL " SOURCES " UNION ALL " METERS " UNION ALL " OVERSHOOTS \
-    "),"                                                                                        \
-    "summed AS (" SUMMED("hour", "3600000") " UNION ALL " SUMMED(                               \
-        "day", "86400000") "),"                                                                 \
-                           "kept AS (SELECT * FROM usage_rollup WHERE start_ms>?2) "            \
-                           "SELECT 'missing, or not the sum of its events',* FROM "             \
-                           "(SELECT * FROM summed EXCEPT SELECT * FROM kept) "                  \
-                           "UNION ALL SELECT 'a sum of no events',* FROM "                      \
-                           "(SELECT * FROM kept EXCEPT SELECT * FROM summed) LIMIT 1"
+    "),summed AS (" SUMMED "),kept AS (SELECT * FROM usage_rollup WHERE start_ms>?2) "          \
+    "SELECT 'missing, or not the sum of its events',* FROM "                                    \
+    "(SELECT * FROM summed EXCEPT SELECT * FROM kept) "                                         \
+    "UNION ALL SELECT 'a sum of no events',* FROM "                                             \
+    "(SELECT * FROM kept EXCEPT SELECT * FROM summed) LIMIT 1"
 
 static int show(void *self)
 {
@@ -56,10 +53,10 @@ static int show(void *self)
 
 static bool find(const struct books *books, sqlite3_stmt *row)
 {
-    verdict_place(books->verdict, "usage_rollup, %s from %" PRId64 ", customer '%s', feature '%s'",
-                  (const char *)sqlite3_column_text(row, 1), (int64_t)sqlite3_column_int64(row, 2),
-                  (const char *)sqlite3_column_text(row, 3),
-                  (const char *)sqlite3_column_text(row, 5));
+    verdict_place(books->verdict,
+                  "usage_rollup, hour from %" PRId64 ", customer '%s', feature '%s'",
+                  (int64_t)sqlite3_column_int64(row, 1), (const char *)sqlite3_column_text(row, 2),
+                  (const char *)sqlite3_column_text(row, 4));
     return verdict_find(books->verdict, LEDGER_FILE, (const char *)sqlite3_column_text(row, 0),
                         ADVICE_REBUILD);
 }
@@ -86,7 +83,7 @@ bool rollups_check(struct books *books, const struct proof_parts *parts)
     sqlite3_stmt *statement = NULL;
     int64_t cut_ms = -1;
     if (books->is_served) {
-        verdict_note(books->verdict, "ledger.db is being served: its sums by hour and day were not "
+        verdict_note(books->verdict, "ledger.db is being served: its sums by hour were not "
                                      "added up anew (that takes a copy)");
         return true;
     }

@@ -1,5 +1,5 @@
 /*
- * rollups.h (private): the sums by hour and day against the events that they are of. One long read:
+ * rollups.h (private): the sums by hour against the events that they are of. One long read:
  * for copies only.
  */
 #pragma once

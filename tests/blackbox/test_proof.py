@@ -535,9 +535,9 @@ OTHER_DAMAGE = {
     "policy-older": ("reconcile", "UPDATE policies SET installed_ms=installed_ms-1"),
     "symbol-gone": ("reconcile", "DELETE FROM symbols WHERE number=9"),
     "symbol-changed": ("reconcile", "UPDATE symbols SET name=name||'x' WHERE number=9"),
-    "rollup-gone": ("reconcile", "DELETE FROM usage_rollup WHERE per='day'"),
+    "rollup-gone": ("reconcile", "DELETE FROM usage_rollup WHERE what='meter'"),
     "rollup-changed": ("reconcile", "UPDATE usage_rollup SET units=units+1 WHERE what='source'"),
-    "rollup-extra": ("reconcile", "INSERT INTO usage_rollup SELECT 'month',start_ms," + ROLLUP_NAMES +
+    "rollup-extra": ("reconcile", "INSERT INTO usage_rollup SELECT start_ms+1," + ROLLUP_NAMES +
                      " FROM usage_rollup LIMIT 1"),
     "symbol-extra": ("reconcile", "INSERT INTO symbols SELECT max(number)+1,'x' FROM symbols"),
 }

@@ -189,8 +189,10 @@ static void put_export_head(struct reading *reading)
 
 /* ---- rows */
 
-static bool has_limit_left(struct reading *reading)
+/* Whether one more row may be taken: a piece is long enough, or the limit is reached. */
+static bool takes_more(struct reading *reading)
 {
+    if (reading_is_stream(reading) && reading->show.out.used >= READING_PIECE_BYTES) return false;
     if (reading->limit == 0 || reading->taken < reading->limit) return true;
     reading->is_limit = true;
     return false;
@@ -202,7 +204,7 @@ static bool take_update(void *self, const struct value *values)
     if (reading->before_number != 0 &&
         (uint64_t)values[BALANCE_AT_number].integer >= reading->before_number)
         return true;
-    if (!has_limit_left(reading) || !show_update(&reading->show, values)) return false;
+    if (!takes_more(reading) || !show_update(&reading->show, values)) return false;
     ++reading->taken;
     reading->last_position = (uint64_t)values[BALANCE_AT_position].integer;
     reading->last_place = (uint32_t)values[BALANCE_AT_place].integer;
@@ -212,7 +214,7 @@ static bool take_update(void *self, const struct value *values)
 static bool take_event(void *self, const struct value *values)
 {
     struct reading *reading = self;
-    if (!has_limit_left(reading) || !show_event(&reading->show, values)) return false;
+    if (!takes_more(reading) || !show_event(&reading->show, values)) return false;
     ++reading->taken;
     reading->last_position = (uint64_t)values[USAGE_AT_position].integer;
     return true;
@@ -221,7 +223,7 @@ static bool take_event(void *self, const struct value *values)
 static bool take_usage(void *self, const struct usage_line *line)
 {
     struct reading *reading = self;
-    if (line->is_first && !has_limit_left(reading)) return false;
+    if (line->is_first && !takes_more(reading)) return false;
     if (!show_usage_line(&reading->show, line)) return false;
     if (line->is_first) ++reading->taken;
     return true;

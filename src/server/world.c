@@ -71,11 +71,46 @@ static void restore_policy(struct world *world)
     free(scratch);
 }
 
+void world_read_on(struct asker *asker)
+{
+    ENSURE(asker->is_lent);
+    asker->is_lent = false;
+    loop_take(asker->world->loop, &asker->exchange);
+}
+
+void world_leave(struct asker *asker)
+{
+    asker->exchange.is_gone = true;
+    if (asker->is_lent) world_read_on(asker);
+}
+
+/* The network's half of an answer in pieces. */
+static void take_piece(struct asker *asker, const struct answer *answer)
+{
+    ++asker->pieces;
+    asker->bytes += answer->body.length;
+    if (asker->whole.at != NULL) buffer_put(&asker->whole, answer->body.at, answer->body.length);
+    ENSURE(!asker->whole.overflowed && (!answer->has_more || answer->body.length > 0));
+}
+
 static void on_answer(struct exchange *exchange)
 {
     struct asker *asker = (struct asker *)exchange;
     struct world *world = asker->world;
     ENSURE(!asker->is_answered);
+    if (exchange->answer.has_more) {
+        if (asker->pieces == 0) asker->status = exchange->answer.status;
+        take_piece(asker, &exchange->answer);
+        asker->is_lent = true;
+        if (!asker->reads_slowly) world_read_on(asker);
+        return;
+    }
+    if (asker->pieces > 0) {
+        take_piece(asker, &exchange->answer);
+        asker->is_answered = true;
+        asker->is_cut = exchange->answer.is_cut;
+        return;
+    }
     asker->is_answered = true;
     asker->order = ++world->answers;
     /* With threads the journal's own word is not ours to read. */
@@ -84,7 +119,7 @@ static void on_answer(struct exchange *exchange)
     asker->status = exchange->answer.status;
     asker->content_type = exchange->answer.content_type;
     asker->allow = exchange->answer.allow;
-    asker->length = exchange->answer.body.length;
+    asker->length = asker->is_dropping ? 0 : exchange->answer.body.length;
     ENSURE(asker->length < sizeof(asker->body));
     if (asker->length > 0) memcpy(asker->body, exchange->answer.body.at, asker->length);
     asker->body[asker->length] = '\0';

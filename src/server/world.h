@@ -20,6 +20,16 @@ struct asker {
     uint64_t durable_sequence; /* of the journal when it was answered */
     const char *content_type;
     const char *allow;
+
+    /* Of an answer in pieces. It reads on at once, unless told not to. */
+    bool reads_slowly;
+    bool is_lent; /* has a piece, and has not asked for the next */
+    bool is_cut;
+    bool is_dropping; /* an answer's bytes are not kept */
+    unsigned pieces;
+    uint64_t bytes;
+    struct buffer whole; /* all pieces, over the test's memory; at NULL: not kept */
+
     size_t length;
     char body[WORLD_BODY_SIZE]; /* with a NUL */
 };
@@ -65,6 +75,10 @@ void world_ask(struct world *world, struct asker *asker, const char *method, con
 void world_ask_bytes(struct world *world, struct asker *asker, const char *method,
                      const char *target, struct bytes body);
 void world_post(struct world *world, struct asker *asker, const char *target, const char *body);
+/* Asks for the next piece. */
+void world_read_on(struct asker *asker);
+/* Goes away, with a piece or without. */
+void world_leave(struct asker *asker);
 /* Steps everything until nothing happens. */
 void world_settle(struct world *world);
 /* Asks and settles. */

@@ -1,0 +1,276 @@
+/*
+ * reading_test.c: the books are read beside decisions: what was answered is found, exports leave at
+ * the reader's pace and hold up nobody, and who leaves gives back all that he had.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "platform/testing.h"
+#include "server/settling.h"
+#include "server/world.h"
+
+enum { EVENTS = 3000, WHOLE_BYTES = 4 << 20 };
+
+static const char policy[] =
+    "version: 1\n"
+    "defaults: {plan: free, hold_ttl: 60s, idempotency_retention: 24h}\n"
+    "features:\n"
+    "  chat: {meters: [requests], unit: requests, prices: chat}\n"
+    "prices:\n"
+    "  chat: [{name: message, rates: {requests: {credits: \"1\", per: 1}}}]\n"
+    "plans:\n"
+    "  free: {features: {chat: {waterfall: [{grants: {category: paid}}]}}}\n";
+
+/* A world whose journal and books are on a disk. */
+struct scene {
+    struct scratch scratch;
+    struct journal *journal;
+    struct world *world;
+    struct settling settling;
+    struct ledger_reader *books;
+    struct asker *asker;
+    struct asker *other;
+    uint8_t *whole;
+};
+
+static int open_scene(void **state)
+{
+    char detail[256];
+    struct ledger_detail ledger_detail;
+    struct ledger *connection = NULL;
+    struct scene *scene = calloc(1, sizeof *scene);
+    assert_non_null(scene);
+    scene->scratch = scratch_make();
+    assert_int_equal(JOURNAL_OK, journal_sqlite_open(scene->scratch.path,
+                                                     (struct hash_key){
+                                                         {1, 2}
+    },
+                                                     1, &scene->journal, detail));
+    scene->world = world_open(scene->journal, policy);
+    assert_int_equal(LEDGER_OK,
+                     settling_open(&scene->settling,
+                                   &(struct settling_parts){.directory = scene->scratch.path,
+                                                            .journal = scene->journal,
+                                                            .customers_max = 1000},
+                                   &ledger_detail));
+    assert_int_equal(LEDGER_OK,
+                     ledger_open_reader(scene->scratch.path, NULL, &connection, &ledger_detail));
+    scene->books = ledger_reader_over(connection);
+    assert_non_null(scene->books);
+    desk_open_books(scene->world->desk, scene->books);
+    scene->world->journaling->settling = &scene->settling;
+    scene->world->loop->parts.settling = &scene->settling;
+    scene->asker = malloc(sizeof *scene->asker);
+    scene->other = malloc(sizeof *scene->other);
+    scene->whole = malloc(WHOLE_BYTES);
+    assert_true(scene->asker != NULL && scene->other != NULL && scene->whole != NULL);
+    *state = scene;
+    return 0;
+}
+
+static int close_scene(void **state)
+{
+    struct scene *scene = *state;
+    ledger_reader_close(scene->books);
+    settling_close(&scene->settling, 0);
+    world_close(scene->world);
+    scene->journal->calls->close(scene->journal);
+    scratch_remove(&scene->scratch);
+    free(scene->asker);
+    free(scene->other);
+    free(scene->whole);
+    free(scene);
+    return 0;
+}
+
+/* Until nothing happens, settlement with it. */
+static void run(struct scene *scene)
+{
+    do {
+        world_settle(scene->world);
+    } while (settling_step(&scene->settling));
+}
+
+static void ask(struct scene *scene, struct asker *asker, const char *method, const char *target,
+                const char *body)
+{
+    world_ask(scene->world, asker, method, target, body);
+    asker->whole = buffer_over(scene->whole, WHOLE_BYTES);
+}
+
+static const char *answer(struct scene *scene, unsigned status, const char *method,
+                          const char *target, const char *body)
+{
+    ask(scene, scene->asker, method, target, body);
+    run(scene);
+    assert_true(scene->asker->is_answered);
+    if (scene->asker->status != status) print_error("%s: %s\n", target, scene->asker->body);
+    assert_int_equal(status, scene->asker->status);
+    return scene->asker->body;
+}
+
+/* EVENTS consumes of one customer, a thousand a batch. */
+static void spend(struct scene *scene)
+{
+    static const char operation[] = "{\"op\":\"consume\",\"customer\":\"a\",\"feature\":\"chat\","
+                                    "\"quantities\":{\"requests\":1},\"attributes\":{\"note\":"
+                                    "\"some words that take their room in every row of it\"}}";
+    enum { COUNT = 1000, SIZE = COUNT * (sizeof(operation) + 1) + 64 };
+    char *body = malloc(SIZE);
+    assert_non_null(body);
+    struct buffer text = buffer_over(body, SIZE);
+    buffer_put_text(&text, "{\"operations\":[");
+    for (int i = 0; i < COUNT; ++i) {
+        if (i > 0) buffer_put_text(&text, ",");
+        buffer_put_text(&text, operation);
+    }
+    buffer_put_text(&text, "]}");
+    buffer_put_byte(&text, 0);
+    assert_false(text.overflowed);
+    (void)answer(scene, 200, "POST", "/v1/customers/a/grants",
+                 "{\"category\":\"paid\",\"credits\":\"10000\"}");
+    for (int i = 0; i < EVENTS / COUNT; ++i) {
+        world_ask(scene->world, scene->asker, "POST", "/v1/batch", body);
+        scene->asker->is_dropping = true; /* its answer is longer than an asker's memory */
+        run(scene);
+        assert_int_equal(200, scene->asker->status);
+    }
+    free(body);
+}
+
+static size_t count(struct bytes text, const char *part)
+{
+    size_t found = 0;
+    const size_t length = strlen(part);
+    for (size_t at = 0; at + length <= text.length; ++at)
+        if (memcmp(text.at + at, part, length) == 0) ++found;
+    return found;
+}
+
+static void who_reads_finds_what_he_was_answered(void **state)
+{
+    struct scene *scene = *state;
+    (void)answer(scene, 200, "POST", "/v1/customers/a/grants",
+                 "{\"category\":\"paid\",\"credits\":\"5\"}");
+    world_do(scene->world, scene->asker, "POST", "/v1/consume",
+             "{\"customer\":\"a\",\"feature\":\"chat\",\"quantities\":{\"requests\":1}}");
+    ask(scene, scene->other, "GET", "/v1/customers/a/ledger", "");
+    world_settle(scene->world);
+    assert_false(scene->other->is_answered); /* nothing of it is settled yet */
+    run(scene);
+    assert_true(scene->other->is_answered);
+    assert_non_null(strstr(scene->other->body, "\"number\":2"));
+    assert_non_null(strstr(scene->other->body, "\"delta\":\"-1\""));
+    assert_non_null(strstr(scene->other->body, "\"customer_after\":\"4\""));
+}
+
+static void an_export_leaves_in_pieces_whole_and_in_order(void **state)
+{
+    struct scene *scene = *state;
+    spend(scene);
+    ask(scene, scene->asker, "GET", "/v1/customers/a/events?format=ndjson", "");
+    run(scene);
+    assert_true(scene->asker->is_answered && !scene->asker->is_cut);
+    assert_true(scene->asker->pieces > 20);
+    const struct bytes whole = buffer_bytes(&scene->asker->whole);
+    assert_int_equal(EVENTS, count(whole, "\"decision_id\""));
+    assert_int_equal(EVENTS, count(whole, "}\n"));
+    assert_int_equal('\n', whole.at[whole.length - 1]);
+    assert_int_equal(0, scene->world->loop->streams);
+    ask(scene, scene->asker, "GET", "/v1/customers/a/ledger?format=csv", "");
+    run(scene);
+    const struct bytes table = buffer_bytes(&scene->asker->whole);
+    assert_int_equal(1 + 1 + EVENTS, count(table, "\r\n"));
+    for (int number = EVENTS + 1; number >= 1; number -= 500) {
+        char part[32];
+        (void)snprintf(part, sizeof(part), ",%d,2026", number);
+        assert_int_equal(1, count(table, part));
+    }
+}
+
+static void a_reader_who_does_not_read_holds_up_nobody(void **state)
+{
+    struct scene *scene = *state;
+    spend(scene);
+    ask(scene, scene->other, "GET", "/v1/customers/a/events?format=ndjson", "");
+    scene->other->reads_slowly = true;
+    run(scene);
+    assert_true(scene->other->is_lent && scene->other->pieces == 1);
+    assert_true(scene->other->bytes < 2 * READING_PIECE_BYTES);
+    (void)answer(scene, 200, "POST", "/v1/consume",
+                 "{\"customer\":\"a\",\"feature\":\"chat\",\"quantities\":{\"requests\":1}}");
+    assert_non_null(
+        strstr(answer(scene, 200, "GET", "/v1/customers/a/ledger?limit=1", ""), "\"number\":3002"));
+    unsigned pieces = 1;
+    while (scene->other->is_lent) {
+        world_read_on(scene->other);
+        run(scene);
+        assert_int_equal(++pieces, scene->other->pieces);
+    }
+    assert_true(scene->other->is_answered && !scene->other->is_cut);
+}
+
+static void a_reader_who_leaves_gives_back_all(void **state)
+{
+    struct scene *scene = *state;
+    spend(scene);
+    ask(scene, scene->other, "GET", "/v1/usage?group_by=subject,hour&format=csv", "");
+    run(scene);
+    assert_true(scene->other->is_answered);
+    for (unsigned i = 0; i < 2 * READINGS_MAX; ++i) { /* more than there are */
+        ask(scene, scene->other, "GET", "/v1/customers/a/events?format=csv", "");
+        scene->other->reads_slowly = true;
+        run(scene);
+        assert_true(scene->other->is_lent);
+        assert_int_equal(1, scene->world->loop->streams);
+        world_leave(scene->other);
+        run(scene);
+        assert_true(scene->other->is_answered);
+        assert_int_equal(0, scene->world->loop->streams);
+        assert_int_equal(0, scene->world->loop->exchanges);
+    }
+}
+
+static void exports_are_cut_when_the_server_has_to_stop(void **state)
+{
+    struct scene *scene = *state;
+    spend(scene);
+    ask(scene, scene->other, "GET", "/v1/customers/a/events?format=ndjson", "");
+    scene->other->reads_slowly = true;
+    run(scene);
+    assert_true(scene->other->is_lent);
+    loop_stop(scene->world->loop);
+    loop_cut(scene->world->loop);
+    world_read_on(scene->other);
+    run(scene);
+    assert_true(scene->other->is_answered && scene->other->is_cut);
+    assert_true(loop_is_idle(scene->world->loop));
+}
+
+static void a_server_without_books_says_so(void **state)
+{
+    struct scene *scene = *state;
+    scene->world->loop->parts.settling = NULL;
+    assert_non_null(strstr(answer(scene, 422, "GET", "/v1/customers/a/ledger", ""), "unsupported"));
+}
+
+int main(void)
+{
+#define SCENE_TEST(name) cmocka_unit_test_setup_teardown(name, open_scene, close_scene)
+    const struct CMUnitTest tests[] = {
+        SCENE_TEST(who_reads_finds_what_he_was_answered),
+        SCENE_TEST(an_export_leaves_in_pieces_whole_and_in_order),
+        SCENE_TEST(a_reader_who_does_not_read_holds_up_nobody),
+        SCENE_TEST(a_reader_who_leaves_gives_back_all),
+        SCENE_TEST(exports_are_cut_when_the_server_has_to_stop),
+        SCENE_TEST(a_server_without_books_says_so),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -7,6 +7,8 @@
  */
 #include "engine/decide.h"
 
+enum { FORGET_AHEAD = 8 }; /* whose place in the index is fetched meanwhile */
+
 bool key_is_taken_by(enum command_kind kind)
 {
     return kind == COMMAND_AUTHORIZE || kind == COMMAND_CONSUME || kind == COMMAND_USAGE ||
@@ -125,6 +127,8 @@ void engine_keys_forget(struct engine *engine, uint32_t from, uint32_t records)
     const uint32_t end = end_of(engine, from, records);
     for (uint32_t n = from; n < end; n++) {
         const struct key *key = slab_at(&engine->keys, n);
+        if (n + FORGET_AHEAD < end)
+            index_prefetch(&engine->key_index, (key + FORGET_AHEAD)->hash.word[0]);
         if (key_state(key) == KEY_FILED) key_forget(engine, n);
     }
 }

@@ -59,8 +59,3 @@ bool key_filter_may_have(const struct key_filter *filter, struct hash128 hash)
     }
     return true;
 }
-
-void key_filter_prefetch(const struct key_filter *filter, struct hash128 hash)
-{
-    __builtin_prefetch(line_of(filter, hash));
-}

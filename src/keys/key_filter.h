@@ -30,4 +30,3 @@ struct key_filter key_filter_over(void *block, uint64_t keys);
 void key_filter_add(struct key_filter *filter, struct hash128 hash);
 /* False: it was never added. */
 MUST_USE bool key_filter_may_have(const struct key_filter *filter, struct hash128 hash);
-void key_filter_prefetch(const struct key_filter *filter, struct hash128 hash);

@@ -275,12 +275,6 @@ bool keys_has(struct keys *keys, struct kept_key kept)
 
 /* ---- the loop's side */
 
-void keys_prefetch(const struct keys *keys, struct hash128 hash)
-{
-    for (uint32_t i = 0; i < keys->shown_count; i++)
-        key_filter_prefetch(&keys->shown[i].filter, hash);
-}
-
 bool keys_may_have(const struct keys *keys, struct hash128 hash, uint64_t after,
                    struct key_question *question_out)
 {

@@ -69,7 +69,6 @@ struct key_answer {
     struct kept_key kept;
 };
 
-void keys_prefetch(const struct keys *keys, struct hash128 hash);
 /* Whether a file newer than `after` may have the key, and which to ask. */
 MUST_USE bool keys_may_have(const struct keys *keys, struct hash128 hash, uint64_t after,
                             struct key_question *question_out);

@@ -211,8 +211,6 @@ static void parse_command(struct loop *loop, struct asked *asked, enum wire_call
         return;
     }
     engine_prefetch(loop->parts.engine, &asked->command);
-    if (loop->parts.keys != NULL && asked->command.has_key_hash)
-        keys_prefetch(loop->parts.keys, asked->command.key_hash);
 }
 
 void loop_prepare(struct loop *loop, struct asked *asked)

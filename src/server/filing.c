@@ -78,9 +78,9 @@ static bool idle(struct filing *filing, struct filing_time time, struct key_orde
 }
 
 /* Where the walk is after one piece; true: it is through. */
-static bool walk(struct filing *filing)
+static bool walk(struct filing *filing, uint32_t records)
 {
-    filing->at += FILING_RECORDS;
+    filing->at += records;
     return filing->at > engine_key_records(filing->engine);
 }
 
@@ -114,7 +114,7 @@ static void counted(struct filing *filing, struct filing_time time)
 static bool count(struct filing *filing, struct filing_time time)
 {
     filing->count += engine_keys_count(filing->engine, &filing->wanted, filing->at, FILING_RECORDS);
-    if (walk(filing)) counted(filing, time);
+    if (walk(filing, FILING_RECORDS)) counted(filing, time);
     return filing->stage != FILING_IDLE;
 }
 
@@ -127,7 +127,7 @@ static bool list(struct filing *filing, struct key_order *order_out, bool *has_o
                          keys_piece(filing->keys) + filing->listed, room);
     filing->listed += taken;
     filing->room -= taken;
-    if (!walk(filing)) return true;
+    if (!walk(filing, FILING_RECORDS)) return true;
     *order_out = (struct key_order){.kind = KEY_ORDER_WRITE,
                                     .count = filing->listed,
                                     .first = filing->wanted.first,
@@ -140,8 +140,8 @@ static bool list(struct filing *filing, struct key_order *order_out, bool *has_o
 
 static bool forget(struct filing *filing)
 {
-    engine_keys_forget(filing->engine, filing->at, FILING_RECORDS);
-    if (walk(filing)) filing->stage = FILING_IDLE;
+    engine_keys_forget(filing->engine, filing->at, FILING_FORGOTTEN);
+    if (walk(filing, FILING_FORGOTTEN)) filing->stage = FILING_IDLE;
     return true;
 }
 

@@ -18,7 +18,8 @@
 #include "engine/engine.h"
 #include "server/key_desk.h"
 
-#define FILING_RECORDS 4096u /* looked at per turn */
+#define FILING_RECORDS 2048u  /* looked at per turn */
+#define FILING_FORGOTTEN 512u /* forgotten per turn: each costs a miss or two */
 
 /* Keys that are sorted at once, for a state with room for so many. */
 uint32_t filing_piece(uint32_t keys_max);

@@ -306,7 +306,7 @@ static void start_again(struct run *run, const char *what)
     run->set = open_set(run, 4096);
     const double from = seconds();
     const double cpu_from = cpu_seconds();
-    const enum key_file_fault fault = keys_open(run->set, run->now_ms, 0, tell, NULL, &bad, detail);
+    const enum key_file_fault fault = keys_open(run->set, run->now_ms, tell, NULL, &bad, detail);
     const double spent = seconds() - from;
     const double cpu_spent = cpu_seconds() - cpu_from;
     ENSURE(fault == KEY_FILE_OK && bad == 0);

@@ -137,8 +137,8 @@ static uint64_t serial_of_name(const char *text)
     return strcmp(name, text) == 0 ? serial : 0;
 }
 
-/* Files that a crash left half made go; those that stood but were not listed yet go too, if they
- * are ours to the last bit; others are told, and their serials passed by. */
+/* Files that a crash left half made go; one that stood but was not listed yet goes too, if there is
+ * a list and it is ours to the last bit; others are told, and their serials passed by. */
 static void look_around(struct keys *keys, keys_tell *tell, void *self)
 {
     char detail[KEY_FILE_DETAIL_SIZE];
@@ -158,8 +158,9 @@ static void look_around(struct keys *keys, keys_tell *tell, void *self)
         const uint64_t serial = serial_of_name(entry->d_name);
         if (serial == 0 || is_listed(&keys->list, serial)) continue;
         struct key_file file = {.fd = -1};
-        if (serial == next && key_file_open(keys->parts.directory, serial, &keys->parts.genesis,
-                                            &file, detail) == KEY_FILE_OK) {
+        if (serial == next && keys->list.generation > 0 &&
+            key_file_open(keys->parts.directory, serial, &keys->parts.genesis, &file, detail) ==
+                KEY_FILE_OK) {
             key_file_close(&file);
             (void)unlink(path);
             continue;
@@ -207,23 +208,15 @@ static enum key_file_fault write_list(struct keys *keys, char detail_out[KEY_FIL
     return KEY_FILE_OK;
 }
 
-enum key_file_fault keys_open(struct keys *keys, int64_t now_ms, uint64_t generation_min,
-                              keys_tell *tell, void *self, uint32_t *bad_out,
-                              char detail_out[KEY_FILE_DETAIL_SIZE])
+enum key_file_fault keys_open(struct keys *keys, int64_t now_ms, keys_tell *tell, void *self,
+                              uint32_t *bad_out, char detail_out[KEY_FILE_DETAIL_SIZE])
 {
     char detail[KEY_FILE_DETAIL_SIZE];
     const enum key_file_fault fault =
         key_list_read(keys->parts.directory, &keys->parts.genesis, &keys->list, detail_out);
     *bad_out = 0;
-    if (fault == KEY_FILE_MISSING && generation_min > 0) return fault;
-    if (fault != KEY_FILE_OK && fault != KEY_FILE_MISSING) return fault;
-    if (keys->list.generation < generation_min) {
-        (void)snprintf(detail_out, KEY_FILE_DETAIL_SIZE,
-                       "%s/keys.weir: is an older list, number %" PRIu64 ", not %" PRIu64
-                       " or a later one",
-                       keys->parts.directory, keys->list.generation, generation_min);
-        return KEY_FILE_FOREIGN;
-    }
+    if (fault == KEY_FILE_MISSING) look_around(keys, tell, self);
+    if (fault != KEY_FILE_OK) return fault;
     keys->generation = keys->list.generation;
     look_around(keys, tell, self);
     for (uint32_t i = 0; i < keys->list.count;) {
@@ -245,6 +238,20 @@ enum key_file_fault keys_open(struct keys *keys, int64_t now_ms, uint64_t genera
     const enum key_file_fault written = write_list(keys, detail_out);
     keys->generation = keys->list.generation;
     return written;
+}
+
+void keys_number_from(struct keys *keys, uint64_t generation)
+{
+    ENSURE(keys->generation == 0);
+    keys->list.generation = generation;
+}
+
+enum key_file_fault keys_found(struct keys *keys, char detail_out[KEY_FILE_DETAIL_SIZE])
+{
+    if (keys->generation > 0) return KEY_FILE_OK;
+    const enum key_file_fault fault = write_list(keys, detail_out);
+    keys->generation = keys->list.generation;
+    return fault;
 }
 
 struct key_file_head keys_bad(const struct keys *keys, uint32_t n)
@@ -348,6 +355,11 @@ void keys_dropped(struct keys *keys)
 struct kept_key *keys_piece(struct keys *keys)
 {
     return keys->piece;
+}
+
+uint32_t keys_piece_max(const struct keys *keys)
+{
+    return keys->parts.piece;
 }
 
 struct keys_status keys_status(const struct keys *keys)

@@ -41,17 +41,21 @@ typedef void keys_tell(void *self, enum key_file_fault fault, const char *detail
 
 /* Reads the list and verifies every file that is not over at now_ms; each that will not do is told,
  * and counted in *bad_out. Leftovers of a crash are removed, unlisted files told (KEY_FILE_OK).
- * Changes nothing on disk but those. A fault is the list's own; MISSING is none where nothing is
- * lost: a list was never written, or generation_min is 0. */
-MUST_USE enum key_file_fault keys_open(struct keys *keys, int64_t now_ms, uint64_t generation_min,
-                                       keys_tell *tell, void *self, uint32_t *bad_out,
+ * Changes nothing on disk but those. A fault is the list's own; MISSING leaves a set without files.
+ */
+MUST_USE enum key_file_fault keys_open(struct keys *keys, int64_t now_ms, keys_tell *tell,
+                                       void *self, uint32_t *bad_out,
                                        char detail_out[KEY_FILE_DETAIL_SIZE]);
+/* For a directory that has no list: what generation the first one follows, so that none is taken
+ * for an older one; then, unless a file was written meanwhile, the list. */
+void keys_number_from(struct keys *keys, uint64_t generation);
+MUST_USE enum key_file_fault keys_found(struct keys *keys, char detail_out[KEY_FILE_DETAIL_SIZE]);
 /* Of the n-th bad one, as the list knows it. */
 struct key_file_head keys_bad(const struct keys *keys, uint32_t n);
 /* Their keys are somewhere else by now: they leave the list, and stay on the disk. */
 MUST_USE enum key_file_fault keys_forget_bad(struct keys *keys,
                                              char detail_out[KEY_FILE_DETAIL_SIZE]);
-/* As keys_look, at once. */
+/* Whether a file says just this; of the start. */
 MUST_USE bool keys_has(struct keys *keys, struct kept_key kept);
 
 /* ---- the loop's side */
@@ -85,6 +89,7 @@ MUST_USE bool keys_hide_over(struct keys *keys, int64_t now_ms);
 void keys_dropped(struct keys *keys);
 /* Where the loop lists keys for the next keys_write; the desk's from the order to its end. */
 struct kept_key *keys_piece(struct keys *keys);
+uint32_t keys_piece_max(const struct keys *keys);
 
 struct keys_status {
     uint32_t files;

@@ -8,7 +8,7 @@ enum { PERIODS = 24, LOOK_MS = MINUTE_MS };
 uint32_t filing_piece(uint32_t keys_max)
 {
     const uint32_t share = keys_max / 16;
-    return share < 4096 ? 4096 : share > (1u << 20) ? 1u << 20 : share;
+    return share < 4096 ? 4096 : share > (1u << 19) ? 1u << 19 : share;
 }
 
 void filing_start(struct filing *filing, struct engine *engine, struct keys *keys, uint32_t piece,

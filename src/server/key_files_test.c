@@ -7,6 +7,8 @@
 #include <stdio.h>
 
 #include "platform/testing.h"
+#include "server/key_start.h"
+#include "server/recovery.h"
 #include "server/world.h"
 
 #define POLICY_OF(retention)                                                            \
@@ -29,8 +31,9 @@ static const char *const POLICY = POLICY_OF("24h");
 static const char *const POLICY_OF_A_WEEK = POLICY_OF("7d");
 
 struct fixture {
-    struct scratch scratch;
+    struct scratch *scratch; /* its path is used where it is */
     struct engine_ceilings ceilings;
+    uint64_t snapshot_bytes; /* of journal between two snapshots */
     struct world *world;
     struct asker *asker;
 };
@@ -42,21 +45,35 @@ static struct engine_ceilings ceilings_of(uint32_t keys)
     return ceilings;
 }
 
-static struct fixture open_fixture(uint32_t keys)
+static struct fixture open_snapshotting(uint32_t keys, uint64_t snapshot_bytes)
 {
-    struct fixture f = {.scratch = scratch_make(), .ceilings = ceilings_of(keys)};
-    f.world = world_open_filing(NULL, POLICY, f.ceilings, f.scratch.path);
-    f.asker = malloc(sizeof(*f.asker));
-    assert_non_null(f.asker);
+    struct fixture f = {.scratch = malloc(sizeof(*f.scratch)),
+                        .ceilings = ceilings_of(keys),
+                        .snapshot_bytes = snapshot_bytes,
+                        .asker = malloc(sizeof(*f.asker))};
+    assert_true(f.scratch != NULL && f.asker != NULL);
+    *f.scratch = scratch_make();
+    f.world = world_open_snapshotting(NULL, POLICY, f.ceilings, f.scratch->path, f.snapshot_bytes);
     return f;
 }
 
-/* As after kill -9: what is durable is there, and nothing else. */
+static struct fixture open_fixture(uint32_t keys)
+{
+    return open_snapshotting(keys, UINT64_MAX);
+}
+
+/* As after kill -9: what is durable is there, and nothing else. Time goes on: no journal knows of
+ * moments in which nothing happened. */
 static void restart(struct fixture *f)
 {
     struct journal *journal = f->world->journal;
+    const int64_t now_ms = clock_now_ms(&f->world->clock);
     world_close(f->world);
-    f->world = world_open_filing(journal, NULL, f->ceilings, f->scratch.path);
+    journal_memory_reopen(journal, 2);
+    f->world =
+        world_open_snapshotting(journal, NULL, f->ceilings, f->scratch->path, f->snapshot_bytes);
+    const bool goes_on = clock_test_set(&f->world->clock, now_ms);
+    assert_true(goes_on);
 }
 
 static void close_fixture(struct fixture *f)
@@ -65,7 +82,8 @@ static void close_fixture(struct fixture *f)
     world_close(f->world);
     journal->calls->close(journal);
     free(f->asker);
-    scratch_remove(&f->scratch);
+    scratch_remove(f->scratch);
+    free(f->scratch);
 }
 
 static void keep(char *copy_out, size_t size, const char *text)
@@ -192,7 +210,7 @@ static void files_come_by_the_hour_and_go_when_all_in_them_is_over(void **state)
     assert_int_equal(hot_keys(&f), 0);
     assert_int_equal(key_files(&f), 0);
     char path[FILE_PATH_SIZE];
-    assert_true(file_path(f.scratch.path, "keys-000001.weir", path));
+    assert_true(file_path(f.scratch->path, "keys-000001.weir", path));
     assert_int_not_equal(access(path, F_OK), 0);
     close_fixture(&f);
 }
@@ -498,7 +516,7 @@ static void full_filters_refuse_new_keys_and_nothing_else(void **state)
     char first[1024];
     int taken = 0;
     keep(first, sizeof(first), consume(&f, "k", 1));
-    f.world->keys = keys_over(f.world->keys, (struct keys_parts){.directory = f.scratch.path,
+    f.world->keys = keys_over(f.world->keys, (struct keys_parts){.directory = f.scratch->path,
                                                                  .memory_max = 0,
                                                                  .piece = filing_piece(ROOM)});
     for (; taken < 2 * ROOM; ++taken) {
@@ -536,23 +554,194 @@ static void keys_of_damaged_and_missing_files_come_back_from_the_journal(void **
     }
     live_on(&f, 2 * HOUR_MS);
     assert_int_equal(hot_keys(&f), 0);
-    assert_true(file_path(f.scratch.path, "keys-000002.weir", path));
+    assert_true(file_path(f.scratch->path, "keys-000002.weir", path));
     assert_int_equal(truncate(path, 5000), 0);
-    assert_true(file_path(f.scratch.path, "keys-000003.weir", path));
+    assert_true(file_path(f.scratch->path, "keys-000003.weir", path));
     assert_int_equal(unlink(path), 0);
     restart(&f);
-    assert_int_equal(f.world->bad_key_files, 2);
+    assert_in_range(f.world->told_of_keys, 3, 4); /* two files, a stranger, what was done */
     for (int i = 0; i < KEYS; ++i) {
         (void)snprintf(key, sizeof(key), "k%d", i);
         assert_string_equal(consume(&f, key, 1), answers[i]);
     }
     live_on(&f, 3 * HOUR_MS);
     restart(&f);
-    assert_int_equal(f.world->bad_key_files, 0);
+    assert_int_equal(f.world->told_of_keys, 1); /* the one cut off lies there still */
     for (int i = 0; i < KEYS; ++i) {
         (void)snprintf(key, sizeof(key), "k%d", i);
         assert_string_equal(consume(&f, key, 1), answers[i]);
     }
+    close_fixture(&f);
+}
+
+static int64_t now_of(const struct fixture *f)
+{
+    return f->world->loop->now_ms;
+}
+
+/* Keys of calls, of a hold that has ended and of one that has not: all of it without a list. */
+static void a_missing_list_is_made_again_from_the_journal(void **state)
+{
+    (void)state;
+    struct fixture f = open_fixture(4096);
+    static const char *const holds[] = {
+        "{\"customer\":\"acme\",\"feature\":\"chat\",\"ttl_ms\":864000000,"
+        "\"quantities\":{\"requests\":1},\"idempotency_key\":\"open\"}",
+        "{\"customer\":\"acme\",\"feature\":\"chat\",\"ttl_ms\":864000000,"
+        "\"quantities\":{\"requests\":1},\"idempotency_key\":\"ended\"}"};
+    char first[3][1024];
+    char id[64];
+    char target[128];
+    char list[FILE_PATH_SIZE];
+    assert_true(file_path(f.scratch->path, "keys.weir", list));
+    for (int i = 0; i < 2; ++i) {
+        keep(first[i], sizeof(first[i]), post(&f, "/v1/authorize", holds[i]));
+        value_of(&f, "decision_id", id);
+    }
+    live_on(&f, 5 * DAY_MS);
+    (void)snprintf(target, sizeof(target), "/v1/holds/%s/commit", id);
+    (void)post(&f, target, "{\"quantities\":{\"requests\":1}}");
+    assert_int_equal(f.asker->status, 200);
+    keep(first[2], sizeof(first[2]), consume(&f, "k", 1));
+    (void)consume(&f, "over", 1);
+    live_on(&f, 3 * HOUR_MS);
+    assert_int_equal(keys_status(f.world->keys).kept, 3);
+    assert_int_equal(unlink(list), 0);
+    restart(&f);
+    assert_int_equal(keys_status(f.world->keys).kept, 3);
+    for (int i = 0; i < 2; ++i)
+        assert_string_equal(post(&f, "/v1/authorize", holds[i]), first[i]);
+    assert_string_equal(consume(&f, "k", 1), first[2]);
+    live_on(&f, 21 * HOUR_MS);
+    assert_string_equal(post(&f, "/v1/authorize", holds[0]), first[0]);
+    assert_string_not_equal(post(&f, "/v1/authorize", holds[1]), first[1]);
+    assert_string_not_equal(consume(&f, "k", 1), first[2]);
+    close_fixture(&f);
+}
+
+static bool go_on(void *self, uint64_t sequence, uint64_t sequence_last)
+{
+    (void)self;
+    return sequence <= sequence_last;
+}
+
+static void be_told(void *self, const char *text)
+{
+    (void)self;
+    (void)text;
+}
+
+/* The directory's files once more, beside the server. */
+static struct keys *make_keys(const struct fixture *f)
+{
+    struct batch_header genesis;
+    struct bytes body;
+    struct journal *journal = f->world->journal;
+    struct keys_parts parts = {
+        .directory = f->scratch->path, .memory_max = 1 << 20, .piece = filing_piece(0)};
+    assert_int_equal(journal->calls->read(journal, 1, &genesis, &body), JOURNAL_OK);
+    memcpy(parts.genesis.byte, genesis.hash.byte, sizeof(parts.genesis.byte));
+    return keys_over(memory_reserve(keys_bytes(parts.piece)), parts);
+}
+
+static struct key_start start_of(const struct fixture *f)
+{
+    return (struct key_start){.journal = f->world->journal,
+                              .keys = make_keys(f),
+                              .now_ms = now_of(f),
+                              .scratch = malloc(sizeof(struct fact)),
+                              .tell = be_told};
+}
+
+static void end_start(const struct key_start *start)
+{
+    keys_close(start->keys);
+    memory_release(start->keys, keys_bytes(filing_piece(0)));
+    free(start->scratch);
+}
+
+/* Over a journal that begins later. */
+static bool start_over(const struct fixture *f, uint64_t first,
+                       char detail_out[KEY_START_DETAIL_SIZE])
+{
+    const struct key_start start = start_of(f);
+    struct journal *journal = f->world->journal;
+    const uint64_t first_before = journal->first;
+    journal->first = first;
+    const bool is_open = key_start(&start, detail_out);
+    journal->first = first_before;
+    end_start(&start);
+    return is_open;
+}
+
+/* The list of an hour ago, beside a snapshot that counts on the one after it. */
+static void an_older_list_is_refused_beside_a_snapshot(void **state)
+{
+    (void)state;
+    struct fixture f = open_snapshotting(4096, 2000);
+    char list[FILE_PATH_SIZE];
+    char older[FILE_PATH_SIZE];
+    char aside[FILE_PATH_SIZE];
+    char first[1024];
+    char key[16];
+    assert_true(file_path(f.scratch->path, "keys.weir", list));
+    assert_true(file_path(f.scratch->path, "older", older));
+    assert_true(file_path(f.scratch->path, "aside", aside));
+    assert_int_equal(link(list, older), 0);
+    keep(first, sizeof(first), consume(&f, "k", 1));
+    live_on(&f, 3 * HOUR_MS);
+    for (int i = 0; i < 40; ++i) { /* a snapshot, by then */
+        (void)snprintf(key, sizeof(key), "later%d", i);
+        (void)consume(&f, key, 1);
+    }
+    restart(&f);
+    assert_true(f.world->recovered.snapshot > 0);
+    assert_string_equal(consume(&f, "k", 1), first);
+
+    assert_int_equal(rename(list, aside), 0);
+    assert_int_equal(rename(older, list), 0);
+    struct recovery recovery;
+    char detail[KEY_START_DETAIL_SIZE];
+    const struct key_start start = start_of(&f);
+    assert_true(key_start(&start, detail)); /* by itself it is a list */
+    const struct recovery_parts parts = {.journal = f.world->journal,
+                                         .engine = f.world->engine,
+                                         .ceilings = f.ceilings,
+                                         .policies = f.world->policies,
+                                         .keys = start.keys,
+                                         .scratch = start.scratch,
+                                         .directory = f.scratch->path,
+                                         .progress = go_on};
+    memory_clear(f.world->engine, engine_bytes(f.ceilings));
+    (void)engine_over(f.world->engine, f.ceilings, f.world->journal->key);
+    assert_int_equal(recovery_run(&parts, &recovery), RECOVERY_FAILED);
+    assert_says(recovery.detail, "keys.weir is an older list");
+    end_start(&start);
+
+    assert_int_equal(unlink(list), 0); /* moved away, as it says */
+    restart(&f);
+    assert_string_equal(consume(&f, "k", 1), first);
+    restart(&f);
+    assert_string_equal(consume(&f, "k", 1), first);
+    close_fixture(&f);
+}
+
+static void what_the_journal_no_longer_holds_is_refused_by_name(void **state)
+{
+    (void)state;
+    struct fixture f = open_fixture(4096);
+    char detail[KEY_START_DETAIL_SIZE];
+    char path[FILE_PATH_SIZE];
+    (void)consume(&f, "k", 1);
+    live_on(&f, 3 * HOUR_MS);
+    (void)consume(&f, "l", 1);
+    assert_true(start_over(&f, 2, detail));
+    assert_true(file_path(f.scratch->path, "keys-000001.weir", path));
+    assert_int_equal(truncate(path, 100), 0);
+    assert_false(start_over(&f, f.world->journal->tip.sequence, detail));
+    assert_says(detail, "keys-000001.weir: its keys cannot be taken from the journal");
+    assert_says(detail, "start again after 2026-05-02T12:00:00");
+    assert_true(start_over(&f, 2, detail));
     close_fixture(&f);
 }
 
@@ -563,7 +752,7 @@ static void a_file_that_rots_under_the_server_gives_no_answer_at_all(void **stat
     char path[FILE_PATH_SIZE];
     (void)consume(&f, "k", 1);
     live_on(&f, 3 * HOUR_MS);
-    assert_true(file_path(f.scratch.path, "keys-000001.weir", path));
+    assert_true(file_path(f.scratch->path, "keys-000001.weir", path));
     const int fd = open(path, O_RDWR | O_CLOEXEC);
     assert_int_equal(pwrite(fd, "x", 1, 4096 + 30), 1);
     assert_int_equal(close(fd), 0);
@@ -659,7 +848,8 @@ static void agrees_with_a_plain_table_over_random_hours(void **state)
     for (uint64_t seed = first_seed; seed < first_seed + 3; ++seed) {
         print_message("seed %llu\n", (unsigned long long)seed);
         struct prng prng = {seed};
-        struct fixture f = open_fixture(seed % 2 == 0 ? 4096 : 512);
+        struct fixture f =
+            open_snapshotting(seed % 2 == 0 ? 4096 : 512, seed % 3 == 0 ? UINT64_MAX : 20000);
         struct remembered *names = calloc(NAMES, sizeof(*names));
         for (int i = 0; i < MODEL_STEPS; ++i) {
             switch (prng_below(&prng, 40)) {
@@ -701,6 +891,9 @@ int main(void)
         cmocka_unit_test(a_day_of_keys_passes_through_a_small_state),
         cmocka_unit_test(full_filters_refuse_new_keys_and_nothing_else),
         cmocka_unit_test(keys_of_damaged_and_missing_files_come_back_from_the_journal),
+        cmocka_unit_test(a_missing_list_is_made_again_from_the_journal),
+        cmocka_unit_test(an_older_list_is_refused_beside_a_snapshot),
+        cmocka_unit_test(what_the_journal_no_longer_holds_is_refused_by_name),
         cmocka_unit_test(a_file_that_rots_under_the_server_gives_no_answer_at_all),
         cmocka_unit_test(agrees_with_a_plain_table_over_random_hours),
     };

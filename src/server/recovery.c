@@ -103,26 +103,39 @@ static enum recovery_end apply_batch(const struct recovery_parts *parts,
     return RECOVERY_DONE;
 }
 
+/* Keys that left the state before the snapshot are in files that an older list does not have. */
+static bool has_older_list(const struct recovery_parts *parts, uint64_t generation,
+                           struct recovery *recovery)
+{
+    if (parts->keys == NULL || keys_status(parts->keys).generation >= generation) return false;
+    (void)snprintf(recovery->detail, sizeof(recovery->detail),
+                   "keys.weir is an older list of key files, number %" PRIu64
+                   " where there was %" PRIu64
+                   ": restore the one of the same moment, or move it away: then the keys "
+                   "that count are taken from the journal",
+                   keys_status(parts->keys).generation, generation);
+    return true;
+}
+
 enum recovery_end recovery_run(const struct recovery_parts *parts, struct recovery *recovery_out)
 {
     struct journal *journal = parts->journal;
     const uint64_t last = journal->tip.sequence;
     *recovery_out = (struct recovery){0};
     struct restored restored = {0};
-    if (parts->directory != NULL && !parts->needs_beginning) restored = restore_newest(parts);
+    if (parts->directory != NULL) restored = restore_newest(parts);
     recovery_out->snapshot = restored.sequence;
     recovery_out->snapshot_before = restored.older;
     recovery_out->last_ms = restored.at_ms;
     if (restored.sequence == 0 && journal->first > 2) {
         (void)snprintf(recovery_out->detail, sizeof(recovery_out->detail),
-                       "the journal begins at batch %" PRIu64 "; what came before is %s from a "
-                       "backup of this directory",
-                       journal->first,
-                       parts->needs_beginning
-                           ? "needed for the keys of damaged key files: restore those"
-                           : "in snapshots only, and none can be used: restore a snapshot-*.weir");
+                       "the journal begins at batch %" PRIu64
+                       "; what came before is in snapshots only, and none can be used: restore a "
+                       "snapshot-*.weir from a backup of this directory",
+                       journal->first);
         return RECOVERY_FAILED;
     }
+    if (has_older_list(parts, restored.keys_generation, recovery_out)) return RECOVERY_FAILED;
     for (uint64_t sequence = restored.sequence + 1; sequence <= last; ++sequence) {
         struct batch_header header;
         struct bytes body;

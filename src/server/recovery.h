@@ -22,7 +22,6 @@ struct recovery_parts {
     struct keys *keys;               /* open; keys that are there may be forgotten; or NULL */
     struct fact *scratch;
     const char *directory; /* of snapshots; NULL: the journal alone */
-    bool needs_beginning;  /* no snapshot will do: the keys of bad key files are in the journal */
     struct books_known books; /* what they have need not be remembered */
     /* Told now and then; false ends the recovery. */
     bool (*progress)(void *self, uint64_t sequence, uint64_t sequence_last);

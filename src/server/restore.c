@@ -44,17 +44,21 @@ static bool belongs(const struct recovery_parts *parts, uint64_t sequence,
     return false;
 }
 
-static bool take_policy(const struct recovery_parts *parts, struct bytes piece)
+static bool take_policy(const struct recovery_parts *parts, struct bytes piece,
+                        struct restored *restored_out)
 {
     struct reader reader = reader_over(piece);
     const struct bytes yaml = reader_take_bytes(&reader);
     if (reader.bad || yaml.length > POLICY_BYTES_MAX) return false;
     policies_stage(parts->policies, yaml);
-    return policies_take_versions(parts->policies, &reader) && reader_is_done(&reader);
+    if (!policies_take_versions(parts->policies, &reader)) return false;
+    restored_out->keys_generation = reader_take_unsigned(&reader);
+    return reader_is_done(&reader);
 }
 
 static bool load(const struct recovery_parts *parts, uint64_t sequence,
-                 struct snapshot_reader *reader, struct snapshot_detail *detail_out)
+                 struct snapshot_reader *reader, struct restored *restored_out,
+                 struct snapshot_detail *detail_out)
 {
     enum image_fault fault = IMAGE_OK;
     for (uint32_t kind = SNAPSHOT_PIECE_POLICY; kind != 0 && fault == IMAGE_OK;) {
@@ -62,7 +66,8 @@ static bool load(const struct recovery_parts *parts, uint64_t sequence,
         if (snapshot_next(reader, &kind, &piece, detail_out) != SNAPSHOT_OK) return false;
         if (kind == SNAPSHOT_PIECE_IMAGE)
             fault = engine_image_load(parts->engine, piece);
-        else if (kind != 0 && (kind != SNAPSHOT_PIECE_POLICY || !take_policy(parts, piece)))
+        else if (kind != 0 &&
+                 (kind != SNAPSHOT_PIECE_POLICY || !take_policy(parts, piece, restored_out)))
             fault = IMAGE_DAMAGED;
     }
     if (fault == IMAGE_OK) fault = engine_image_loaded(parts->engine);
@@ -87,7 +92,7 @@ static bool restore(const struct recovery_parts *parts, uint64_t sequence,
     if (snapshot_open(parts->directory, sequence, &reader, detail_out) != SNAPSHOT_OK ||
         !belongs(parts, sequence, reader, detail_out))
         return false;
-    if (!load(parts, sequence, reader, detail_out)) {
+    if (!load(parts, sequence, reader, restored_out, detail_out)) {
         start_anew(parts);
         return false;
     }

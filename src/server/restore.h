@@ -14,7 +14,8 @@ struct restored {
     struct journal_hash batch; /* its hash */
     uint64_t older;            /* the next older file named as a snapshot; 0: there is none */
     int64_t at_ms;
-    uint32_t refused; /* that were told */
+    uint64_t keys_generation; /* of the list of key files, or a later one; 0: of none */
+    uint32_t refused;         /* that were told */
 };
 
 /* The engine is as new when nothing was restored. The YAML of the policy in force at the snapshot

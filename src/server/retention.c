@@ -85,7 +85,10 @@ static bool walk(struct loop *loop)
         retention->stage = RETENTION_RESTS;
         return true;
     }
-    return retention->record <= engine_recall_records(engine) || ask_desk(loop);
+    if (retention->record <= engine_recall_records(engine)) return true;
+    /* Keys that went to a file before the walk came to them. */
+    retention->bound = least(retention->bound, bound_of_others(loop));
+    return ask_desk(loop);
 }
 
 void loop_take_cut(struct loop *loop, struct desk_job *job)

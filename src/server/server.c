@@ -16,6 +16,7 @@
 #include "keys/keys.h"
 #include "platform/platform.h"
 #include "server/http.h"
+#include "server/key_start.h"
 #include "server/loop.h"
 #include "server/recovery.h"
 
@@ -50,7 +51,6 @@ struct server {
     struct snapshots *snapshots;
     struct journal_hash genesis;
     struct keys *keys;
-    uint32_t bad_key_files;
     struct engine_ceilings ceilings;
     struct engine *engine;
     struct recovery recovered;
@@ -162,11 +162,10 @@ static bool start_state(struct server *server)
 
 /* ---- key files */
 
-static void tell_key_file(void *self, enum key_file_fault fault, const char *detail)
+static void tell_key_file(void *self, const char *text)
 {
     (void)self;
-    (void)fprintf(stderr, "weir: %s%s\n", detail,
-                  fault == KEY_FILE_OK ? "" : ": its keys are looked for in the journal");
+    (void)fprintf(stderr, "weir: %s\n", text);
 }
 
 /* The time that this server will not be before. */
@@ -184,7 +183,7 @@ static bool open_keys(struct server *server)
 {
     struct batch_header genesis;
     struct bytes body;
-    char detail[KEY_FILE_DETAIL_SIZE];
+    char detail[KEY_START_DETAIL_SIZE];
     const uint32_t piece = filing_piece(server->ceilings.keys);
     if (!reserve(&server->keys_memory, keys_bytes(piece), "sorting keys")) return false;
     if (server->journal->calls->read(server->journal, 1, &genesis, &body) != JOURNAL_OK) {
@@ -199,30 +198,17 @@ static bool open_keys(struct server *server)
     memcpy(parts.genesis.byte, genesis.hash.byte, sizeof parts.genesis.byte);
     server->genesis = genesis.hash;
     server->keys = keys_over(server->keys_memory.block, parts);
-    const enum key_file_fault fault = keys_open(server->keys, earliest_ms(server), 0, tell_key_file,
-                                                server, &server->bad_key_files, detail);
-    if (fault == KEY_FILE_OK || fault == KEY_FILE_MISSING) return true;
-    (void)fprintf(stderr,
-                  "weir: %s: restore it from a backup, or move it away: the keys of the files it "
-                  "lists are in the journal too\n",
-                  detail);
-    return false;
-}
-
-/* The journal was read from its beginning, so that the state has what the bad files had. */
-static bool replace_bad_keys(struct server *server)
-{
-    char detail[KEY_FILE_DETAIL_SIZE];
-    if (server->bad_key_files == 0) return true;
-    if (keys_forget_bad(server->keys, detail) != KEY_FILE_OK) {
-        (void)fprintf(stderr, "weir: %s\n", detail);
-        return false;
-    }
-    (void)fprintf(stderr,
-                  "weir: the keys of %" PRIu32 " key files were taken from the journal; the files "
-                  "are not used any more and may be moved away\n",
-                  server->bad_key_files);
-    return true;
+    struct reserved scratch = {0};
+    if (!reserve(&scratch, sizeof(struct fact), "a fact")) return false;
+    const bool is_open = key_start(&(struct key_start){.journal = server->journal,
+                                                       .keys = server->keys,
+                                                       .now_ms = earliest_ms(server),
+                                                       .scratch = scratch.block,
+                                                       .tell = tell_key_file},
+                                   detail);
+    release(&scratch);
+    if (!is_open) (void)fprintf(stderr, "weir: %s\n", detail);
+    return is_open;
 }
 
 /* ---- recovery */
@@ -291,7 +277,6 @@ static bool recover(struct server *server)
                                          .keys = server->keys,
                                          .scratch = scratch.block,
                                          .directory = server->options.data,
-                                         .needs_beginning = server->bad_key_files > 0,
                                          .progress = tell_recovery,
                                          .refused = tell_refused,
                                          .self = server};
@@ -399,6 +384,7 @@ static bool start_threads(struct server *server)
                        (struct snapshots_parts){.directory = server->options.data,
                                                 .engine = server->engine,
                                                 .policies = server->policies,
+                                                .keys = server->keys,
                                                 .genesis = server->genesis,
                                                 .every_bytes = server->options.snapshot_every_bytes,
                                                 .since_bytes = server->recovered.bytes,
@@ -667,7 +653,6 @@ bool server_run(const struct server_options *options)
     if (!open_journal(&server) || !start_state(&server) || !open_keys(&server)) return false;
     if (!recover(&server)) return false;
     if (server.is_stopping) return true;
-    if (!replace_bad_keys(&server)) return false;
     start_clock(&server);
     if (!start_threads(&server) || !start_policy(&server) || !open_door(&server)) return false;
     return serve(&server);

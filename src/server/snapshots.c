@@ -114,11 +114,14 @@ static void give_up(struct snapshots *snapshots)
 
 /* ---- the mark */
 
-/* The policy that the batches before the mark left in force, since their rows may go. */
-static void put_policy(const struct policies *policies, struct buffer *out)
+/* The policy that the batches before the mark left in force, since their rows may go; and which
+ * list of key files has the keys that left the state. */
+static void put_policy(const struct snapshots_parts *parts, struct buffer *out)
 {
+    const struct policies *policies = parts->policies;
     buffer_put_bytes(out, policies->current->policy == NULL ? BYTES_NONE : policies->current->yaml);
     policies_put_versions(policies, out);
+    buffer_put_unsigned(out, parts->keys == NULL ? 0 : keys_status(parts->keys).generation);
 }
 
 static void begin(struct snapshots *snapshots, uint64_t sequence, int64_t now_ms)
@@ -136,7 +139,7 @@ static void begin(struct snapshots *snapshots, uint64_t sequence, int64_t now_ms
                          .genesis = snapshots->parts.genesis, .sequence = sequence, .at_ms = now_ms}
     });
     fill(snapshots, 0);
-    put_policy(snapshots->parts.policies, &snapshots->chunks[0]);
+    put_policy(&snapshots->parts, &snapshots->chunks[0]);
     hand_over(snapshots, SNAPSHOT_PIECE_POLICY);
     fill(snapshots, free_chunk(snapshots));
     engine_image_begin(snapshots->parts.engine, now_ms, &snapshots->chunks[snapshots->filling]);

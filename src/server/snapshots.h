@@ -18,6 +18,7 @@
 #include "base/base.h"
 #include "engine/engine.h"
 #include "journal/journal.h"
+#include "keys/keys.h"
 #include "platform/platform.h"
 #include "server/policies.h"
 
@@ -29,6 +30,7 @@ struct snapshots_parts {
     const char *directory;
     struct engine *engine;
     struct policies *policies;
+    const struct keys *keys;     /* NULL: there are no key files */
     struct journal_hash genesis; /* of the journal's first batch */
     uint64_t every_bytes;        /* of journal, and never less than was written the last time */
     uint64_t since_bytes;        /* of journal since the newest snapshot */

@@ -310,6 +310,9 @@ static void refused_beside(struct hash_key key, unsigned batches, const char *wh
     for (unsigned i = 0; i < batches; ++i)
         world_do(scene.world, scene.asker, "POST", "/v1/consume",
                  "{\"customer\":\"z\",\"feature\":\"chat\",\"quantities\":{\"requests\":1}}");
+    char keys[FILE_PATH_SIZE];
+    assert_true(file_path(scene.scratch.path, "keys.weir", keys));
+    assert_int_equal(unlink(keys), 0); /* another journal's, too */
     restart(&scene);
     assert_int_equal(scene.world->refused_snapshots, 2);
     assert_int_equal(scene.world->recovered.snapshot, 0);

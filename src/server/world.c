@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/key_start.h"
 #include "server/recovery.h"
 
 #define WORLD_MEMORY_BYTES (UINT64_C(64) << 20)
@@ -42,7 +43,6 @@ static void recover(struct world *world, struct engine_ceilings ceilings, const 
                                    .keys = world->keys,
                                    .scratch = malloc(sizeof(struct fact)),
                                    .directory = directory,
-                                   .needs_beginning = world->bad_key_files > 0,
                                    .progress = go_on,
                                    .refused = keep_refused,
                                    .self = world};
@@ -151,27 +151,34 @@ struct world *world_open_within(struct journal *journal, const char *policy,
     return world_open_filing(journal, policy, ceilings, NULL);
 }
 
-static void tell_key_file(void *self, enum key_file_fault fault, const char *detail)
+static void tell_key_file(void *self, const char *text)
 {
-    (void)self;
-    (void)fprintf(stderr, "%s (%s)\n", detail, key_file_fault_text(fault));
+    struct world *world = self;
+    ++world->told_of_keys;
+    (void)fprintf(stderr, "%s\n", text);
 }
 
 static void open_keys(struct world *world, uint32_t keys_max, const char *directory)
 {
     struct batch_header genesis;
     struct bytes body;
-    char detail[KEY_FILE_DETAIL_SIZE];
+    char detail[KEY_START_DETAIL_SIZE];
     const int64_t last_ms = world->journal->tip.last_ms;
     struct keys_parts parts = {
         .directory = directory, .memory_max = 16 << 20, .piece = filing_piece(keys_max)};
     ENSURE(world->journal->calls->read(world->journal, 1, &genesis, &body) == JOURNAL_OK);
     memcpy(parts.genesis.byte, genesis.hash.byte, sizeof parts.genesis.byte);
     world->keys = keys_over(take_block(world, keys_bytes(parts.piece)), parts);
-    const enum key_file_fault fault =
-        keys_open(world->keys, last_ms > WORLD_START_MS ? last_ms : WORLD_START_MS, 0,
-                  tell_key_file, world, &world->bad_key_files, detail);
-    ENSURE(fault == KEY_FILE_OK || fault == KEY_FILE_MISSING);
+    struct key_start start = {.journal = world->journal,
+                              .keys = world->keys,
+                              .now_ms = last_ms > WORLD_START_MS ? last_ms : WORLD_START_MS,
+                              .scratch = malloc(sizeof(struct fact)),
+                              .tell = tell_key_file,
+                              .self = world};
+    const bool is_open = key_start(&start, detail);
+    if (!is_open) (void)fprintf(stderr, "%s\n", detail);
+    ENSURE(is_open);
+    free(start.scratch);
 }
 
 struct world *world_open_filing(struct journal *journal, const char *policy,
@@ -190,6 +197,7 @@ static void open_snapshots(struct world *world, const char *directory, uint64_t 
                        (struct snapshots_parts){.directory = directory,
                                                 .engine = world->engine,
                                                 .policies = world->policies,
+                                                .keys = world->keys,
                                                 .genesis = genesis.hash,
                                                 .every_bytes = every_bytes,
                                                 .since_bytes = world->recovered.bytes,
@@ -213,8 +221,6 @@ struct world *world_open_snapshotting(struct journal *journal, const char *polic
     if (directory != NULL) open_keys(world, ceilings.keys, directory);
     recover(world, ceilings, directory);
     const int64_t last_ms = world->recovered.last_ms;
-    char detail[KEY_FILE_DETAIL_SIZE];
-    if (world->bad_key_files > 0) ENSURE(keys_forget_bad(world->keys, detail) == KEY_FILE_OK);
     world->clock = clock_test(last_ms > WORLD_START_MS ? last_ms : WORLD_START_MS);
     world->journaling = take_block(world, sizeof(*world->journaling));
     journaling_start(world->journaling, world->journal, NULL);

@@ -40,8 +40,8 @@ struct world {
     struct clock clock;
     struct policies *policies;
     struct desk *desk;
-    struct keys *keys;      /* NULL: the state alone remembers keys */
-    uint32_t bad_key_files; /* found at the start */
+    struct keys *keys;     /* NULL: the state alone remembers keys */
+    uint32_t told_of_keys; /* lines about key files at the start */
     struct journaling *journaling;
     struct loop *loop;
     struct snapshots *snapshots; /* NULL: none are made */

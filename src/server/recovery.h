@@ -21,7 +21,7 @@ struct recovery_parts {
     struct policies *policies;       /* their versions are noted */
     struct keys *keys;               /* open; keys that are there may be forgotten; or NULL */
     struct fact *scratch;
-    const char *directory; /* of snapshots; NULL: the journal alone */
+    const char *directory;    /* of snapshots; NULL: the journal alone */
     struct books_known books; /* what they have need not be remembered */
     /* Told now and then; false ends the recovery. */
     bool (*progress)(void *self, uint64_t sequence, uint64_t sequence_last);

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include <cmocka.h>
 
@@ -210,6 +211,47 @@ static void slices_and_pieces_together_list_everything_once(void **state)
     world_close(world);
 }
 
+static void keys_that_leave_while_an_image_is_made_are_in_it(void **state)
+{
+    (void)state;
+    enum { KEYS = 300, IMAGE_BYTES = 1 << 20 };
+    const struct engine_ceilings ceilings = engine_ceilings_for(UINT64_C(16) << 20);
+    struct kept_key *listed = malloc(LISTED_MAX * sizeof *listed);
+    struct world *world = open_world();
+    struct engine *engine = world_engine(world);
+    char line[64];
+    for (unsigned i = 0; i < KEYS; i++) {
+        (void)snprintf(line, sizeof line, "consume a chat requests=1 key=k%u", i);
+        (void)world_do(world, line);
+    }
+    (void)world_do(world, "authorize a chat requests=1 key=h ttl=10h");
+    const uint64_t before = engine_state_hash(engine, world_now(world));
+    void *bytes = malloc(IMAGE_BYTES);
+    struct buffer image = buffer_over(bytes, IMAGE_BYTES);
+    engine_image_begin(engine, world_now(world), &image);
+    assert_false(engine_image_step(engine, 2000));
+    assert_int_equal(take_away(world, listed), KEYS);
+    while (!engine_image_step(engine, 1000)) {
+    }
+    assert_false(image.overflowed);
+
+    void *block = mmap(NULL, engine_bytes(ceilings), PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    assert_true(block != MAP_FAILED);
+    struct engine *loaded = engine_over(block, ceilings,
+                                        (struct hash_key){
+                                            {1, 2}
+    });
+    assert_int_equal(engine_image_load(loaded, buffer_bytes(&image)), IMAGE_OK);
+    assert_int_equal(engine_image_loaded(loaded), IMAGE_OK);
+    assert_int_equal(engine_counts(loaded).keys, KEYS + 1);
+    assert_true(engine_state_hash(loaded, world_now(world)) == before);
+    munmap(block, engine_bytes(ceilings));
+    free(bytes);
+    free(listed);
+    world_close(world);
+}
+
 /* The table is full of keys: whoever brings none, or an old one, goes on. */
 static void a_full_table_refuses_new_keys_alone(void **state)
 {
@@ -252,6 +294,7 @@ int main(void)
         cmocka_unit_test(what_is_bound_anew_between_list_and_forget_stays),
         cmocka_unit_test(a_list_that_came_to_nothing_is_listed_again),
         cmocka_unit_test(slices_and_pieces_together_list_everything_once),
+        cmocka_unit_test(keys_that_leave_while_an_image_is_made_are_in_it),
         cmocka_unit_test(a_full_table_refuses_new_keys_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -715,6 +715,7 @@ static void put_health(const struct loop *loop, const char *status, struct buffe
     put_number(out, ",\"grants\":", counts.grants);
     put_number(out, ",\"open_holds\":", counts.holds);
     put_number(out, ",\"keys\":", counts.keys);
+    put_number(out, ",\"endings\":", counts.ended);
     put_key_health(loop, out);
     put_settlement(loop, out);
     put_number(out, ",\"state_bytes\":", counts.bytes_live);

@@ -1215,15 +1215,12 @@ class Model:
         return {"status": 200}
 
     def do_refund(self, target, body):
-        """What was committed is refunded while it is remembered or once some of it came back, what
-        was consumed for ever."""
+        """What was charged is refunded at any age."""
         hold = self.holds.get(target)
         if hold is None:
             raise Refused(404, "decision")
         customer = self.customers[hold.customer]
         self.settle_due(customer, self.now)
-        if self.is_forgotten(hold) and not hold.refunded:
-            raise Refused(404, "decision")
         return self.keyed(customer.name, "refund", target, body, lambda: self.refund(hold, body))
 
     @staticmethod

@@ -92,6 +92,9 @@ WALK walk_ending(struct codec c, bool w, struct ending *ending)
 
 WALK walk_evidence(struct codec c, bool w, struct evidence *evidence)
 {
+    uint32_t version = EVIDENCE_VERSION;
+    walk_u32(c, w, &version);
+    if (!w && version != EVIDENCE_VERSION) c.in->bad = true;
     walk_bool(c, w, &evidence->is_whole);
     WALK_ENUM(c, w, evidence->of, EVIDENCE_GRANT);
     walk_word(c, w, &evidence->customer.word[0]);

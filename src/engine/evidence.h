@@ -29,6 +29,7 @@ enum evidence_of {
     EVIDENCE_GRANT
 };
 
+#define EVIDENCE_VERSION 1u
 #define EVIDENCE_BYTES_MAX (64u * 1024u)
 
 struct evidence {
@@ -63,5 +64,5 @@ void evidence_add_refunds(struct evidence *evidence, uint64_t id, int64_t refund
 void evidence_add_origin(struct evidence *evidence, uint64_t id, const struct fact *fact);
 
 void evidence_encode(const struct evidence *evidence, struct buffer *buffer);
-/* False when the bytes are not one whole evidence. */
+/* False when the bytes are not one whole evidence of this version. */
 MUST_USE bool evidence_decode(struct bytes bytes, struct evidence *evidence_out);

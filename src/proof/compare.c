@@ -135,7 +135,7 @@ static int start_lookup(struct books *books, const struct lookup *lookup, const 
                        lookup->table, lookup->where);
         code = sqlite3_prepare_v2(ledger_connection(books->ledger), sql, -1, statement, NULL);
     }
-    for (int i = 0; code == SQLITE_OK && i < sqlite3_bind_parameter_count(*statement); ++i)
+    for (int i = 0; code == SQLITE_OK && i < 2 && i < sqlite3_bind_parameter_count(*statement); ++i)
         code = sqlite3_bind_int64(*statement, i + 1, key[i]);
     return code == SQLITE_OK ? sqlite3_step(*statement) : code;
 }

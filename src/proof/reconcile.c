@@ -296,7 +296,8 @@ static bool take_position(struct reconciliation *r, uint64_t position,
     if (!check_sums(r, &moment) || !compare_others(r, projection)) return false;
     if (!check_said(r, &moment, customer)) return false;
     if (moment.usage != NULL && !chains_take_usage(&r->chains, moment.usage)) return false;
-    if (moment.monetization != NULL && (!take_remainder(r, monetization) || !price(r, &moment)))
+    if (moment.monetization != NULL &&
+        (!take_remainder(r, moment.monetization) || !price(r, &moment)))
         return false;
     if (moment.usage != NULL) book_rows_pass(&r->rows[DATASET_USAGE]);
     if (moment.monetization != NULL) book_rows_pass(&r->rows[DATASET_MONETIZATION]);

@@ -20,8 +20,14 @@
     "beginning: the server starts from those and makes it anew"
 #define ADVICE_AGAIN "Run the command again"
 
-bool verdict_find(struct proof_verdict *verdict, const char *file, const char *what,
-                  const char *advice);
+void verdict_write(struct proof_verdict *verdict, const char *file, const char *what,
+                   const char *advice);
+static inline bool verdict_find(struct proof_verdict *verdict, const char *file, const char *what,
+                                const char *advice)
+{
+    verdict_write(verdict, file, what, advice);
+    return false;
+}
 PROOF_FORMAT(2) void verdict_place(struct proof_verdict *verdict, const char *format, ...);
 PROOF_FORMAT(2) void verdict_expected(struct proof_verdict *verdict, const char *format, ...);
 PROOF_FORMAT(2) void verdict_found(struct proof_verdict *verdict, const char *format, ...);

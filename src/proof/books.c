@@ -109,10 +109,6 @@ bool books_open(struct books *books, const struct place *place, struct proof_ver
     *books = (struct books){.verdict = verdict, .is_served = place->access == JOURNAL_SERVED};
     const enum ledger_fault fault =
         ledger_open_witness(place->directory, place->access, &books->ledger, &detail);
-    if (fault == LEDGER_MISSING) {
-        verdict_note(verdict, "there is no ledger.db: nothing was settled yet");
-        return true;
-    }
     if (fault != LEDGER_OK) return find_ledger_fault(verdict, fault, detail.text);
     return read_meta(books);
 }

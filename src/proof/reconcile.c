@@ -490,8 +490,6 @@ static bool open_all(struct reconciliation *r, const struct proof_parts *parts)
 {
     if (!place_open(&r->place, parts->directory, r->verdict)) return false;
     if (!books_open(&r->books, &r->place, r->verdict)) return false;
-    if (r->books.ledger == NULL)
-        return verdict_find(r->verdict, LEDGER_FILE, "missing", ADVICE_REBUILD);
     if (!walk_open(&r->walk, &r->place, parts, r->verdict)) return false;
     const struct hash_key key = r->walk.journal->key;
     chains_start(&r->chains, &r->books, key);

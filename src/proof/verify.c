@@ -22,7 +22,7 @@ struct verification {
     struct walk walk;
     struct journal_hash genesis;
     bool is_cursor_met;
-    sqlite3_stmt *seal_time; /* NULL: there is no ledger */
+    sqlite3_stmt *seal_time;
 };
 
 /* --- what ledger and journal say of each other ----------------------------------------------- */
@@ -72,7 +72,6 @@ static bool on_batch(void *self, const struct batch_header *header)
 {
     struct verification *v = self;
     if (header->sequence == 1) v->genesis = header->hash;
-    if (v->books.ledger == NULL) return true;
     if (header->sequence == 1 && !is_hash(v, &header->hash, &v->books.genesis_hash))
         return find_meta(v, "genesis_hash", "it belongs to another journal",
                          "Put back the ledger.db of this journal, or move it away: the server "
@@ -100,8 +99,7 @@ static bool check_cursor(const struct verification *v)
 
 static bool prepare(struct verification *v)
 {
-    return v->books.ledger == NULL ||
-           sqlite3_prepare_v2(ledger_connection(v->books.ledger),
+    return sqlite3_prepare_v2(ledger_connection(v->books.ledger),
                               "SELECT at_ms FROM seals WHERE through=?1", -1, &v->seal_time,
                               NULL) == SQLITE_OK ||
            books_find_fault(&v->books, "its table seals cannot be read");
@@ -121,7 +119,6 @@ static bool check_journal(struct verification *v)
 static bool check_ledger(struct verification *v)
 {
     struct chains chains;
-    if (v->books.ledger == NULL) return true;
     if (!check_cursor(v)) return false;
     chains_start(&chains, &v->books, v->walk.journal->key);
     const bool is_whole = chains_load_stored(&chains) &&

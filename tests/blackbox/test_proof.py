@@ -28,8 +28,6 @@ def books(tmp_path_factory):
                     arguments=["--snapshot-every", "16K"]).start()
     keep_books(server)
     server.stop()
-    if os.environ.get("WEIR_SETTLE"):
-        subprocess.run([os.environ["WEIR_SETTLE"], str(server.data)], check=True)
     return server.data
 
 
@@ -41,14 +39,6 @@ def copy(books, tmp_path):
         shutil.copytree(books, target)
         return target
     return make
-
-
-@pytest.fixture
-def booked(books, copy):
-    """A copy with a ledger."""
-    if not (books / "ledger.db").exists():
-        pytest.skip("this server settles nothing yet")
-    return copy
 
 
 def contents(directory):
@@ -130,7 +120,7 @@ def test_a_copy_without_its_shared_memory_file_is_proved(fresh, new_customer, tm
     weir = fresh()
     new_customer(weir, plan="base").grant("5")
     weir.kill()
-    for name in ("journal.db", "journal.db-wal"):
+    for name in ("journal.db", "journal.db-wal", "ledger.db", "ledger.db-wal"):
         (tmp_path / "few").mkdir(exist_ok=True)
         shutil.copy(weir.data / name, tmp_path / "few" / name)
     few = counts(prove("verify", tmp_path / "few"))
@@ -272,9 +262,7 @@ def flips_are_found(directory, file, how_many):
 
 
 @pytest.mark.parametrize("file", ["journal.db", "ledger.db"])
-def test_a_flipped_bit_anywhere_is_found(books, copy, file):
-    if not (books / "ledger.db").exists():
-        pytest.skip("this server settles nothing yet")
+def test_a_flipped_bit_anywhere_is_found(copy, file):
     flips_are_found(copy(), file, int(os.environ.get("WEIR_FLIPS", "100")))
 
 
@@ -303,8 +291,8 @@ def both_find(directory, *words):
 
 
 @pytest.mark.parametrize("table", DATASETS)
-def test_a_missing_row_is_found(booked, table):
-    directory = booked()
+def test_a_missing_row_is_found(copy, table):
+    directory = copy()
     position = a_row(directory, table)
     meddle(directory, "ledger.db", f"DELETE FROM {table} WHERE position={position}")
     assert f"{table}, position {position}" in found("reconcile", directory)["place"]
@@ -318,8 +306,8 @@ def insert_copy(directory, table, position, other):
 
 
 @pytest.mark.parametrize("table", DATASETS)
-def test_an_extra_row_is_found(booked, table):
-    directory = booked()
+def test_an_extra_row_is_found(copy, table):
+    directory = copy()
     position = a_row(directory, table)
     insert_copy(directory, table, position, position + 1000)
     place = found("reconcile", directory)["place"]
@@ -328,15 +316,15 @@ def test_an_extra_row_is_found(booked, table):
 
 
 @pytest.mark.parametrize("table", DATASETS)
-def test_a_row_behind_the_cursor_is_found(booked, table):
-    directory = booked()
+def test_a_row_behind_the_cursor_is_found(copy, table):
+    directory = copy()
     insert_copy(directory, table, a_row(directory, table), 2**50)
     assert f"{table}, position {2**50}" in found("verify", directory)["place"]
 
 
 @pytest.mark.parametrize("table", DATASETS)
-def test_rows_that_changed_places_are_found(booked, table):
-    directory = booked()
+def test_rows_that_changed_places_are_found(copy, table):
+    directory = copy()
     one = a_row(directory, table)
     with sqlite3.connect(directory / "ledger.db") as database:
         other = database.execute(f"SELECT min(position) FROM {table} WHERE position>{one}").fetchone()[0]
@@ -369,8 +357,7 @@ ALL_COLUMNS = [(table, name) for table, names in {
 }.items() for name in names.split()]
 
 
-def test_no_column_is_left_out(booked):
-    books = booked()
+def test_no_column_is_left_out(books):
     for table in DATASETS:
         listed = {name for of, name in ALL_COLUMNS if of == table}
         there = {name for name, _ in columns(books, table)}
@@ -378,8 +365,8 @@ def test_no_column_is_left_out(booked):
 
 
 @pytest.mark.parametrize("table,name", ALL_COLUMNS)
-def test_a_changed_column_is_found(booked, table, name):
-    directory = booked()
+def test_a_changed_column_is_found(copy, table, name):
+    directory = copy()
     position = a_row(directory, table)
     kind = dict(columns(directory, table))[name]
     more = " AND place=0" if table == "balance_updates" else ""
@@ -454,9 +441,9 @@ def mend(directory):
     database.close()
 
 
-def test_mending_what_is_whole_changes_nothing(booked):
+def test_mending_what_is_whole_changes_nothing(copy):
     """Heads aside: a server that stops leaves them where it swept them last, and mending brings them up."""
-    directory = booked()
+    directory = copy()
     before = rows(directory, "ledger.db", without=("customers",))
     mend(directory)
     assert rows(directory, "ledger.db", without=("customers",)) == before
@@ -491,8 +478,8 @@ FORGERIES = {
 
 
 @pytest.mark.parametrize("forgery", FORGERIES)
-def test_a_forger_who_mends_all_hashes_is_found_by_the_journal(booked, forgery):
-    directory = booked()
+def test_a_forger_who_mends_all_hashes_is_found_by_the_journal(copy, forgery):
+    directory = copy()
     table, where, *statements = FORGERIES[forgery]
     position = a_row(directory, table, where)
     meddle(directory, "ledger.db", *(one.format(p=position) for one in statements))
@@ -544,23 +531,23 @@ OTHER_DAMAGE = {
 
 
 @pytest.mark.parametrize("damage", OTHER_DAMAGE)
-def test_damage_beside_the_datasets_is_found(booked, damage):
-    directory = booked()
+def test_damage_beside_the_datasets_is_found(copy, damage):
+    directory = copy()
     command, *statements = OTHER_DAMAGE[damage]
     meddle(directory, "ledger.db", *statements)
     found(command, directory, "ledger.db")
 
 
-def test_an_altered_table_is_found(booked):
-    directory = booked()
+def test_an_altered_table_is_found(copy):
+    directory = copy()
     with sqlite3.connect(directory / "ledger.db") as database:
         database.execute("ALTER TABLE usage_events ADD COLUMN more TEXT")
     database.close()
     both_find(directory)
 
 
-def test_a_ledger_of_another_journal_is_found(booked, fresh, new_customer):
-    directory = booked()
+def test_a_ledger_of_another_journal_is_found(copy, fresh, new_customer):
+    directory = copy()
     other = fresh()
     new_customer(other, plan="base").grant("5")
     other.stop()
@@ -570,13 +557,10 @@ def test_a_ledger_of_another_journal_is_found(booked, fresh, new_customer):
 
 
 @pytest.mark.parametrize("make", NOT_OURS.values(), ids=NOT_OURS)
-def test_a_file_that_is_no_ledger_is_refused_by_name(booked, make):
-    directory = booked()
+def test_a_file_that_is_no_ledger_is_refused_by_name(copy, make):
+    directory = copy()
     make(directory / "ledger.db")
-    if (directory / "ledger.db").exists():
-        both_find(directory)
-    else:   # as before the first start with settlement: there is nothing of it to verify
-        found("reconcile", directory, "ledger.db")
+    both_find(directory)
 
 
 # ---- snapshots and key files --------------------------------------------------------------------
@@ -588,8 +572,7 @@ def snapshots(directory):
 def test_snapshots_are_proved_and_compared_with_the_journal(books):
     assert len(snapshots(books)) == 2
     assert counts(prove("verify", books))["snapshots", "files"] == 2
-    if (books / "ledger.db").exists():
-        assert counts(prove("reconcile", books))["engine", "snapshots compared"] == 2
+    assert counts(prove("reconcile", books))["engine", "snapshots compared"] == 2
 
 
 def swap(directory):

@@ -277,7 +277,8 @@ static void tell_refused(void *self, const char *detail)
     printf("  refused: %s\n", detail);
 }
 
-/* From nothing; gives back the state's hash. */
+/* From nothing; gives back the state's hash a moment later, when all that the other swept is over.
+ */
 static uint64_t start(struct run *run, const char *what, const char *directory)
 {
     struct journal *journal = NULL;
@@ -302,7 +303,7 @@ static uint64_t start(struct run *run, const char *what, const char *directory)
            " entries of the journal read\n",
            what, (double)(clock_ns(CLOCK_MONOTONIC) - wall_ns) / 1e9,
            (double)(clock_ns(CLOCK_THREAD_CPUTIME_ID) - own_ns) / 1e9, recovery.entries);
-    const uint64_t hash = engine_state_hash(engine, recovery.last_ms);
+    const uint64_t hash = engine_state_hash(engine, recovery.last_ms + SECOND_MS);
     journal->calls->close(journal);
     memory_release(policies, policies_bytes());
     memory_release(engine, engine_bytes(run->ceilings));
@@ -333,7 +334,7 @@ static void make(struct run *run, uint64_t customers, uint64_t decisions)
     for (uint64_t done = 0; done < decisions; done += TURN)
         turn(run, customers, &after);
     append(run);
-    run->hash = engine_state_hash(run->engine, run->journal->tip.last_ms);
+    run->hash = engine_state_hash(run->engine, run->journal->tip.last_ms + SECOND_MS);
     memory_release(run->engine, engine_bytes(run->ceilings));
     printf("  %-44s %7.1f MiB\n", "journal", (double)run->journaled / (1 << 20));
 }

@@ -15,9 +15,10 @@
 
 #include <cmocka.h>
 
+#include "platform/testing.h"
 #include "server/world.h"
 
-enum { ASKERS = 64, ANSWERS = 6000, PUT_EVERY = 500 };
+enum { ASKERS = 64, ANSWERS = 6000, PUT_EVERY = 500, SNAPSHOT_EVERY_BYTES = 50000 };
 
 static const char *const POLICY = "version: 1\n"
                                   "defaults: {plan: free}\n"
@@ -65,17 +66,21 @@ static void every_exchange_is_answered_once_with_what_is_durable(void **state)
     const uint64_t seed = (uint64_t)time(NULL);
     print_message("seed %llu\n", (unsigned long long)seed);
     struct prng prng = {seed};
-    char directory[] = "/tmp/weir-threads-XXXXXX";
-    assert_non_null(mkdtemp(directory));
+    struct scratch scratch = scratch_make();
+    const char *directory = scratch.path;
     struct journal *reader = NULL;
     struct wake wake;
-    struct world *world = world_open(open_journal(directory, &reader), POLICY);
+    struct engine_ceilings ceilings = engine_ceilings_for(UINT64_C(64) << 20);
+    struct world *world = world_open_snapshotting(open_journal(directory, &reader), POLICY,
+                                                  ceilings, directory, SNAPSHOT_EVERY_BYTES);
     assert_true(wake_open(&wake));
     world->journaling->loop_wake = &wake;
     world->desk->loop_wake = &wake;
     world->desk->journal = reader;
     assert_true(journaling_start_thread(world->journaling));
     assert_true(desk_start_thread(world->desk));
+    world->snapshots->parts.loop_wake = &wake;
+    assert_true(snapshots_start_thread(world->snapshots));
 
     uint64_t asked = 0;
     for (; asked < ASKERS; ++asked)
@@ -90,6 +95,8 @@ static void every_exchange_is_answered_once_with_what_is_durable(void **state)
         }
     }
     assert_int_equal(asked, ANSWERS);
+    assert_int_not_equal(world->snapshots->parts.newest, 0);
+    snapshots_stop(world->snapshots);
     desk_stop(world->desk);
     journaling_stop(world->journaling);
     const int64_t now_ms = clock_now_ms(&world->clock);
@@ -98,20 +105,15 @@ static void every_exchange_is_answered_once_with_what_is_durable(void **state)
     world->journal->calls->close(world->journal);
     world_close(world);
 
-    world = world_open(open_journal(directory, &reader), NULL);
+    world = world_open_snapshotting(open_journal(directory, &reader), NULL, ceilings, directory,
+                                    SNAPSHOT_EVERY_BYTES);
+    assert_int_not_equal(world->recovered.snapshot, 0);
     assert_true(engine_state_hash(world->engine, now_ms) == hash);
     reader->calls->close(reader);
     world->journal->calls->close(world->journal);
     world_close(world);
     wake_close(&wake);
-    for (const char *const *name =
-             (const char *const[]){"journal.db", "journal.db-wal", "journal.db-shm", NULL};
-         *name != NULL; ++name) {
-        char path[64];
-        (void)snprintf(path, sizeof(path), "%s/%s", directory, *name);
-        (void)unlink(path);
-    }
-    assert_int_equal(rmdir(directory), 0);
+    scratch_remove(&scratch);
 }
 
 int main(void)

@@ -292,7 +292,7 @@ static uint64_t start(struct run *run, const char *what, const char *directory)
                                          .ceilings = run->ceilings,
                                          .policies = policies,
                                          .directory = directory,
-                                         .scratch = run->fact,
+                                         .scratch = zeroes(sizeof(struct recovery_scratch)),
                                          .progress = go_on,
                                          .refused = tell_refused};
     struct recovery recovery;

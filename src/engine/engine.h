@@ -107,6 +107,10 @@ void engine_apply(struct engine *engine, const struct fact *fact);
  * before was some 200 ns ago. Optional. */
 #define PREFETCH_STEPS 6u
 void engine_prefetch(const struct engine *engine, struct command *command);
+/* The first step for a fact that will be applied: fills in what engine_prefetch needs of `ahead`,
+ * zeroes before. Once that has found the customer, fact->customer_hint may be ahead->owner_hint. */
+void engine_prefetch_fact(const struct engine *engine, const struct fact *fact,
+                          struct command *ahead);
 
 /* How far the books are, by whom evidence will be brought. */
 struct books_known {

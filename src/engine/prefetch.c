@@ -94,10 +94,79 @@ static void fetch_links(const struct engine *engine, const struct fetched *fetch
         fetch(slot_at(engine, fetched->slots[i]), sizeof(struct slot));
 }
 
+/* The subject's scope that an effect counts in; 0: none. */
+static uint64_t scope_of(const struct effect *effect)
+{
+    switch (effect->kind) {
+    case EFFECT_WINDOW:
+        return effect->window.slot.scope;
+    case EFFECT_SLIDING:
+        return effect->sliding.slot.scope;
+    case EFFECT_RATE:
+        return effect->rate.slot.scope;
+    case EFFECT_CONCURRENCY:
+        return effect->concurrency.slot.scope;
+    case EFFECT_CUSTOMER:
+    case EFFECT_SETTING:
+    case EFFECT_OVERRIDE:
+    case EFFECT_GRANT:
+    case EFFECT_LOT:
+    case EFFECT_GRANT_STATE:
+    case EFFECT_DEBT:
+    case EFFECT_REMAINDER:
+    case EFFECT_HOLD:
+    case EFFECT_HOLD_LINE:
+    case EFFECT_HOLD_END:
+    case EFFECT_ENDED:
+    case EFFECT_KEY:
+    case EFFECT_RENEWAL:
+    case EFFECT_SYMBOL:
+    case EFFECT_POLICY:
+    case EFFECT_CROWD:
+    case EFFECT_SEAL:
+        return 0;
+    }
+    return 0;
+}
+
+/* Where an effect finds its grant, hold or key. */
+static void fetch_found(const struct engine *engine, const struct effect *effect)
+{
+    if (effect->kind == EFFECT_LOT)
+        index_prefetch(&engine->grant_index, hash_mix(effect->lot.id, 1));
+    else if (effect->kind == EFFECT_HOLD)
+        index_prefetch(&engine->hold_index, hash_mix(effect->hold.id, 1));
+    else if (effect->kind == EFFECT_KEY)
+        index_prefetch(&engine->key_index, effect->key.hash.word[0]);
+}
+
+#define EFFECTS_FETCHED_MAX 8u /* the first ones; most facts have no more */
+
+void engine_prefetch_fact(const struct engine *engine, const struct fact *fact,
+                          struct command *ahead)
+{
+    struct fetched *fetched = &ahead->fetched;
+    *fetched = (struct fetched){.steps = 1};
+    ahead->owner_hint = 0;
+    ahead->owner = fact->customer;
+    ahead->has_owner = fact->has_customer;
+    if (!ahead->has_owner) return;
+    index_prefetch(&engine->customer_index, ahead->owner.word[0]);
+    for (uint32_t i = 0; i < fact->effect_count && i < EFFECTS_FETCHED_MAX; i++) {
+        const uint64_t scope = scope_of(&fact->effects[i]);
+        const uint32_t count = fetched->level_count;
+        fetch_found(engine, &fact->effects[i]);
+        if (scope == 0 || count == LEVELS_MAX) continue;
+        if (count != 0 && fetched->levels[count - 1] == scope) continue;
+        fetched->levels[fetched->level_count++] = scope;
+        index_prefetch(&engine->scope_index, scope_key(ahead, count));
+    }
+}
+
 void engine_prefetch(const struct engine *engine, struct command *command)
 {
     struct fetched *fetched = &command->fetched;
-    if (command->customer.length == 0) return;
+    if (!command->has_owner && command->customer.length == 0) return;
     switch (fetched->steps++) {
     case 0:
         fetch_indexes(engine, command);

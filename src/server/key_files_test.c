@@ -701,6 +701,8 @@ static void an_older_list_is_refused_beside_a_snapshot(void **state)
     assert_int_equal(rename(list, aside), 0);
     assert_int_equal(rename(older, list), 0);
     struct recovery recovery;
+    struct recovery_scratch *scratch = calloc(1, sizeof(*scratch));
+    assert_non_null(scratch);
     char detail[KEY_START_DETAIL_SIZE];
     const struct key_start start = start_of(&f);
     assert_true(key_start(&start, detail)); /* by itself it is a list */
@@ -709,7 +711,7 @@ static void an_older_list_is_refused_beside_a_snapshot(void **state)
                                          .ceilings = f.ceilings,
                                          .policies = f.world->policies,
                                          .keys = start.keys,
-                                         .scratch = start.scratch,
+                                         .scratch = scratch,
                                          .directory = f.scratch->path,
                                          .progress = go_on};
     memory_clear(f.world->engine, engine_bytes(f.ceilings));
@@ -717,6 +719,7 @@ static void an_older_list_is_refused_beside_a_snapshot(void **state)
     assert_int_equal(recovery_run(&parts, &recovery), RECOVERY_FAILED);
     assert_says(recovery.detail, "keys.weir is an older list");
     end_start(&start);
+    free(scratch);
 
     assert_int_equal(unlink(list), 0); /* moved away, as it says */
     restart(&f);

@@ -70,36 +70,86 @@ static bool make_room(const struct recovery_parts *parts, const struct fact *fac
     return true;
 }
 
+/* The entries of one batch, on their way from bytes to state. */
+struct replay {
+    const struct recovery_parts *parts;
+    const struct batch_header *header;
+    struct recovery *recovery;
+    struct reader reader;
+    uint32_t taken; /* decoded */
+    uint32_t index; /* applied */
+    int64_t last_ms;
+};
+
+/* False: there is none, or (detail says so) it cannot be. */
+static bool take_ahead(struct replay *replay)
+{
+    struct recovery *recovery = replay->recovery;
+    const uint64_t sequence = replay->header->sequence;
+    const uint32_t index = replay->taken;
+    struct recovery_scratch *scratch = replay->parts->scratch;
+    struct fact *fact = &scratch->facts[index % RECOVERY_AHEAD];
+    struct entry entry;
+    const char *wrong = NULL;
+    if (!entry_take(&replay->reader, &entry)) return false;
+    if (index > POSITION_INDEX_MAX)
+        wrong = "more entries than a batch has";
+    else if (entry.at_ms < replay->last_ms)
+        wrong = "its stamp goes back";
+    else if (!fact_decode(entry.fact, fact))
+        wrong = "its fact cannot be read";
+    if (wrong != NULL) {
+        (void)stop_at(recovery, sequence, index, wrong);
+        return false;
+    }
+    fact->at_ms = replay->last_ms = entry.at_ms;
+    fact->position = position_make(sequence, index);
+    engine_prefetch_fact(replay->parts->engine, fact, &scratch->ahead[index % RECOVERY_AHEAD]);
+    ++replay->taken;
+    return true;
+}
+
+/* False: there is no room. */
+static bool apply_next(struct replay *replay)
+{
+    const struct recovery_parts *parts = replay->parts;
+    struct recovery *recovery = replay->recovery;
+    for (uint32_t i = replay->index; i < replay->taken; ++i)
+        engine_prefetch(parts->engine, &parts->scratch->ahead[i % RECOVERY_AHEAD]);
+    struct fact *fact = &parts->scratch->facts[replay->index % RECOVERY_AHEAD];
+    fact->customer_hint = parts->scratch->ahead[replay->index % RECOVERY_AHEAD].owner_hint;
+    if (!make_room(parts, fact, recovery->entries + replay->index, recovery)) return false;
+    engine_apply(parts->engine, fact);
+    policies_record(parts->policies, fact);
+    recovery->last_ms = fact->at_ms;
+    ++replay->index;
+    return true;
+}
+
 static enum recovery_end apply_batch(const struct recovery_parts *parts,
                                      const struct batch_header *header, struct bytes body,
                                      struct recovery *recovery)
 {
-    struct reader reader = reader_over(body);
-    struct entry entry;
-    uint32_t index = 0;
-    while (entry_take(&reader, &entry)) {
-        if (index > POSITION_INDEX_MAX)
-            return stop_at(recovery, header->sequence, index, "more entries than a batch has");
-        if (entry.at_ms < recovery->last_ms)
-            return stop_at(recovery, header->sequence, index, "its stamp goes back");
-        struct fact *fact = parts->scratch;
-        if (!fact_decode(entry.fact, fact))
-            return stop_at(recovery, header->sequence, index, "its fact cannot be read");
-        fact->at_ms = entry.at_ms;
-        fact->position = position_make(header->sequence, index);
-        if (!make_room(parts, fact, recovery->entries + index, recovery))
-            return stop_at(recovery, header->sequence, index,
+    struct replay replay = {.parts = parts,
+                            .header = header,
+                            .recovery = recovery,
+                            .reader = reader_over(body),
+                            .last_ms = recovery->last_ms};
+    bool has_more = true;
+    while (has_more || replay.index < replay.taken) {
+        while (has_more && replay.taken - replay.index < RECOVERY_AHEAD)
+            has_more = take_ahead(&replay);
+        if (recovery->detail[0] != '\0') return RECOVERY_FAILED;
+        if (replay.index < replay.taken && !apply_next(&replay))
+            return stop_at(recovery, header->sequence, replay.index,
                            "the state has no room for it: start with a larger --memory");
-        engine_apply(parts->engine, fact);
-        policies_record(parts->policies, fact);
-        recovery->last_ms = entry.at_ms;
-        ++index;
     }
-    engine_sweep(parts->engine, recovery->last_ms, SWEEP_RECORDS + 2 * index, parts->books);
-    recovery->entries += index;
+    engine_sweep(parts->engine, recovery->last_ms, SWEEP_RECORDS + 2 * replay.index, parts->books);
+    recovery->entries += replay.index;
     ++recovery->batches;
-    if (reader.bad || index != header->entries)
-        return stop_at(recovery, header->sequence, index, "the body ends where it should not");
+    if (replay.reader.bad || replay.index != header->entries)
+        return stop_at(recovery, header->sequence, replay.index,
+                       "the body ends where it should not");
     return RECOVERY_DONE;
 }
 

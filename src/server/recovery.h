@@ -14,15 +14,23 @@
 #include "keys/keys.h"
 #include "server/policies.h"
 
+/* Facts are decoded some ahead of the one that is applied, so that what they touch is on its way
+ * from memory meanwhile. */
+#define RECOVERY_AHEAD 8u
+struct recovery_scratch {
+    struct fact facts[RECOVERY_AHEAD];
+    struct command ahead[RECOVERY_AHEAD];
+};
+
 struct recovery_parts {
     struct journal *journal;
     struct engine *engine;
-    struct engine_ceilings ceilings; /* the engine's */
-    struct policies *policies;       /* their versions are noted */
-    struct keys *keys;               /* open; keys that are there may be forgotten; or NULL */
-    struct fact *scratch;
-    const char *directory;    /* of snapshots; NULL: the journal alone */
-    struct books_known books; /* what they have need not be remembered */
+    struct engine_ceilings ceilings;  /* the engine's */
+    struct policies *policies;        /* their versions are noted */
+    struct keys *keys;                /* open; keys that are there may be forgotten; or NULL */
+    struct recovery_scratch *scratch; /* zeroes */
+    const char *directory;            /* of snapshots; NULL: the journal alone */
+    struct books_known books;         /* what they have need not be remembered */
     /* Told now and then; false ends the recovery. */
     bool (*progress)(void *self, uint64_t sequence, uint64_t sequence_last);
     /* Told of each snapshot that is not used, and why. */

@@ -268,7 +268,7 @@ static void tell_recovered(const struct server *server)
 static bool recover(struct server *server)
 {
     struct reserved scratch = {0};
-    if (!reserve(&scratch, sizeof(struct fact), "a fact")) return false;
+    if (!reserve(&scratch, sizeof(struct recovery_scratch), "facts")) return false;
     server->recovery_began_ns = server->recovery_told_ns = clock_monotonic_ns();
     const struct recovery_parts parts = {.journal = server->journal,
                                          .engine = server->engine,

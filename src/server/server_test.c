@@ -534,7 +534,7 @@ static void a_state_beyond_the_memory_is_told_and_not_recovered(void **state)
     ceilings.keys = 256;
     const uint64_t bytes = engine_bytes(ceilings);
     void *block = memory_reserve(bytes);
-    struct fact *scratch = malloc(sizeof(*scratch));
+    struct recovery_scratch *scratch = calloc(1, sizeof(*scratch));
     assert_true(block != NULL && scratch != NULL);
     struct recovery recovery;
     const struct recovery_parts parts = {.journal = world->journal,

@@ -41,7 +41,7 @@ static void recover(struct world *world, struct engine_ceilings ceilings, const 
                                    .ceilings = ceilings,
                                    .policies = world->policies,
                                    .keys = world->keys,
-                                   .scratch = malloc(sizeof(struct fact)),
+                                   .scratch = calloc(1, sizeof(struct recovery_scratch)),
                                    .directory = directory,
                                    .progress = go_on,
                                    .refused = keep_refused,

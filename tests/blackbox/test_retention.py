@@ -1,0 +1,122 @@
+"""A journal that does not grow for ever: what nobody can ask for any more goes, what somebody can stays."""
+
+import sqlite3
+import time
+
+import pytest
+
+from policies import policy
+from weir_client import DAY, HOUR, SECOND, Customer, StartFailed, allowed, batch_results, expect, run
+
+POLICY = policy("""
+base:
+  tier: 1
+  features:
+    chat: {waterfall: [{grants: {category: paid}}]}
+""")
+KEPT = ("--receipts-for", "60s", "--snapshot-every", "64K")
+QUIET_SECONDS_MAX = 60
+
+
+def first_kept(weir):
+    """The oldest batch behind genesis, by the file itself."""
+    with sqlite3.connect(f"file:{weir.data}/journal.db?mode=ro", uri=True) as journal:
+        return journal.execute("SELECT min(sequence) FROM batch WHERE sequence > 1").fetchone()[0]
+
+
+def live(weir, customer, rounds, step_ms=5 * SECOND):
+    """Batches of usage, each a little later than the one before."""
+    for _ in range(rounds):
+        batch_results(expect(weir.batch([
+            {"op": "consume"} | customer.body(1, "chat", {"attributes": {"origin": "x" * 200}})
+            for _ in range(20)])))
+        weir.advance(step_ms)
+
+
+def settled(weir):
+    deadline = time.monotonic() + QUIET_SECONDS_MAX
+    while expect(weir.get("/healthz"))["settlement"]["lag_batches"] > 0:
+        assert time.monotonic() < deadline
+
+
+def live_until_cut(weir, customer, beyond):
+    """Goes on until the journal begins behind that batch."""
+    for _ in range(60):
+        if first_kept(weir) > beyond:
+            return
+        live(weir, customer, 20)
+        settled(weir)
+    raise AssertionError(f"the journal still begins at {first_kept(weir)}: {weir.stderr()}")
+
+
+@pytest.fixture
+def busy(fresh):
+    weir = fresh(arguments=KEPT)
+    customer = Customer(weir, "busy")
+    customer.grant("10000000")
+    return weir, customer
+
+
+def test_the_journal_stays_as_large_as_its_term(busy):
+    weir, customer = busy
+    live_until_cut(weir, customer, 40)
+    live(weir, customer, 100)
+    journal = weir.data / "journal.db"
+    size, first = journal.stat().st_size, first_kept(weir)
+    live(weir, customer, 400)
+    assert first_kept(weir) > first + 200
+    assert journal.stat().st_size < size * 1.5, (size, journal.stat().st_size)
+
+
+def test_a_server_starts_from_a_journal_without_its_beginning(busy):
+    weir, customer = busy
+    live_until_cut(weir, customer, 40)
+    before = customer.fingerprint()
+    weir.restart(hard=True)
+    assert customer.fingerprint() == before
+    weir.restart()
+    assert customer.fingerprint() == before
+    live(weir, customer, 5)
+    assert weir.stop() == 0
+    status, out, err = run("verify", "--data", weir.data)
+    assert status == 0, (out, err)
+
+
+def test_what_was_cut_is_not_known_and_what_is_held_is(busy):
+    weir, customer = busy
+    old = allowed(customer.consume(1, "chat"))["decision_id"]
+    body = customer.body(1, "chat", {"ttl_ms": 10 * DAY, "idempotency_key": "held"})
+    held = weir.post("/v1/authorize", body)
+    live(weir, customer, 100)
+    settled(weir)
+    live(weir, customer, 100)
+    assert weir.post("/v1/authorize", body).raw == held.raw
+    live(weir, customer, 20)
+    sequence = first_kept(weir)
+    committed = weir.post(f"/v1/holds/{held.body['decision_id']}/commit", {"quantities": {"requests": 1}})
+    assert committed.status == 200
+    weir.advance(25 * HOUR)
+    live_until_cut(weir, customer, sequence + 40)
+    refused = weir.post(f"/v1/decisions/{old}/refund", {"all": True})
+    assert refused.status == 404, refused.raw
+
+
+@pytest.mark.parametrize("has_snapshot", [False, True])
+def test_a_beginning_that_nobody_cut_is_missed(fresh, has_snapshot):
+    weir = fresh(arguments=("--snapshot-every", "64K") if has_snapshot else ())
+    customer = Customer(weir, "busy")
+    customer.grant("1000000")
+    live(weir, customer, 30)
+    deadline = time.monotonic() + QUIET_SECONDS_MAX
+    while has_snapshot and not list(weir.data.glob("snapshot-*.weir")):
+        live(weir, customer, 1)
+        assert time.monotonic() < deadline
+    assert weir.stop() == 0
+    with sqlite3.connect(weir.data / "journal.db") as journal:
+        journal.execute("DELETE FROM batch WHERE sequence BETWEEN 2 AND 3")
+    journal.close()
+    with pytest.raises(StartFailed) as refused:
+        weir.start()
+    told = refused.value.stderr
+    assert refused.value.status == 1 and "backup" in told, told
+    assert ("batches 2 to 3 are missing" if has_snapshot else "begins at batch 4") in told, told

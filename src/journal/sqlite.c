@@ -553,6 +553,9 @@ static enum journal_fault connect(struct database *database, const char *path, i
         SQLITE_OK)
         return refuse_sqlite(database, JOURNAL_CANNOT_OPEN, "cannot be opened");
     ENSURE(sqlite3_busy_timeout(database->connection, BUSY_MS) == SQLITE_OK);
+    /* Closing a log that holds nothing would delete it, also for somebody who only reads. */
+    ENSURE(sqlite3_db_config(database->connection, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE,
+                             (flags & SQLITE_OPEN_READONLY) != 0, NULL) == SQLITE_OK);
     /* Room for the largest batch and its header; more than that is damage. */
     (void)sqlite3_limit(database->connection, SQLITE_LIMIT_LENGTH, JOURNAL_BODY_BYTES_MAX + 65536);
     if (database->is_copy)

@@ -417,6 +417,9 @@ static enum ledger_fault connect(struct ledger *ledger, const char *path, int fl
     if (sqlite3_open_v2(path, &ledger->connection, flags | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK)
         return ledger_refuse_sqlite(ledger, LEDGER_CANNOT_OPEN, "cannot be opened");
     ENSURE(sqlite3_busy_timeout(ledger->connection, LEDGER_BUSY_MS) == SQLITE_OK);
+    /* Closing a log that holds nothing would delete it, also for somebody who only reads. */
+    ENSURE(sqlite3_db_config(ledger->connection, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE,
+                             (flags & SQLITE_OPEN_READONLY) != 0, NULL) == SQLITE_OK);
     (void)sqlite3_limit(ledger->connection, SQLITE_LIMIT_LENGTH, LEDGER_TEXT_BYTES_MAX);
     if (ledger->is_copy)
         return apply_settings(ledger, SETTINGS_OF_COPY, COUNT_OF(SETTINGS_OF_COPY));

@@ -125,6 +125,8 @@ bool place_check_pages(const struct place *place, const char *name, const struct
     if (sqlite3_open_v2(uri, &connection,
                         SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_URI,
                         NULL) == SQLITE_OK &&
+        /* An empty log would be deleted at the end. */
+        sqlite3_db_config(connection, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL) == SQLITE_OK &&
         sqlite3_exec(connection,
                      "PRAGMA locking_mode=exclusive;PRAGMA trusted_schema=off;"
                      "PRAGMA cell_size_check=on",

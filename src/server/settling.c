@@ -94,17 +94,22 @@ bool settling_start_threads(struct settling *settling)
     return settling->has_calm;
 }
 
-void settling_close(struct settling *settling, int64_t wait_ms_max)
+void settling_stop(struct settling *settling, int64_t wait_ms_max)
 {
-    if (settling->settler != NULL)
-        settler_wind_down(settling->settler, clock_monotonic_ns() + wait_ms_max * 1000000);
+    if (settling->settler == NULL) return;
+    settler_wind_down(settling->settler, clock_monotonic_ns() + wait_ms_max * 1000000);
     atomic_store(&settling->hurries, false);
     if (settling->has_calm) runner_stop(&settling->calm);
     if (settling->has_hurried) runner_stop(&settling->hurried);
     settling->has_calm = settling->has_hurried = false;
     /* They may have stopped while one waited for the other. */
-    while (settling->settler != NULL && settle_step(settling->settler)) {
+    while (settle_step(settling->settler)) {
     }
+}
+
+void settling_close(struct settling *settling, int64_t wait_ms_max)
+{
+    settling_stop(settling, wait_ms_max);
     if (settling->settler != NULL) settler_close(settling->settler);
     settling->settler = NULL;
     if (settling->ledger != NULL) ledger_close(settling->ledger);

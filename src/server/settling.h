@@ -62,7 +62,9 @@ MUST_USE enum ledger_fault settling_open(struct settling *settling,
                                          const struct settling_parts *parts,
                                          struct ledger_detail *detail_out);
 MUST_USE bool settling_start_threads(struct settling *settling);
-/* Settles what there is for at most so long, joins the threads, closes everything. */
+/* Settles what there is for at most so long, and joins the threads. */
+void settling_stop(struct settling *settling, int64_t wait_ms_max);
+/* Stops, and closes everything. */
 void settling_close(struct settling *settling, int64_t wait_ms_max);
 
 /* The journal's thread: a batch is durable. */

@@ -80,8 +80,11 @@ static int close_scene(void **state)
 /* Everything but the books goes on until nothing happens. */
 static void go_on(struct scene *scene)
 {
-    while (loop_step(scene->world->loop) | journal_step(scene->world->journaling) |
-           desk_step(scene->world->desk)) {
+    bool has_worked = true;
+    while (has_worked) {
+        has_worked = loop_step(scene->world->loop);
+        has_worked |= journal_step(scene->world->journaling);
+        has_worked |= desk_step(scene->world->desk);
     }
 }
 

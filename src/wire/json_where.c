@@ -8,7 +8,7 @@
 /* The contract nests no deeper than "operations[3].quantities.input_tokens". */
 #define STEPS_MAX 4u
 #define STEP_BYTES_MAX 128u
-#define PATH_BYTES_MAX (STEPS_MAX * (STEP_BYTES_MAX + 16))
+#define PATH_BYTES_MAX ((size_t)STEPS_MAX * (STEP_BYTES_MAX + 16))
 
 /* A container that is open where the reading is. */
 struct level {

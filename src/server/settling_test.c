@@ -53,12 +53,12 @@ static int open_scene(void **state)
     scene->settling = calloc(1, sizeof(*scene->settling));
     scene->asker = malloc(sizeof(*scene->asker));
     assert_true(scene->settling != NULL && scene->asker != NULL);
+    scene->world = world_open(journal, policy);
     const struct settling_parts parts = {
         .directory = scene->scratch.path, .journal = journal, .customers_max = 1000};
     assert_int_equal(settling_open(scene->settling, &parts, &detail), LEDGER_OK);
-    scene->world = world_open(journal, NULL);
-    world_use_books(scene->world, scene->settling);
-    world_install(scene->world, policy);
+    scene->world->journaling->settling = scene->settling;
+    scene->world->loop->parts.settling = scene->settling;
     *state = scene;
     return 0;
 }
@@ -77,15 +77,18 @@ static int close_scene(void **state)
     return 0;
 }
 
-/* Everything but the books goes on until nothing happens. */
+/* Everything, the books too, until nothing happens. */
+static void settle(struct scene *scene)
+{
+    do {
+        world_settle(scene->world);
+    } while (settling_step(scene->settling));
+}
+
+/* Everything but the books. */
 static void go_on(struct scene *scene)
 {
-    bool has_worked = true;
-    while (has_worked) {
-        has_worked = loop_step(scene->world->loop);
-        has_worked |= journal_step(scene->world->journaling);
-        has_worked |= desk_step(scene->world->desk);
-    }
+    world_settle(scene->world);
 }
 
 static void say(struct scene *scene, const char *path, const char *body)
@@ -115,7 +118,7 @@ static void ask_balance(struct scene *scene)
 static void what_is_not_settled_is_pending(void **state)
 {
     struct scene *scene = *state;
-    world_settle(scene->world);
+    settle(scene);
     say(scene, "/v1/customers/acme/grants", GRANT);
     ask_balance(scene);
     assert_true(settling_step(scene->settling));
@@ -128,9 +131,9 @@ static void what_is_not_settled_is_pending(void **state)
     go_on(scene);
     assert_balance(scene,
                    "\"settled\":\"10\",\"pending\":\"1\",\"held\":\"0\",\"available\":\"9\"");
-    world_settle(scene->world);
+    settle(scene);
     ask_balance(scene);
-    world_settle(scene->world);
+    settle(scene);
     assert_balance(scene, "\"settled\":\"9\",\"pending\":\"0\",\"held\":\"0\",\"available\":\"9\"");
 }
 
@@ -141,7 +144,7 @@ static void what_comes_while_the_books_are_asked_is_pending_too(void **state)
     struct asker *other = malloc(sizeof(*other));
     assert_non_null(other);
     say(scene, "/v1/customers/acme/grants", GRANT);
-    world_settle(scene->world);
+    settle(scene);
     ask_balance(scene);
     assert_true(settling_step(scene->settling)); /* the head is on its way */
     world_post(scene->world, other, "/v1/consume", CONSUME);
@@ -154,13 +157,13 @@ static void what_comes_while_the_books_are_asked_is_pending_too(void **state)
 static void books_that_cannot_be_written_end_the_acknowledging(void **state)
 {
     struct scene *scene = *state;
-    world_settle(scene->world);
+    settle(scene);
     assert_int_equal(sqlite3_exec(ledger_connection(scene->settling->ledger),
                                   "PRAGMA max_page_count=1", NULL, NULL, NULL),
                      SQLITE_OK);
     for (unsigned i = 0; i < 200 && scene->world->loop->failure == APPEND_NONE; ++i) {
         world_post(scene->world, scene->asker, "/v1/customers/acme/grants", GRANT);
-        world_settle(scene->world);
+        settle(scene);
         assert_true(scene->asker->is_answered);
     }
     assert_int_not_equal(scene->world->loop->failure, APPEND_NONE);

@@ -125,7 +125,7 @@ static void on_answer(struct exchange *exchange)
     asker->body[asker->length] = '\0';
 }
 
-void world_install(struct world *world, const char *policy)
+static void install(struct world *world, const char *policy)
 {
     struct asker *asker = malloc(sizeof(*asker));
     memset(asker, 0, offsetof(struct asker, body));
@@ -237,14 +237,8 @@ struct world *world_open_snapshotting(struct journal *journal, const char *polic
                                                 .snapshots = world->snapshots,
                                                 .tip_sequence = world->journal->tip.sequence});
     if (engine_policy_info(world->engine).version != 0) restore_policy(world);
-    if (policy != NULL) world_install(world, policy);
+    if (policy != NULL) install(world, policy);
     return world;
-}
-
-void world_use_books(struct world *world, struct settling *settling)
-{
-    world->loop->parts.settling = settling;
-    world->journaling->settling = settling;
 }
 
 void world_close(struct world *world)
@@ -292,8 +286,6 @@ void world_settle(struct world *world)
         has_worked |= journal_step(world->journaling);
         has_worked |= desk_step(world->desk);
         if (world->snapshots != NULL) has_worked |= snapshots_step(world->snapshots);
-        struct settling *settling = world->loop->parts.settling;
-        if (settling != NULL && !settling->has_calm) has_worked |= settling_step(settling);
     }
 }
 

@@ -67,9 +67,6 @@ struct world *world_open_filing(struct journal *journal, const char *policy,
 struct world *world_open_snapshotting(struct journal *journal, const char *policy,
                                       struct engine_ceilings ceilings, const char *directory,
                                       uint64_t every_bytes);
-/* Settles into these from now on; they stay the caller's. */
-void world_use_books(struct world *world, struct settling *settling);
-void world_install(struct world *world, const char *policy);
 /* The journal lives on. */
 void world_close(struct world *world);
 

@@ -17,7 +17,7 @@ mkdir -p "$logs"
 # Debian names it by its version; suppressions of leaks work by the names that it finds.
 export ASAN_SYMBOLIZER_PATH=${ASAN_SYMBOLIZER_PATH:-/usr/bin/llvm-symbolizer-14}
 
-all_steps=(build unit purity floors format spelling shell cppcheck blackbox oracle
+all_steps=(build unit purity floors rules format spelling shell cppcheck blackbox oracle
     asan asan_blackbox tsan fuzz tidy)
 steps=("${@:-${all_steps[@]}}")
 
@@ -128,6 +128,11 @@ step_purity() {
 
 step_floors() {
     "$python" tests/floors.py
+}
+
+# Every numbered rule and every reason code is shown by a test.
+step_rules() {
+    "$python" tests/rules.py
 }
 
 step_format() {

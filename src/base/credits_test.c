@@ -4,6 +4,7 @@
 #include "base/prng.h"
 #include "base/testing.h"
 
+/* A2 */
 static void amounts_are_written_in_their_shortest_form(void **state)
 {
     (void)state;

@@ -42,7 +42,7 @@ static struct clock clock_on(struct hands *hands, int64_t floor_ms)
         floor_ms);
 }
 
-/* Goal: every kind of jump, in one life. Each row lets time pass, sets the wall clock by a jump,
+/* T3, and every kind of jump, in one life. Each row lets time pass, sets the wall clock by a jump,
  * and says what the clock then shows, relative to the start. */
 static void clock_tells_a_story_of_jumps(void **state)
 {

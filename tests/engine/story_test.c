@@ -3,9 +3,8 @@
  * for every reason code and for every numbered rule that one engine can show. Expected answers were
  * worked out by hand from the rules; world.c says what a line means and what is checked behind it.
  *
- * Rules that one engine cannot show, and where they are tested: P1 tests/blackbox/test_restart.py,
- * T3 src/platform/clock_test.c, A5 tests/blackbox/test_batch.py. Not offered yet: A6 (RESP), B1 and
- * B3 (the books), and the reasons temporary_reduced_capacity (pools) and abnormal_usage (standing).
+ * Rules that one engine cannot show have their rows elsewhere, and a few reasons cannot occur yet:
+ * tests/rules.py says which and where, and fails when a rule is shown nowhere.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -247,6 +246,34 @@ static void gates_keep_pace_exactly(void **state)
          "0"                                                                                            },
     };
     TELL(pace_policy, rows);
+}
+
+/* The factor of a pool is 1 until its load moves it: then its gates are gates like any other, and
+ * nobody is told of a capacity that is not reduced. */
+static const char *const pool_policy[] = {
+    CHAT_FEATURES "pools:\n"
+                  "  fleet: {capacity: 2000, per: 1s, meter: requests, stale_after: 10s, "
+                  "safe_factor: \"0.5\"}\n"
+                  "plans:\n"
+                  "  free:\n"
+                  "    features:\n"
+                  "      chat:\n"
+                  "        gates:\n"
+                  "          - rate: {name: pace, meter: requests, limit: 60, per: 1m, burst: 1, "
+                  "pool: fleet}\n"
+                  "        waterfall: [{unlimited: {}}]\n",
+};
+
+static void pools_with_room_reduce_nothing(void **state)
+{
+    (void)state;
+    static const struct row rows[] = {
+        {"G2", "consume a chat requests=1",               "allow 1/1 | unlimited 1"},
+        {"G2", "consume a chat requests=1", "deny 0/1 rate_limited(pace) retry +1s"},
+        {"G2",                    "at +1s",                                    "ok"},
+        {"G2", "consume a chat requests=1",               "allow 1/1 | unlimited 1"},
+    };
+    TELL(pool_policy, rows);
 }
 
 static const char *const holds_policy[] = {
@@ -1365,6 +1392,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(refusals_come_in_the_order_of_precedence),
         cmocka_unit_test(gates_keep_pace_exactly),
+        cmocka_unit_test(pools_with_room_reduce_nothing),
         cmocka_unit_test(holds_end_once_and_exactly),
         cmocka_unit_test(late_commits_know_the_whole_hold),
         cmocka_unit_test(a_part_that_stands_costs_what_was_held),

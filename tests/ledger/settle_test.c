@@ -438,6 +438,7 @@ static void check_rollup(struct books *books)
     free(rollup);
 }
 
+/* B2, B3. */
 static void the_books_agree_with_the_engine_and_with_themselves(void **state)
 {
     (void)state;

@@ -5,7 +5,7 @@
 #include "platform/platform.h"
 
 #define RECORD_ALIGN 64u /* records start at such places, which are what the index numbers */
-#define RECORD_BYTES_MAX (64u * 1024u)
+#define RECORD_BYTES_MAX 65536u
 
 struct record {
     uint64_t decision; /* 0: nothing, up to the end of the block */
@@ -71,7 +71,7 @@ static struct record *take_record(struct held *held, uint32_t bytes)
 void held_put(struct held *held, uint64_t decision, struct bytes command)
 {
     const uint64_t wanted = sizeof(struct record) + command.length;
-    const uint32_t bytes = (uint32_t)((wanted + RECORD_ALIGN - 1) / RECORD_ALIGN * RECORD_ALIGN);
+    const uint32_t bytes = (uint32_t)((wanted + RECORD_ALIGN - 1) / RECORD_ALIGN) * RECORD_ALIGN;
     if (wanted > RECORD_BYTES_MAX) return;
     const uint64_t left = held->block_bytes - held->end % held->block_bytes;
     if (left < bytes) { /* a record does not go round the end */

@@ -317,9 +317,9 @@ const char *overshoot_kind_text(enum overshoot_kind kind); /* NULL: there was no
     X(yaml, "TEXT NOT NULL", value_of_text(row->yaml))
 #define POLICY_END ""
 
-#define LEDGER_COUNT_COLUMN_(name, declaration, value) +1
+#define LEDGER_COUNT_COLUMN_(name, declaration, value) 0,
 #define LEDGER_COLUMNS(TABLE) \
-    (0 TABLE##_FIRST(LEDGER_COUNT_COLUMN_) TABLE##_REST(LEDGER_COUNT_COLUMN_))
+    sizeof((char[]){TABLE##_FIRST(LEDGER_COUNT_COLUMN_) TABLE##_REST(LEDGER_COUNT_COLUMN_)})
 enum {
     USAGE_COLUMNS = LEDGER_COLUMNS(USAGE),
     MONETIZATION_COLUMNS = LEDGER_COLUMNS(MONETIZATION),

@@ -143,7 +143,7 @@ static bool put_rows(struct settler *settler, uint32_t number)
             return false;
     }
     if (!put_companions(settler)) return false;
-    if (head == NULL && projection->balance_count != 0)
+    if (head == NULL && (projection->balance_count != 0 || projection->says_settled))
         return fail_entry(settler, LEDGER_DISAGREES, "it moves a balance of nobody");
     for (uint32_t i = 0; i < projection->balance_count; i++) {
         if (!heads_chain(&settler->heads, number, &projection->balances[i])) {
@@ -154,9 +154,9 @@ static bool put_rows(struct settler *settler, uint32_t number)
         }
         if (!put_balance(settler, head, &projection->balances[i])) return false;
     }
-    if (projection->says_settled && projection->settled_after != head->after)
-        return fail_balance(settler, head->after);
-    return true;
+    if (head == NULL || !projection->says_settled || projection->settled_after == head->after)
+        return true;
+    return fail_balance(settler, head->after);
 }
 
 /* --- who and what ---------------------------------------------------------------------------- */

@@ -697,6 +697,112 @@ static void nothing_is_settled_twice_by_either_guard(void **state)
                  LEDGER_DAMAGED, "UNIQUE");
 }
 
+/* A batch of one entry, whatever it says. */
+static void append_entry(struct books *books, struct bytes command, const struct fact *fact)
+{
+    static uint8_t fact_block[FACT_BYTES_MAX];
+    static uint8_t body_block[2 * FACT_BYTES_MAX];
+    struct buffer fact_buffer = buffer_over(fact_block, sizeof fact_block);
+    struct buffer body = buffer_over(body_block, sizeof body_block);
+    fact_encode(fact, &fact_buffer);
+    entry_put(&body, (struct entry){.at_ms = fact->at_ms,
+                                    .command = command,
+                                    .fact = buffer_bytes(&fact_buffer)});
+    const struct batch_header header = {.kind = BATCH_ENTRIES,
+                                        .version = JOURNAL_VERSION,
+                                        .first_ms = fact->at_ms,
+                                        .last_ms = fact->at_ms,
+                                        .entries = 1};
+    struct journal *journal = books->journal;
+    journal->calls->append_start(journal, header, buffer_bytes(&body));
+    assert_int_equal(APPEND_COMMITTED, journal->calls->append_finish(journal));
+}
+
+/* The last entry of a real world, changed; NULL: as it is. */
+static void refuse_entry(void (*change)(struct fact *), enum ledger_fault expected,
+                         const char *words)
+{
+    struct world *world = world_open(POLICY, 1);
+    static const char *const lines[] = {"grant a paid 5", "grant b paid 5", "customer c mode=off",
+                                        "consume a free requests=1", "usage a chat requests=9"};
+    for (size_t at = 0; at < COUNT_OF(lines); at++)
+        (void)world_do(world, lines[at]);
+    struct fact *fact = calloc(1, sizeof *fact);
+    assert_non_null(fact);
+    const uint64_t last = world_entry_count(world) - 1;
+    assert_int_equal(0, last % WORLD_BATCH_ENTRIES); /* in a batch of its own */
+    assert_true(fact_decode(world_entry(world, last).fact, fact));
+    fact->at_ms = world_now(world);
+    if (change != NULL) change(fact);
+    /* Everything but that entry, then that entry. */
+    struct books *books = books_open();
+    struct world *shorter = world_open(POLICY, 1);
+    for (size_t at = 0; at + 1 < COUNT_OF(lines); at++)
+        (void)world_do(shorter, lines[at]);
+    books_append(books, shorter, false);
+    append_entry(books, world_entry(world, last).command, fact);
+    books_start_settler(books);
+    while (settle_step(books->settler)) {
+    }
+    assert_int_equal(expected, settler_fault(books->settler));
+    if (expected != LEDGER_OK && strstr(settler_detail(books->settler), words) == NULL)
+        fail_msg("%s", settler_detail(books->settler));
+    free(fact);
+    books_close(books);
+    world_close(shorter);
+    world_close(world);
+}
+
+static struct effect *lot_of(struct fact *fact)
+{
+    for (uint32_t i = 0; i < fact->effect_count; i++)
+        if (fact->effects[i].kind == EFFECT_LOT) return &fact->effects[i];
+    fail_msg("no lot moved");
+    return NULL;
+}
+
+static void say_more(struct fact *fact)
+{
+    lot_of(fact)->lot.available_after++;
+}
+
+static void move_less(struct fact *fact)
+{
+    lot_of(fact)->lot.remaining_delta++;
+}
+
+static void be_a_stranger(struct fact *fact)
+{
+    fact->customer.word[0] ^= 1;
+}
+
+static void be_a_stranger_whose_hold_moves(struct fact *fact)
+{
+    struct effect *lot = lot_of(fact);
+    fact->customer.word[0] ^= 1;
+    lot->lot.cause = LOT_HOLD;
+    lot->lot.held_delta = -lot->lot.remaining_delta;
+    fact->report.has_overshoot = false;
+}
+
+static void be_founded_again(struct fact *fact)
+{
+    struct effect *effect = &fact->effects[fact->effect_count++];
+    memset(effect, 0, sizeof *effect);
+    effect->kind = EFFECT_CUSTOMER;
+}
+
+static void an_entry_that_contradicts_the_books_stops_settlement(void **state)
+{
+    (void)state;
+    refuse_entry(NULL, LEDGER_OK, "");
+    refuse_entry(say_more, LEDGER_DISAGREES, "the books say");
+    refuse_entry(move_less, LEDGER_DISAGREES, "the books say");
+    refuse_entry(be_a_stranger, LEDGER_DISAGREES, "nobody");
+    refuse_entry(be_a_stranger_whose_hold_moves, LEDGER_DISAGREES, "nobody");
+    refuse_entry(be_founded_again, LEDGER_DISAGREES, "who is there");
+}
+
 static void a_ledger_of_another_history_is_refused(void **state)
 {
     (void)state;
@@ -801,6 +907,7 @@ int main(void)
         cmocka_unit_test(batches_come_from_memory_and_those_dropped_from_the_journal),
         cmocka_unit_test(commands_of_old_holds_are_read_from_the_journal),
         cmocka_unit_test(nothing_is_settled_twice_by_either_guard),
+        cmocka_unit_test(an_entry_that_contradicts_the_books_stops_settlement),
         cmocka_unit_test(a_ledger_of_another_history_is_refused),
         cmocka_unit_test(too_many_customers_are_said),
         cmocka_unit_test(usage_events_go_seal_by_seal_and_sums_stay),

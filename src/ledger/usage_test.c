@@ -12,10 +12,12 @@ static const char *const customers[] = {"a", "b", "c", "\xc3\xa9"};
 static const char *const subjects[] = {"", "x", "x/y"};
 static const char *const features[] = {"chat", "codex"};
 static const char *const models[] = {NULL, "m1", "m2"};
-static const char *const sources[] = {
-    "[]", "[{\"source\":\"included\",\"kind\":\"allowance\",\"units\":2,\"charged\":0}]",
+static const char free_line[] =
+    "[{\"source\":\"included\",\"kind\":\"allowance\",\"units\":2,\"charged\":0}]";
+static const char split_line[] =
     "[{\"source\":\"included\",\"kind\":\"allowance\",\"units\":1,\"charged\":0},"
-    "{\"source\":\"paid\",\"kind\":\"grant\",\"grant_id\":4,\"units\":1,\"charged\":7}]"};
+    "{\"source\":\"paid\",\"kind\":\"grant\",\"grant_id\":4,\"units\":1,\"charged\":7}]";
+static const char *const sources[] = {"[]", free_line, split_line};
 
 #define PICK(prng, list) list[prng_below(prng, COUNT_OF(list))]
 
@@ -68,7 +70,7 @@ struct told {
     uint32_t group_count;
 };
 
-static void tell(struct told *told, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static void tell(struct told *told, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);

@@ -58,8 +58,8 @@ static const char *const expected_names[] = {
     [READING_RECEIPT] = "no parameters",
     [READING_LEDGER] = "before, limit or format",
     [READING_EVENTS] = "feature, subject, outcome, from, to, before, limit or format",
-    [READING_USAGE] = "from, to, group_by, customer, subject, feature, model, origin, endpoint, "
-                      "outcome, source, after, limit or format",
+    [READING_USAGE] = ("from, to, group_by, customer, subject, feature, model, origin, endpoint, "
+                       "outcome, source, after, limit or format"),
 };
 
 struct parsing {

@@ -262,11 +262,25 @@ static int64_t hour_up(int64_t instant_ms)
     return start_ms == instant_ms ? start_ms : start_ms + HOUR_MS;
 }
 
+/* What is gathered under this number, also by a scan that nobody ended. */
+static bool forget(struct ledger_reader *reader, const struct usage_scan *scan)
+{
+    static const char *const texts[] = {"DELETE FROM temp.usage_groups WHERE scan=?1",
+                                        "DELETE FROM temp.usage_fences WHERE scan=?1"};
+    for (unsigned i = 0; i < COUNT_OF(texts); ++i) {
+        sqlite3_stmt *statement = prepare_text(reader, texts[i]);
+        if (statement == NULL) return false;
+        (void)sqlite3_bind_int64(statement, 1, scan->number);
+        if (!run(reader, statement)) return false;
+    }
+    return true;
+}
+
 static bool start(struct ledger_reader *reader, struct usage_scan *scan)
 {
     const int64_t from_ms = scan->query.from_ms;
     const int64_t to_ms = scan->query.to_ms;
-    if (!read_state(reader, &scan->state)) return false;
+    if (!forget(reader, scan) || !read_state(reader, &scan->state)) return false;
     scan->rolled_least = UINT64_MAX;
     scan->hours_from_ms = hour_up(from_ms);
     scan->hours_to_ms = to_ms == INT64_MAX ? to_ms : calendar_hour_start(to_ms);
@@ -627,13 +641,5 @@ enum ledger_read usage_scan_take(struct ledger_reader *reader, struct usage_scan
 
 void usage_scan_end(struct ledger_reader *reader, struct usage_scan *scan)
 {
-    static const char *const texts[] = {"DELETE FROM temp.usage_groups WHERE scan=?1",
-                                        "DELETE FROM temp.usage_fences WHERE scan=?1"};
-    if (!reader->has_groups || scan->phase == USAGE_START) return;
-    for (unsigned i = 0; i < COUNT_OF(texts); ++i) {
-        sqlite3_stmt *statement = prepare_text(reader, texts[i]);
-        if (statement == NULL) return;
-        (void)sqlite3_bind_int64(statement, 1, scan->number);
-        (void)run(reader, statement);
-    }
+    if (reader->has_groups && scan->phase != USAGE_START) (void)forget(reader, scan);
 }

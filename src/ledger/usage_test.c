@@ -309,6 +309,24 @@ static void settlement_may_go_on_meanwhile(void **state)
     }
 }
 
+/* A reader who left in the middle. */
+static void a_scan_that_was_given_up_leaves_nothing_to_the_next_of_its_number(void **state)
+{
+    struct books *books = *state;
+    struct prng prng = {13};
+    (void)put_some(books, &prng, EVENTS, DAY_MS);
+    roll(books, position_make(EVENTS / 2, 0));
+    const struct usage_query query = {
+        .to_ms = INT64_MAX, .group_count = 1, .group_by = {BY_CUSTOMER}};
+    static struct usage_scan scan;
+    usage_scan_begin(&scan, &query, 3);
+    enum ledger_read result = LEDGER_MORE;
+    while (result == LEDGER_MORE)
+        result = usage_scan_step(books->reader, &scan);
+    assert_int_equal(LEDGER_END, result);
+    expect_equal(books, &query);
+}
+
 static void an_hour_cut_through_what_retention_took_has_no_sum(void **state)
 {
     struct books *books = *state;
@@ -364,6 +382,7 @@ int main(void)
         BOOKS_TEST(a_sum_equals_a_scan_wherever_the_rollup_ends),
         BOOKS_TEST(a_sum_is_taken_in_pieces_of_whole_groups),
         BOOKS_TEST(settlement_may_go_on_meanwhile),
+        BOOKS_TEST(a_scan_that_was_given_up_leaves_nothing_to_the_next_of_its_number),
         BOOKS_TEST(an_hour_cut_through_what_retention_took_has_no_sum),
         cmocka_unit_test(keys_that_are_none_are_refused),
     };

@@ -64,7 +64,13 @@ static void show_request(const struct page *page, yajl_val receipt)
     (void)fputs("\n", page->file);
 }
 
-static void note_row(struct table *table, yajl_val note)
+/* Of a receipt or an event: its units are nano-credits. */
+static bool unit_is_cost(yajl_val answer)
+{
+    return strcmp(answer_text(answer, "unit"), "cost") == 0;
+}
+
+static void note_row(struct table *table, yajl_val note, bool is_cost)
 {
     const char *gate = answer_text(note, "gate");
     const char *resets_at = answer_text(note, "resets_at");
@@ -82,8 +88,8 @@ static void note_row(struct table *table, yajl_val note)
     } else {
         table_cell(table, "source");
         table_cell(table, "%s", answer_text(note, "source"));
-        table_cell(table, "offers %s", text_number(answer_count(note, "offered"), text[0]));
-        table_cell(table, "%s%s", text_number(answer_count(note, "drawn"), text[1]),
+        table_cell(table, "offers %s", text_units(answer_count(note, "offered"), is_cost, text[0]));
+        table_cell(table, "%s%s", text_units(answer_count(note, "drawn"), is_cost, text[1]),
                    answer_is_true(note, "skipped") ? " drawn, passed over" : " drawn");
     }
     table_cell(table, "%s%s", resets_at[0] != '\0' ? "resets " : "", resets_at);
@@ -96,7 +102,7 @@ static void show_notes(const struct page *page, struct table *table, yajl_val re
                   page_plain(page));
     table_begin(table, "lllll");
     for (size_t i = 0; i < answer_length(receipt, "explain"); ++i)
-        note_row(table, answer_item(receipt, "explain", i));
+        note_row(table, answer_item(receipt, "explain", i), unit_is_cost(receipt));
     table_print(table, page);
 }
 
@@ -108,7 +114,7 @@ static void event_rows(struct table *table, yajl_val event)
         const yajl_val line = answer_item(event, "allocations", i);
         table_row(table, PAINT_PLAIN);
         table_cell(table, "%s", i == 0 ? answer_text(event, "kind") : "");
-        table_cell(table, "%s", text_number(answer_count(line, "units"), text));
+        table_cell(table, "%s", text_units(answer_count(line, "units"), unit_is_cost(event), text));
         table_cell(table, "by %s %s", answer_text(line, "source"), answer_text(line, "grant_id"));
         table_cell(table, "%s credits", answer_text(line, "charged"));
         table_cell(table, "%s", i == 0 ? answer_text(event, "at") : "");

@@ -200,6 +200,18 @@ static bool put_books(struct receipt *receipt)
     return true;
 }
 
+/* What `units` count; a release and the like have none. */
+static void put_unit(const struct report *report, struct symbols symbols, struct buffer *out)
+{
+    json_key(out, "unit");
+    if (report->unit == UNIT_COST)
+        json_words(out, "cost");
+    else if (report->unit == SYMBOL_NONE)
+        json_null(out);
+    else
+        json_text(out, words_name(symbols, report->unit));
+}
+
 static void put_receipt(struct receipt *receipt)
 {
     struct reading *reading = receipt->reading;
@@ -212,6 +224,7 @@ static void put_receipt(struct receipt *receipt)
         json_instant(out, receipt->at_ms);
         put_names(out, receipt->tools->command);
         wire_put_request(receipt->tools->command, out);
+        put_unit(&receipt->tools->fact->report, reading->symbols, out);
         wire_put_decision(&receipt->tools->fact->report, receipt->at_ms, reading->symbols, out);
     }
     put_hold(receipt, out);

@@ -44,7 +44,7 @@ static bool is_customer(const struct engine *engine, uint32_t number)
 static enum image_fault load_symbols(struct engine *engine, struct codec c, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
-        struct bytes name;
+        struct bytes name = BYTES_NONE;
         walk_bytes(c, false, &name);
         if (c.in->bad || !symbol_fits(engine, name)) return IMAGE_DAMAGED;
         symbol_add(engine, name);

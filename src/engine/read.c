@@ -196,20 +196,19 @@ static struct ask smallest_ask(const struct policy_feature *feature, const struc
 /* Which price the next request has depends on its attributes. Without any, as far as a rule in
  * force matches that; else as cheap as it can be, and lots are shown in credits, as it cannot be
  * said how many units they are. While no price is in force nothing is let in. */
-static void status_fill(struct decision_context *c, const struct policy_feature *feature,
-                        struct bytes subject, struct status_view *out)
+static void status_fill(const struct decision_context *c, struct command *attributes,
+                        const struct policy_feature *feature, struct bytes subject,
+                        struct status_view *out)
 {
-    struct command attributes = {0};
-    c->command = &attributes;
     struct view view;
     view_open(&view, c->engine, c->policy, owner_of_id(c->engine, c->fact->customer),
               c->stamp.now_ms, c->fact);
     view_subject(&view, subject);
     struct quote quote = {.q = 1};
     const bool has_price =
-        price_quote_cheapest(feature, feature->unit, c->stamp.now_ms, &attributes, &quote).code ==
+        price_quote_cheapest(feature, feature->unit, c->stamp.now_ms, attributes, &quote).code ==
         PROBLEM_NONE;
-    const bool price_is_assumed = !has_price || attributes.attribute_count != 0;
+    const bool price_is_assumed = !has_price || attributes->attribute_count != 0;
     const struct ask ask = smallest_ask(feature, &quote);
     const struct plan_feature *terms = current_terms(&view, &ask);
     struct evaluation evaluation;
@@ -238,8 +237,10 @@ enum problem_code engine_status(struct engine *engine, const struct policy *poli
     view_out->unit = found->unit == UNIT_COST ? UNIT_COST : found->meters[found->unit];
     view_out->retry_after_ms = -1;
     view_out->row_count = 0;
+    struct command attributes = {0};
     struct decision_context c = {.engine = engine,
                                  .policy = policy,
+                                 .command = &attributes,
                                  .stamp = {.now_ms = now_ms},
                                  .fact = engine->reading,
                                  .owner = {.id = id}};
@@ -247,7 +248,7 @@ enum problem_code engine_status(struct engine *engine, const struct policy *poli
     (void)due_settle_trial(engine, policy, id, now_ms, UINT32_MAX);
     fact_clear(c.fact, c.stamp);
     c.fact->customer = id;
-    status_fill(&c, found, subject, view_out);
+    status_fill(&c, &attributes, found, subject, view_out);
     trial_end(engine);
     return PROBLEM_NONE;
 }

@@ -335,18 +335,23 @@ static enum snapshot_fault judge(struct snapshot_reader *reader, uint64_t sequen
     return SNAPSHOT_OK;
 }
 
-enum snapshot_fault snapshot_open(const char *directory, uint64_t sequence,
-                                  struct snapshot_reader **reader_out,
-                                  struct snapshot_detail *detail_out)
+static struct snapshot_reader *reader_make(void)
 {
-    char name[NAME_SIZE];
-    __attribute__((cleanup(reader_close))) struct snapshot_reader *reader =
-        calloc(1, sizeof(*reader));
+    struct snapshot_reader *reader = calloc(1, sizeof(*reader));
     ENSURE(reader != NULL);
     reader->fd = -1;
     reader->block_size = READ_BYTES;
     reader->block = malloc(reader->block_size);
     ENSURE(reader->block != NULL);
+    return reader;
+}
+
+enum snapshot_fault snapshot_open(const char *directory, uint64_t sequence,
+                                  struct snapshot_reader **reader_out,
+                                  struct snapshot_detail *detail_out)
+{
+    char name[NAME_SIZE];
+    __attribute__((cleanup(reader_close))) struct snapshot_reader *reader = reader_make();
     name_of(sequence, name);
     if (!file_path(directory, name, reader->path))
         return refuse(SNAPSHOT_UNREADABLE, detail_out, "the path of the directory is too long");

@@ -9,7 +9,7 @@ PACKAGES_BUILD = build-essential meson ninja-build pkg-config libsqlite3-dev lib
 PACKAGES_TEST = $(PACKAGES_BUILD) libcmocka-dev clang-14 clang-tidy-14 clang-format-14 \
 	libclang-rt-14-dev llvm-14 cppcheck codespell shellcheck python3-pytest
 # ... and its benchmarks. Debian starts nginx as a service when it installs it.
-PACKAGES_BENCH = $(PACKAGES_BUILD) nginx-light wrk
+PACKAGES_BENCH = $(PACKAGES_BUILD) nginx-light wrk sqlite3
 
 .PHONY: help deps deps-build deps-bench build test demo demo-stop bench format clean
 
@@ -67,7 +67,7 @@ demo-stop:
 	@BUILD=$(abspath $(BUILD)) demo/stop.sh
 
 bench: deps-bench build
-	@ninja -C $(BUILD) bench/decide bench/lone bench/snapshot
+	@ninja -C $(BUILD) bench/decide bench/lone bench/settle bench/snapshot bench/soak
 	@BUILD=$(abspath $(BUILD)) bench/run.sh
 
 format:

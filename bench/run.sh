@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # The performance promises, as ratios against a named reference in the same run on the same machine.
 #
-# usage: bench/run.sh [decide|snapshot|http|lone|settle]...     all when none is named
+# usage: bench/run.sh [decide|snapshot|http|lone|settle|soak]...     all when none is named
 #        BUILD=directory      where the programs are (build); data goes there too, not to a tmpfs
 #        ROUNDS=3 SECONDS_EACH=4 CONNECTIONS=256 CUSTOMERS=20000      of http
+#        SOAK='--customers 100000 --decisions 1000000'                of soak
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 build=${BUILD:-$here/../build}
@@ -11,8 +12,9 @@ rounds=${ROUNDS:-3}
 seconds=${SECONDS_EACH:-4}
 connections=${CONNECTIONS:-256}
 customers=${CUSTOMERS:-20000}
+read -ra soak <<<"${SOAK:---customers 100000 --decisions 1000000}"
 parts=("$@")
-[ $# -gt 0 ] || parts=(decide snapshot http lone settle)
+[ $# -gt 0 ] || parts=(decide snapshot http lone settle soak)
 
 mkdir -p "$build"
 folder=$(realpath "$(mktemp -d "$build/bench.XXXXXX")")
@@ -176,6 +178,12 @@ bench_settle() {
         'BEGIN { printf "  %.1f times PostgreSQL, both durable\n", ours / theirs }'
 }
 
+bench_soak() {
+    need sqlite3
+    need curl
+    "$build/bench/soak" "$build/weir" "$here/soak.yaml" "$folder" "${soak[@]}"
+}
+
 nginx_program=$(PATH=$PATH:/usr/sbin command -v nginx || echo nginx)
 for part in "${parts[@]}"; do
     declare -F "bench_$part" >/dev/null || { echo "no such part: $part" >&2 && exit 2; }
@@ -184,7 +192,7 @@ echo "$(nproc) processors, Linux $(uname -r), data on $(stat -f -c %T "$folder")
 for part in "${parts[@]}"; do
     echo
     case $part in
-    decide | snapshot | settle) ;;
+    decide | snapshot | settle | soak) ;;
     *) [ -n "${weir:-}" ] || start_weir ;;
     esac
     "bench_$part"

@@ -103,7 +103,7 @@ struct playing {
     bool moves_clock;  /* a request that does is on its way */
     bool asks_health;
     struct queue endings; /* commits and releases, now */
-    struct queue lates;
+    struct queue overdue;
     struct queue refundable;
     struct queue repeatable;
     int64_t window_ns; /* began */
@@ -230,7 +230,7 @@ static void choose_decision(struct playing *playing, struct sent *sent)
 static bool take_ending(struct playing *playing, struct sent *sent)
 {
     const int64_t now_ms = *playing->play->clock_ms;
-    struct queue *queue = &playing->lates;
+    struct queue *queue = &playing->overdue;
     const struct queued *queued = queue_first(queue, now_ms);
     if (queued == NULL) queued = queue_first(queue = &playing->endings, now_ms);
     if (queued == NULL) return false;
@@ -419,7 +419,7 @@ static void hear_decision(struct playing *playing, const struct sent *sent, stru
         if (queued.fate == FATE_COMMIT || queued.fate == FATE_RELEASE)
             queue_put(&playing->endings, &queued);
         else if (queued.fate == FATE_LATE)
-            queue_put(&playing->lates, &queued);
+            queue_put(&playing->overdue, &queued);
         return;
     }
     add(playing, sent->operation == OPERATION_USAGE ? SOAK_USAGE : SOAK_CONSUME, charged);
@@ -571,7 +571,7 @@ void soak_play_run(const struct soak_play *play)
         playing.free_slots[playing.free_count] = playing.free_count;
         playing.free_count++;
     }
-    struct queue *const queues[] = {&playing.endings, &playing.lates, &playing.refundable,
+    struct queue *const queues[] = {&playing.endings, &playing.overdue, &playing.refundable,
                                     &playing.repeatable};
     for (size_t i = 0; i < COUNT_OF(queues); ++i)
         queue_open(queues[i]);

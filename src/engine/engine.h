@@ -115,12 +115,14 @@ void engine_prefetch_fact(const struct engine *engine, const struct fact *fact,
 /* How far the books are, by whom evidence will be brought. */
 struct books_known {
     bool are_kept;
+    bool lose_holds;  /* the journal may lose entries while a hold's end is still asked for (H6) */
     uint64_t through; /* position of the newest entry that they have, durably */
 };
 
 /* Forgets what is over, spent or at its default: keys, ended holds, lots, counters, scopes; looks
  * at up to so many records of each kind. How holds ended is forgotten once the books have it; where
- * none are kept, when nobody but a refund may ask for it. Not a fact: all of that is already
+ * they lose holds, once nobody but a refund may ask for it besides; where none are kept, when nobody
+ * may ask and nothing was refunded. Not a fact: all of that is already
  * treated as absent, or is told by evidence as it was. */
 void engine_sweep(struct engine *engine, int64_t now_ms, uint32_t records,
                   struct books_known books);

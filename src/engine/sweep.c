@@ -15,12 +15,20 @@ static void sweep_keys(struct engine *engine, int64_t now_ms, struct books_known
     if (is_kept && now_ms >= (int64_t)key_term(key)) key_forget(engine, engine->sweep_key);
 }
 
+static bool may_forget(const struct ended *ended, int64_t now_ms, struct books_known books)
+{
+    const bool is_over = now_ms >= ended->until_ms;
+    if (!books.are_kept) return is_over && ended->refunded == 0;
+    if (ended->changed > books.through) return false;
+    /* Of what was settled at once only the refunds are remembered: they have no end. */
+    return !books.lose_holds || is_over || ended->until_ms == INSTANT_NEVER;
+}
+
 static void sweep_ended(struct engine *engine, int64_t now_ms, struct books_known books)
 {
     engine->sweep_ended = engine->sweep_ended % engine->ended.used + 1;
     struct ended *ended = ended_at(engine, engine->sweep_ended);
-    const bool is_over = ended->refunded == 0 && now_ms >= ended->until_ms;
-    if (ended->changed == 0 || (books.are_kept ? ended->changed > books.through : !is_over)) return;
+    if (ended->changed == 0 || !may_forget(ended, now_ms, books)) return;
     if (books.are_kept && ended->changed > engine->forgotten_through)
         engine->forgotten_through = ended->changed;
     image_keep(engine, IMAGE_ENDED, engine->sweep_ended);

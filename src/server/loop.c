@@ -488,16 +488,15 @@ static bool take_snapshot(struct loop *loop)
     return has_worked;
 }
 
-/* What is in the books may be forgotten: the desk brings it when it is asked for. Not where the
- * journal loses entries that a hold's memory may still need (H6). */
+/* What is in the books may be forgotten: the desk brings it when it is asked for. */
 static struct books_known books_of(const struct loop *loop)
 {
     const struct policy *policy = loop->parts.policies->current->policy;
     const int64_t kept_ms = loop->parts.receipts_for_ms;
     const int64_t needed_ms = policy == NULL ? INSTANT_NEVER : policy->retention_ms + TTL_MS_MAX;
     return (struct books_known){
-        .are_kept =
-            loop->parts.desk->books.look_up != NULL && (kept_ms == 0 || kept_ms >= needed_ms),
+        .are_kept = loop->parts.desk->books.look_up != NULL,
+        .lose_holds = kept_ms != 0 && kept_ms < needed_ms,
         .through = position_make(loop->settled_sequence, POSITION_INDEX_MAX),
     };
 }

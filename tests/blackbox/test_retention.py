@@ -86,6 +86,18 @@ def test_a_server_starts_from_a_journal_without_its_beginning(busy):
         assert status == 0, (command, out, err)
 
 
+def test_a_refund_keeps_no_batch(busy):
+    weir, customer = busy
+    charged = allowed(customer.consume(1, "chat"))["decision_id"]
+    refund = weir.post(f"/v1/decisions/{charged}/refund", {"credits": "0.1"})
+    assert refund.status == 200, refund.raw
+    settled(weir)
+    again = weir.post(f"/v1/decisions/{charged}/refund", {"all": True})
+    assert again.status == 200 and again.body["refunded_total"] == "1", again.raw
+    live_until_cut(weir, customer, expect(weir.get("/healthz"))["journal"]["sequence"])
+    assert weir.post(f"/v1/decisions/{charged}/refund", {"all": True}).status == 404
+
+
 def test_what_was_cut_is_not_known_and_what_is_held_is(busy):
     weir, customer = busy
     old = allowed(customer.consume(1, "chat"))["decision_id"]

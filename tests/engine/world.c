@@ -219,6 +219,7 @@ static void check_settled_price(const struct world *world, const struct command 
 static struct books_known books_of(const struct world *world)
 {
     return (struct books_known){.are_kept = world->memory != MEMORY_WITHOUT_BOOKS,
+                                .lose_holds = world->memory == MEMORY_OF_HOLDS,
                                 .through = position_of(world->next) - 1};
 }
 

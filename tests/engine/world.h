@@ -65,6 +65,7 @@ void world_observe(struct world *world, world_observer *observer, void *self);
 /* Off: skips the whole-state hashes around each line, for long random runs. */
 void world_check_purity(struct world *world, bool on);
 /* How much of the past the engine forgets before each line: what it can (the books have all at
- * once), a little now and then (as the world begins), or only what is over, without books. */
-enum world_memory { MEMORY_NONE, MEMORY_SHORT, MEMORY_WITHOUT_BOOKS };
+ * once), a little now and then (as the world begins), the same but not how holds ended as long as
+ * somebody may ask, or only what is over, without books. */
+enum world_memory { MEMORY_NONE, MEMORY_SHORT, MEMORY_OF_HOLDS, MEMORY_WITHOUT_BOOKS };
 void world_remember(struct world *world, enum world_memory memory);

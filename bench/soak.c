@@ -136,10 +136,13 @@ static void play(struct soak *soak)
     const int64_t from_ns = pool_now_ns();
     soak_play_run(&playing);
     const double seconds = (double)(pool_now_ns() - from_ns) / 1e9;
-    printf("  %" PRIu64 " decisions in %.1f s, %.0f a second; journal begins at batch %" PRIu64
-           ", ends at %" PRIu64 "; %" PRIu64 " keys and %" PRIu64 " holds in memory\n",
+    struct soak_use use;
+    soak_server_use(&soak->settings, &soak->server, &use);
+    printf("  %" PRIu64 " decisions in %.1f s, %.0f a second; the server had %.1f s of processor;\n"
+           "  journal begins at batch %" PRIu64 ", ends at %" PRIu64 "; %" PRIu64
+           " keys and %" PRIu64 " holds in memory\n",
            soak->tally.decisions, seconds, (double)soak->tally.decisions / seconds,
-           window->health.first, window->health.sequence, window->health.keys,
+           use.processor_sec, window->health.first, window->health.sequence, window->health.keys,
            window->health.holds);
     printf("  %" PRIu64 " holds, %" PRIu64 " repeated keys answered alike, %" PRIu64
            " refunds, %" PRIu64 " grants\n",
@@ -168,8 +171,12 @@ static void restart(struct soak *soak, int signal_number, const char *name)
     const double ended = (double)(pool_now_ns() - from_ns) / 1e9;
     soak_server_start(&soak->settings, soak->clock_ms, &soak->server);
     decide_once(soak);
-    printf("  %s: gone after %.2f s; first decision %.2f s after the next start\n", name, ended,
-           (double)(pool_now_ns() - soak->server.started_ns) / 1e9);
+    const double started = (double)(pool_now_ns() - soak->server.started_ns) / 1e9;
+    struct soak_use use;
+    soak_server_use(&soak->settings, &soak->server, &use);
+    printf("  %s: gone after %.2f s; first decision %.2f s after the next start (%.2f s of "
+           "processor)\n",
+           name, ended, started, use.processor_sec);
     (void)fflush(stdout);
 }
 

@@ -90,6 +90,7 @@ enum soak_file {
 struct soak_use {
     uint64_t resident_bytes;
     uint64_t anonymous_bytes; /* of these: not a file's pages */
+    double processor_sec;     /* since it started */
     uint64_t files[SOAK_FILES];
 };
 

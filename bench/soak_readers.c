@@ -13,7 +13,7 @@
 #include "main/pool.h"
 #include "soak.h"
 
-enum { READER_CONNECTIONS = 16, COMMAND_BYTES = 8192, PERCENTILES = 4 };
+enum { READER_CONNECTIONS = 128, COMMAND_BYTES = 8192, PERCENTILES = 4 };
 
 struct reading {
     const char *name;

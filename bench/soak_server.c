@@ -157,6 +157,20 @@ static uint64_t status_kib(const char *text, const char *name)
     return found != NULL ? strtoull(found + strlen(name), NULL, 10) : 0;
 }
 
+/* The 14th and 15th word of the line; the second, the program's name, has no space in it. */
+static double processor_sec(pid_t pid)
+{
+    char path[64];
+    unsigned long user = 0, system = 0;
+    (void)snprintf(path, sizeof(path), "/proc/%ld/stat", (long)pid);
+    FILE *file = fopen(path, "re");
+    if (file == NULL) return 0;
+    const int found =
+        fscanf(file, "%*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %lu %lu", &user, &system);
+    (void)fclose(file);
+    return found == 2 ? (double)(user + system) / (double)sysconf(_SC_CLK_TCK) : 0;
+}
+
 void soak_server_use(const struct soak_settings *settings, const struct soak_server *server,
                      struct soak_use *use_out)
 {
@@ -168,6 +182,7 @@ void soak_server_use(const struct soak_settings *settings, const struct soak_ser
     text[fread(text, 1, sizeof(text) - 1, file)] = '\0';
     (void)fclose(file);
     use_out->resident_bytes = status_kib(text, "\nVmRSS:") << 10;
+    use_out->processor_sec = processor_sec(server->pid);
     use_out->anonymous_bytes = status_kib(text, "\nRssAnon:") << 10;
     read_files(settings, use_out->files);
 }

@@ -121,9 +121,9 @@ struct books_known {
 
 /* Forgets what is over, spent or at its default: keys, ended holds, lots, counters, scopes; looks
  * at up to so many records of each kind. How holds ended is forgotten once the books have it; where
- * they lose holds, once nobody but a refund may ask for it besides; where none are kept, when nobody
- * may ask and nothing was refunded. Not a fact: all of that is already
- * treated as absent, or is told by evidence as it was. */
+ * they lose holds, once nobody but a refund may ask for it besides; where none are kept, when
+ * nobody may ask and nothing was refunded. Not a fact: all of that is already treated as absent, or
+ * is told by evidence as it was. */
 void engine_sweep(struct engine *engine, int64_t now_ms, uint32_t records,
                   struct books_known books);
 

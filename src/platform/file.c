@@ -45,6 +45,12 @@ bool file_path(const char *directory, const char *name, char path_out[FILE_PATH_
     return length > 0 && length < FILE_PATH_SIZE;
 }
 
+bool file_is_there(const char *path)
+{
+    struct stat status;
+    return lstat(path, &status) == 0 || errno != ENOENT;
+}
+
 bool file_is_empty(const char *path)
 {
     struct stat status;

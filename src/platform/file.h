@@ -55,6 +55,8 @@ MUST_USE enum file_fault file_read(const char *path, void *block, size_t block_s
 MUST_USE enum file_fault file_replace(const char *path, struct bytes bytes,
                                       struct file_detail *detail_out);
 
+/* Something of that name is there, or cannot be looked at. */
+MUST_USE bool file_is_there(const char *path);
 /* It is there and has no bytes. */
 MUST_USE bool file_is_empty(const char *path);
 

@@ -127,6 +127,24 @@ static bool refuse_empty_journal(const char *directory)
     return true;
 }
 
+/* A journal is founded in a directory that has none of what only a journal's server writes: beside
+ * a new one, the old one's books and keys would be nobody's. */
+static bool refuse_lost_journal(const char *directory)
+{
+    static const char *const traces[] = {"journal.db-wal", "ledger.db", "keys.weir"};
+    char path[FILE_PATH_SIZE];
+    if (!file_path(directory, "journal.db", path) || file_is_there(path)) return false;
+    for (unsigned i = 0; i < COUNT_OF(traces); ++i) {
+        if (!file_path(directory, traces[i], path) || !file_is_there(path)) continue;
+        (void)fprintf(stderr,
+                      "weir: journal.db is missing, but %s is there: restore the data directory "
+                      "from a backup, or start anew in an empty one\n",
+                      path);
+        return true;
+    }
+    return false;
+}
+
 static bool open_journal(struct server *server)
 {
     const char *directory = server->options.data;
@@ -137,7 +155,7 @@ static bool open_journal(struct server *server)
         (void)fprintf(stderr, "weir: %s\n", file_detail.text);
         return false;
     }
-    if (refuse_empty_journal(directory)) return false;
+    if (refuse_empty_journal(directory) || refuse_lost_journal(directory)) return false;
     enum journal_fault fault =
         journal_sqlite_open(directory, entropy_hash_key(), entropy_u64(), &server->journal, detail);
     if (fault == JOURNAL_OK) fault = journal_sqlite_open_reader(directory, &server->reader, detail);

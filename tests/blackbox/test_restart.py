@@ -284,6 +284,24 @@ def test_a_journal_cut_to_nothing_is_not_founded_anew(fresh, new_customer):
     assert (weir.data / "journal.db").read_bytes() == b""
 
 
+@pytest.mark.parametrize("kept", ["ledger.db", "keys.weir", "journal.db-wal"])
+def test_a_journal_that_is_gone_is_not_founded_anew(fresh, new_customer, kept):
+    """What lies beside it shows that there was one: a new one would make its books worthless."""
+    weir = fresh()
+    allowed(new_customer(weir, plan="base").consume(1))
+    weir.kill()
+    for path in list(weir.data.iterdir()):
+        if path.name != kept:
+            path.unlink()
+    before = contents(weir.data)
+    status, said = serve(weir.data, weir.policy_file)
+    assert status == 1
+    assert "journal.db" in said and "missing" in said and kept in said, said
+    after = contents(weir.data)
+    assert after.pop("lock") is not None
+    assert after == before
+
+
 def test_a_directory_of_another_version_is_refused_and_left_as_it_was(fresh, new_customer):
     """The version is taken to be in SQLite's own field for it, user_version."""
     weir = fresh()

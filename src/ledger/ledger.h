@@ -17,10 +17,13 @@
  *   accounts             running sums of overage: a checkpoint
  *   seals                one a transaction: a hash over all its rows and the seal before
  *   usage_rollup         sums by hour, made by SQL from usage_events
+ *   usage_days           the same by day, made from usage_rollup once the day is over
+ *   usage_days_at        the row of usage_rollup that was added to them last
  *   meta                 cursor_sequence, cursor_hash: the last journal batch that is settled;
  *                        cursor_ms: its last stamp; genesis_hash: of the journal;
  *                        heads_position: checkpoints hold everything up to there;
  *                        rolled_through: position up to which usage_rollup holds all;
+ *                        days_through_ms: days before it are whole in usage_days;
  *                        usage_cut: the sequence (of a seal) through which usage_events were cut
  *
  * ONE CONNECTION WRITES AND CHECKPOINTS: the settler's. Every other one is opened read-only, and

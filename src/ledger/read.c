@@ -120,12 +120,15 @@ static bool read_meta(struct ledger_reader *reader, const char *name, uint64_t *
 bool read_state(struct ledger_reader *reader, struct ledger_state *state)
 {
     uint64_t cursor_ms = 0;
+    uint64_t days_through_ms = 0;
     if (!read_meta(reader, "cursor_sequence", &state->cursor) ||
         !read_meta(reader, "cursor_ms", &cursor_ms) ||
         !read_meta(reader, "rolled_through", &state->rolled_through) ||
+        !read_meta(reader, "days_through_ms", &days_through_ms) ||
         !read_meta(reader, "usage_cut", &state->usage_cut))
         return false;
     state->cursor_ms = (int64_t)cursor_ms;
+    state->days_through_ms = (int64_t)days_through_ms;
     return true;
 }
 

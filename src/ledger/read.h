@@ -54,6 +54,7 @@ struct ledger_state {
     uint64_t cursor;         /* the last journal batch that is settled */
     int64_t cursor_ms;       /* its last stamp */
     uint64_t rolled_through; /* usage events up to this position are in the rollup */
+    int64_t days_through_ms; /* days before it are whole in usage_days, for ever */
     uint64_t usage_cut;      /* usage events of batches up to this one are gone; 0: none are */
 };
 MUST_USE bool ledger_read_state(struct ledger_reader *reader, struct ledger_state *state_out);

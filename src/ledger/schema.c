@@ -17,6 +17,17 @@ const char LEDGER_GRANT_COLUMNS[] = LEDGER_COLUMNS_SQL(GRANT);
 
 const char LEDGER_EXPLODED[] = LEDGER_EXPLODED_SQL;
 
+#define ROLLUP_KEY_SQL                                                                           \
+    "start_ms INTEGER NOT NULL,"                                                                 \
+    "customer TEXT NOT NULL,subject TEXT NOT NULL,feature TEXT NOT NULL,endpoint TEXT NOT NULL," \
+    "model TEXT NOT NULL,origin TEXT NOT NULL,outcome TEXT NOT NULL,what TEXT NOT NULL,"         \
+    "name TEXT NOT NULL"
+#define ROLLUP_TABLE_SQL(table)                                                        \
+    "CREATE TABLE " table "(" ROLLUP_KEY_SQL                                           \
+    ",requests INTEGER NOT NULL,denied INTEGER NOT NULL,units INTEGER NOT NULL,"       \
+    "charged INTEGER NOT NULL,quantity INTEGER NOT NULL,duration_ms INTEGER NOT NULL," \
+    "PRIMARY KEY(start_ms," ROLLUP_DIMENSIONS ")) STRICT,WITHOUT ROWID"
+
 const struct schema_object LEDGER_SCHEMA[] = {
     {"table",                "meta","CREATE TABLE meta(name TEXT PRIMARY KEY,value ANY NOT NULL) STRICT"                                     },
     {"table",        "usage_events",                                      LEDGER_TABLE_SQL("usage_events", USAGE, "STRICT")},
@@ -43,15 +54,13 @@ const struct schema_object LEDGER_SCHEMA[] = {
      "CREATE TABLE seals(through INTEGER PRIMARY KEY,first INTEGER NOT NULL,at_ms INTEGER NOT NULL,"
      "usage_rows INTEGER NOT NULL,monetization_rows INTEGER NOT NULL,balance_rows INTEGER NOT NULL,"
      "usage_hash BLOB NOT NULL,monetization_hash BLOB NOT NULL,balance_hash BLOB NOT NULL) STRICT"                         },
-    {"table",        "usage_rollup",
-     "CREATE TABLE usage_rollup(start_ms INTEGER NOT NULL,"
-     "customer TEXT NOT NULL,subject TEXT NOT NULL,feature TEXT NOT NULL,endpoint TEXT NOT NULL,"
-     "model TEXT NOT NULL,origin TEXT NOT NULL,outcome TEXT NOT NULL,what TEXT NOT NULL,"
-     "name TEXT NOT NULL,requests INTEGER NOT NULL,denied INTEGER NOT NULL,units INTEGER NOT NULL,"
-     "charged INTEGER NOT NULL,quantity INTEGER NOT NULL,duration_ms INTEGER NOT NULL,"
-     "PRIMARY KEY(start_ms," ROLLUP_DIMENSIONS ")) STRICT,WITHOUT ROWID"            },
+    {"table",        "usage_rollup",                                     ROLLUP_TABLE_SQL("usage_rollup")            },
+    {"table",          "usage_days",                                       ROLLUP_TABLE_SQL("usage_days")                          },
+ /* The hour row added to usage_days last, in the order of its key. */
+    {"table",       "usage_days_at",
+     "CREATE TABLE usage_days_at(one INTEGER PRIMARY KEY CHECK(one=1)," ROLLUP_KEY_SQL ") STRICT"        },
  /* One usage event seen as what it adds to the rollup: itself, each of its sources, each meter,
   * and its overshoot. A late commit is no request of its own: the expiry was. */
-    { "view",      "usage_exploded",                 "CREATE VIEW usage_exploded AS " LEDGER_EXPLODED_SQL                          },
+    { "view",      "usage_exploded",                 "CREATE VIEW usage_exploded AS " LEDGER_EXPLODED_SQL },
 };
 const unsigned LEDGER_SCHEMA_COUNT = COUNT_OF(LEDGER_SCHEMA);

@@ -24,6 +24,14 @@
 /* Dimensions of the rollup. An absent one is the empty text: what is unknown must be equal to
  * itself in a key. */
 #define ROLLUP_DIMENSIONS "customer,subject,feature,endpoint,model,origin,outcome,what,name"
+/* What is added up, in the order of the columns; and how sums are put onto sums that are there. */
+#define ROLLUP_SUMS \
+    "sum(requests),sum(denied),sum(units),sum(charged),sum(quantity),sum(duration_ms)"
+#define ROLLUP_ONTO                                                      \
+    " ON CONFLICT DO UPDATE SET "                                        \
+    "requests=requests+excluded.requests,denied=denied+excluded.denied," \
+    "units=units+excluded.units,charged=charged+excluded.charged,"       \
+    "quantity=quantity+excluded.quantity,duration_ms=duration_ms+excluded.duration_ms"
 
 /* One usage event seen as what it adds to the rollup: itself, each of its sources, each meter, and
  * its overshoot. A late commit is no request of its own: the expiry was. The view of that name is

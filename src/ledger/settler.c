@@ -12,15 +12,19 @@
 
 #define LOAD_LIMIT " LIMIT 16384"
 #define HOUR_OF_EVENT "at_ms-at_ms%3600000"
-#define ROLL_SQL                                                                        \
-    "INSERT INTO usage_rollup WITH usage_exploded AS (" LEDGER_EXPLODED_SQL             \
-    ") SELECT " HOUR_OF_EVENT "," ROLLUP_DIMENSIONS ","                                 \
-    "sum(requests),sum(denied),sum(units),sum(charged),sum(quantity),sum(duration_ms) " \
-    "FROM usage_exploded WHERE position>?1 AND position<=?2 "                           \
-    "GROUP BY " HOUR_OF_EVENT "," ROLLUP_DIMENSIONS " ON CONFLICT DO UPDATE SET "       \
-    "requests=requests+excluded.requests,denied=denied+excluded.denied,"                \
-    "units=units+excluded.units,charged=charged+excluded.charged,"                      \
-    "quantity=quantity+excluded.quantity,duration_ms=duration_ms+excluded.duration_ms"
+#define ROLL_SQL                                                            \
+    "INSERT INTO usage_rollup WITH usage_exploded AS (" LEDGER_EXPLODED_SQL \
+    ") SELECT " HOUR_OF_EVENT "," ROLLUP_DIMENSIONS "," ROLLUP_SUMS         \
+    " FROM usage_exploded WHERE position>?1 AND position<=?2 "              \
+    "GROUP BY " HOUR_OF_EVENT "," ROLLUP_DIMENSIONS ROLLUP_ONTO
+#define HOUR_KEY "start_ms," ROLLUP_DIMENSIONS
+/* The rows of hours before an instant that are not in usage_days yet, in the order of their key. A
+ * plus keeps a column's type out of the comparison, which the index then serves whole. */
+#define DAYS_KEY \
+    "+start_ms,+customer,+subject,+feature,+endpoint,+model,+origin,+outcome,+what,+name"
+#define HOURS_LEFT                                                                          \
+    " FROM usage_rollup WHERE (" HOUR_KEY ")>(SELECT " DAYS_KEY " FROM usage_days_at) AND " \
+    "start_ms<?1 ORDER BY " HOUR_KEY
 
 static const char *const SQL[SETTLER_STATEMENTS] = {
     [BEGIN_TRANSACTION] = "BEGIN IMMEDIATE",
@@ -61,6 +65,19 @@ static const char *const SQL[SETTLER_STATEMENTS] = {
     [ROLL_END] = "SELECT max(position) FROM (SELECT position FROM usage_events WHERE position>?1 "
                  "ORDER BY position LIMIT ?2)",
     [ROLL_EVENTS] = ROLL_SQL,
+    /* Positions are in the order of time: where an hour behind a day has a row, the day is over,
+     * and every event of it is rolled. */
+    [DAY_OVER] = "SELECT end_ms FROM (SELECT start_ms-start_ms%86400000+86400000 AS end_ms "
+                 "FROM usage_rollup WHERE start_ms>=?1 ORDER BY start_ms LIMIT 1) "
+                 "WHERE end_ms<=(SELECT max(start_ms) FROM usage_rollup)",
+    [ADD_HOURS] = "INSERT INTO usage_days SELECT start_ms-start_ms%86400000," ROLLUP_DIMENSIONS
+                  "," ROLLUP_SUMS " FROM (SELECT *" HOURS_LEFT " LIMIT ?2) "
+                  "GROUP BY start_ms-start_ms%86400000," ROLLUP_DIMENSIONS ROLLUP_ONTO,
+    /* Nothing where fewer rows are left: those were the last. */
+    [MOVE_DAYS] =
+        "INSERT OR REPLACE INTO usage_days_at SELECT 1," HOUR_KEY HOURS_LEFT " LIMIT 1 OFFSET ?2-1",
+    /* No row is of that instant. */
+    [END_DAY] = "UPDATE usage_days_at SET start_ms=?1-1",
     /* As many seals as hold about so many events, and at least one. */
     [CUT_NEXT] = "SELECT max(through) FROM (SELECT through,"
                  "sum(usage_rows) OVER (ORDER BY through)-usage_rows AS before FROM "
@@ -188,6 +205,7 @@ static enum ledger_fault read_meta(struct settler *settler)
         !ledger_meta(settler->ledger, "cursor_ms", &settler->cursor_ms) ||
         !ledger_meta(settler->ledger, "heads_position", &heads) ||
         !ledger_meta(settler->ledger, "rolled_through", &rolled) ||
+        !ledger_meta(settler->ledger, "days_through_ms", &settler->days_through_ms) ||
         !ledger_meta(settler->ledger, "usage_cut", &cut))
         return LEDGER_DAMAGED;
     if (!read_cursor_hash(settler)) return damaged(settler, "its cursor has no hash");
@@ -415,8 +433,8 @@ bool settle_step(void *self)
     if (settle_batches(settler)) return true;
     if (has_failed(settler)) return false; /* what is in memory was not committed */
     if (until_ns != INT64_MAX) return has_answered;
-    return upkeep_roll(settler) || upkeep_cut(settler) || upkeep_sweep_idle(settler) ||
-           has_answered;
+    return upkeep_roll(settler) || upkeep_days(settler) || upkeep_cut(settler) ||
+           upkeep_sweep_idle(settler) || has_answered;
 }
 
 void settler_wind_down(struct settler *settler, int64_t until_ns)

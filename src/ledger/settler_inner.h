@@ -3,7 +3,8 @@
  *
  *   settler.c  opening, the step, what other threads see
  *   settle.c   one transaction: whole batches become rows, and the cursor moves
- *   upkeep.c   what can wait: loading heads and writing their checkpoint, the rollup, cutting usage
+ *   upkeep.c   what can wait: loading heads and writing their checkpoint, the rollups, cutting
+ * usage
  */
 #pragma once
 
@@ -38,6 +39,10 @@ enum settler_statement {
     LOAD_USAGE,
     ROLL_END,
     ROLL_EVENTS,
+    DAY_OVER,
+    ADD_HOURS,
+    MOVE_DAYS,
+    END_DAY,
     CUT_NEXT,
     CUT_USAGE,
     SETTLER_STATEMENTS
@@ -109,8 +114,11 @@ struct settler {
     uint64_t rolled_through;
     uint64_t events_unrolled; /* usage events behind it, at least */
     int64_t rolled_ns;        /* when the last slice was rolled */
-    int64_t roll_took_ns;     /* and how long that took */
-    uint64_t rolled_behind;   /* transactions there had been by then */
+    int64_t days_through_ms;
+    uint64_t days_rolled;   /* rolled_through when no day was found to be over */
+    int64_t slice_ns;       /* when the last slice of hours or days ended */
+    int64_t slice_took_ns;  /* and how long it took */
+    uint64_t slices_behind; /* transactions there had been by then */
     uint64_t usage_cut;
     struct settler_counts counts;
 
@@ -155,6 +163,7 @@ bool upkeep_load(struct settler *settler); /* false: all is loaded */
 MUST_USE bool upkeep_sweep(struct settler *settler, uint32_t customers_max);
 bool upkeep_sweep_idle(struct settler *settler);
 bool upkeep_roll(struct settler *settler);
+bool upkeep_days(struct settler *settler);
 bool upkeep_cut(struct settler *settler);
 
 /* The last position that batch `sequence` can have. */

@@ -448,7 +448,7 @@ static bool put_first_meta(struct ledger *ledger)
         .bytes = {ledger->origin.genesis_hash.byte, JOURNAL_HASH_BYTES},
     };
     static const char *const ZEROES[] = {"cursor_ms", "heads_position", "rolled_through",
-                                         "usage_cut"};
+                                         "days_through_ms", "usage_cut"};
     bool is_put = put_meta(ledger, "genesis_hash", genesis) &&
                   put_meta(ledger, "cursor_sequence", value_of_signed(1)) &&
                   put_meta(ledger, "cursor_hash", genesis);
@@ -486,6 +486,8 @@ static enum ledger_fault fill_new(struct ledger *ledger)
     for (unsigned at = 0; at < LEDGER_SCHEMA_COUNT; at++)
         is_filled = is_filled && ledger_exec(ledger, LEDGER_SCHEMA[at].sql);
     is_filled = is_filled && put_first_meta(ledger) && put_first_symbols(ledger) &&
+                ledger_exec(ledger, "INSERT INTO usage_days_at "
+                                    "VALUES(1,-1,'','','','','','','','','')") &&
                 ledger_exec(ledger, "COMMIT");
     if (!is_filled ||
         sqlite3_wal_checkpoint_v2(ledger->connection, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL,

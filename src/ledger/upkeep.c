@@ -3,7 +3,8 @@
  *
  * The rollup is made by SQL from the very view that a scan would read (usage_exploded), in slices
  * behind meta.rolled_through that move it in the same transaction: so rollup plus a scan of the
- * events behind it equals a scan of all, by construction.
+ * events behind it equals a scan of all, by construction. Days are made from the hours, each once,
+ * when it is over: nothing is added to an hour of such a day any more.
  */
 #include "ledger/settler_inner.h"
 
@@ -15,7 +16,7 @@
 /* A slice that is not full waits that long: queries scan what is not rolled anyway. */
 #define ROLL_IDLE_NS (10 * INT64_C(1000000000))
 /* While there is something to settle now and then, slices rest so much longer than they take. */
-#define ROLL_RESTS 3
+#define SLICE_RESTS 3
 #define IDLE_SWEEP_CUSTOMERS 4096
 /* Fewer entries than that behind the checkpoint are read in no time at the next start. */
 #define ENTRIES_UNSWEPT_MAX 65536
@@ -284,6 +285,20 @@ static bool ask_number(struct settler *settler, enum settler_statement which,
     return code == SQLITE_ROW || code == SQLITE_DONE || fail_read(settler, "a slice");
 }
 
+/* Makes way for what is to be settled. */
+static bool is_resting(const struct settler *settler, int64_t now_ns)
+{
+    return settler->counts.transactions != settler->slices_behind &&
+           now_ns - settler->slice_ns < SLICE_RESTS * settler->slice_took_ns;
+}
+
+static void end_slice(struct settler *settler, int64_t began_ns)
+{
+    settler->slice_ns = clock_monotonic_ns();
+    settler->slice_took_ns = settler->slice_ns - began_ns;
+    settler->slices_behind = settler->counts.transactions;
+}
+
 bool upkeep_roll(struct settler *settler)
 {
     if (settler->rolled_through >= position_end(settler->cursor)) return false;
@@ -291,9 +306,7 @@ bool upkeep_roll(struct settler *settler)
     if (settler->events_unrolled < settler->parts.roll_events &&
         now_ns - settler->rolled_ns < ROLL_IDLE_NS)
         return false;
-    if (settler->counts.transactions != settler->rolled_behind &&
-        now_ns - settler->rolled_ns < ROLL_RESTS * settler->roll_took_ns)
-        return false;
+    if (is_resting(settler, now_ns)) return false;
     const struct value from[] = {value_of_unsigned(settler->rolled_through),
                                  value_of_signed(settler->parts.roll_events)};
     uint64_t end = 0;
@@ -309,12 +322,39 @@ bool upkeep_roll(struct settler *settler)
         !settler_set_meta(settler, "rolled_through", (int64_t)end) || !settler_commit(settler))
         return false;
     settler->rolled_through = end;
-    settler->rolled_ns = clock_monotonic_ns();
-    settler->roll_took_ns = settler->rolled_ns - now_ns;
-    settler->rolled_behind = settler->counts.transactions;
+    end_slice(settler, now_ns);
+    settler->rolled_ns = settler->slice_ns;
     settler->events_unrolled -= settler->events_unrolled < settler->parts.roll_events
                                     ? settler->events_unrolled
                                     : settler->parts.roll_events;
+    return true;
+}
+
+/* As many hour rows a slice as events are rolled in one: each is added to one row. */
+bool upkeep_days(struct settler *settler)
+{
+    if (settler->days_rolled == settler->rolled_through) return false;
+    const int64_t now_ns = clock_monotonic_ns();
+    if (is_resting(settler, now_ns)) return false;
+    const struct value through = value_of_signed(settler->days_through_ms);
+    uint64_t end_ms = 0;
+    if (!ask_number(settler, DAY_OVER, &through, 1, &end_ms)) return false;
+    if (end_ms == 0) {
+        settler->days_rolled = settler->rolled_through;
+        return false;
+    }
+    const struct value slice[] = {value_of_unsigned(end_ms),
+                                  value_of_signed(settler->parts.roll_events)};
+    if (!settler_begin(settler) || !settler_put(settler, ADD_HOURS, slice, COUNT_OF(slice)) ||
+        !settler_put(settler, MOVE_DAYS, slice, COUNT_OF(slice)))
+        return false;
+    const bool is_whole = sqlite3_changes(settler->ledger->connection) == 0;
+    if (is_whole && (!settler_put(settler, END_DAY, slice, 1) ||
+                     !settler_set_meta(settler, "days_through_ms", (int64_t)end_ms)))
+        return false;
+    if (!settler_commit(settler)) return false;
+    if (is_whole) settler->days_through_ms = (int64_t)end_ms;
+    end_slice(settler, now_ns);
     return true;
 }
 

@@ -5,6 +5,7 @@
  * While the rollup is read piece by piece, settlement adds to it. So a fence is kept behind each
  * piece, with the position through which the rollup was complete when the piece was read; and of
  * the events behind, those are added that the fence of their own hour and customer does not cover.
+ * Days are only read where they were whole before the first fence, so no such event is of theirs.
  */
 #include "ledger/usage.h"
 
@@ -87,10 +88,12 @@ static void put_filters(struct buffer *sql, const struct usage_query *query)
     }
 }
 
-/* INSERT what `where` finds in one of the two, grouped, onto what is there. */
-static void put_sum(struct buffer *sql, const struct usage_query *query, bool is_rolled,
+/* INSERT what `where` finds in a table of sums, or in the events (NULL), grouped, onto what is
+ * there. */
+static void put_sum(struct buffer *sql, const struct usage_query *query, const char *table,
                     const char *where)
 {
+    const bool is_rolled = table != NULL;
     buffer_put_text(sql, "INSERT INTO temp.usage_groups ");
     if (!is_rolled) buffer_put_text(sql, "WITH usage_exploded AS (" LEDGER_EXPLODED_SQL ") ");
     buffer_put_text(sql, "SELECT ?1,");
@@ -102,7 +105,7 @@ static void put_sum(struct buffer *sql, const struct usage_query *query, bool is
     }
     buffer_put_text(sql, "what,name,sum(requests),sum(denied),sum(units),sum(charged),"
                          "sum(quantity),sum(duration_ms) FROM ");
-    buffer_put_text(sql, is_rolled ? "usage_rollup" : "usage_exploded AS event");
+    buffer_put_text(sql, is_rolled ? table : "usage_exploded AS event");
     buffer_put_text(sql, where);
     put_filters(sql, query);
     buffer_put_text(sql, " GROUP BY ");
@@ -276,6 +279,42 @@ static bool forget(struct ledger_reader *reader, const struct usage_scan *scan)
     return true;
 }
 
+static void add_part(struct usage_scan *scan, bool is_days, int64_t from_ms, int64_t to_ms)
+{
+    if (from_ms < to_ms)
+        scan->parts[scan->part_count++] = (struct usage_part){is_days, from_ms, to_ms};
+}
+
+static void begin_part(struct usage_scan *scan)
+{
+    scan->at_hour_ms = scan->parts[scan->part].from_ms - 1;
+    scan->at_customer.used = 0;
+}
+
+static bool is_by_hour(const struct usage_query *query)
+{
+    for (uint32_t i = 0; i < query->group_count; ++i)
+        if (query->group_by[i] == BY_HOUR) return true;
+    return false;
+}
+
+static void add_parts(struct usage_scan *scan)
+{
+    const int64_t through_ms = scan->state.days_through_ms;
+    int64_t from_ms = scan->hours_to_ms;
+    int64_t to_ms = scan->hours_to_ms;
+    if (scan->hours_from_ms < through_ms && !is_by_hour(&scan->query)) {
+        const int64_t start_ms = calendar_day_start(scan->hours_from_ms);
+        from_ms = start_ms == scan->hours_from_ms ? start_ms : start_ms + DAY_MS;
+        to_ms = to_ms < through_ms ? calendar_day_start(to_ms) : through_ms;
+    }
+    if (from_ms >= to_ms) from_ms = to_ms = scan->hours_to_ms;
+    add_part(scan, false, scan->hours_from_ms, from_ms);
+    add_part(scan, true, from_ms, to_ms);
+    add_part(scan, false, to_ms, scan->hours_to_ms);
+    begin_part(scan);
+}
+
 static bool start(struct ledger_reader *reader, struct usage_scan *scan)
 {
     const int64_t from_ms = scan->query.from_ms;
@@ -284,29 +323,51 @@ static bool start(struct ledger_reader *reader, struct usage_scan *scan)
     scan->rolled_least = UINT64_MAX;
     scan->hours_from_ms = hour_up(from_ms);
     scan->hours_to_ms = to_ms == INT64_MAX ? to_ms : calendar_hour_start(to_ms);
-    scan->at_hour_ms = scan->hours_from_ms - 1;
     if (scan->hours_from_ms >= scan->hours_to_ms) {
         scan->hours_to_ms = scan->hours_from_ms;
         return add_stretch(reader, scan, from_ms, to_ms);
     }
+    add_parts(scan);
     return add_stretch(reader, scan, from_ms, scan->hours_from_ms) &&
            add_stretch(reader, scan, scan->hours_to_ms, to_ms);
 }
 
 /* ---- the rollup */
 
+static const char *table_of(const struct usage_scan *scan)
+{
+    return scan->parts[scan->part].is_days ? "usage_days" : "usage_rollup";
+}
+
+static int64_t part_end(const struct usage_scan *scan)
+{
+    return scan->parts[scan->part].to_ms;
+}
+
+static sqlite3_stmt *prepare_of_table(struct ledger_reader *reader, const struct usage_scan *scan,
+                                      const char *before, const char *behind)
+{
+    uint8_t block[SQL_BYTES];
+    struct buffer sql = buffer_over(block, sizeof(block));
+    buffer_put_text(&sql, before);
+    buffer_put_text(&sql, table_of(scan));
+    buffer_put_text(&sql, behind);
+    ENSURE(!sql.overflowed);
+    return prepare(reader, (const char *)sql.at, sql.used);
+}
+
 /* The end of the next piece: some rows on, or all that is left. */
 static bool find_piece(struct ledger_reader *reader, const struct usage_scan *scan,
                        struct found *end_out, struct buffer *customer)
 {
-    sqlite3_stmt *statement = prepare_text(
-        reader, "SELECT start_ms,customer FROM usage_rollup WHERE "
-                "(start_ms,customer)>(?1,?2) AND start_ms<?3 ORDER BY start_ms,customer "
-                "LIMIT 1 OFFSET ?4");
+    sqlite3_stmt *statement =
+        prepare_of_table(reader, scan, "SELECT start_ms,customer FROM ",
+                         " WHERE (start_ms,customer)>(?1,?2) AND start_ms<?3 ORDER BY "
+                         "start_ms,customer LIMIT 1 OFFSET ?4");
     if (statement == NULL) return false;
     (void)sqlite3_bind_int64(statement, 1, scan->at_hour_ms);
     bind_text(statement, 2, buffer_bytes(&scan->at_customer));
-    (void)sqlite3_bind_int64(statement, 3, scan->hours_to_ms);
+    (void)sqlite3_bind_int64(statement, 3, part_end(scan));
     (void)sqlite3_bind_int64(statement, 4, ROLLUP_ROWS_MAX);
     return find(reader, statement, end_out, customer);
 }
@@ -327,13 +388,22 @@ static bool put_fence(struct ledger_reader *reader, struct usage_scan *scan, int
     return run(reader, statement);
 }
 
+/* The fence is behind every hour of the part. */
+static enum ledger_read end_part(struct ledger_reader *reader, struct usage_scan *scan)
+{
+    if (!put_fence(reader, scan, part_end(scan) - 1, BYTES(""))) return LEDGER_FAILED;
+    if (++scan->part == scan->part_count) return LEDGER_END;
+    begin_part(scan);
+    return LEDGER_MORE;
+}
+
 /* Sums up to and with a key; without one, all that is left. */
 static enum ledger_read sum_rollup(struct ledger_reader *reader, struct usage_scan *scan,
                                    const struct found *end, struct bytes end_customer)
 {
     uint8_t block[SQL_BYTES];
     struct buffer sql = buffer_over(block, sizeof(block));
-    put_sum(&sql, &scan->query, true,
+    put_sum(&sql, &scan->query, table_of(scan),
             end->is_found ? " WHERE (start_ms,customer)>(?2,?3) AND "
                             "(start_ms,customer)<=(?4,?5)"
                           : " WHERE (start_ms,customer)>(?2,?3) AND start_ms<?4");
@@ -343,12 +413,11 @@ static enum ledger_read sum_rollup(struct ledger_reader *reader, struct usage_sc
     (void)sqlite3_bind_int64(statement, AT_SCAN, scan->number);
     (void)sqlite3_bind_int64(statement, AT_LOW, scan->at_hour_ms);
     bind_text(statement, AT_LOW_NAME, buffer_bytes(&scan->at_customer));
-    (void)sqlite3_bind_int64(statement, AT_HIGH, end->is_found ? end->number : scan->hours_to_ms);
+    (void)sqlite3_bind_int64(statement, AT_HIGH, end->is_found ? end->number : part_end(scan));
     if (end->is_found) bind_text(statement, AT_HIGH_NAME, end_customer);
     bind_filters(statement, &scan->query);
     if (!run(reader, statement)) return LEDGER_FAILED;
-    if (!end->is_found)
-        return put_fence(reader, scan, INT64_MAX, BYTES("")) ? LEDGER_END : LEDGER_FAILED;
+    if (!end->is_found) return end_part(reader, scan);
     if (!put_fence(reader, scan, end->number, end_customer)) return LEDGER_FAILED;
     scan->at_hour_ms = end->number;
     scan->at_customer.used = 0;
@@ -361,17 +430,17 @@ static enum ledger_read sum_hours(struct ledger_reader *reader, struct usage_sca
 {
     uint8_t block[SQL_BYTES];
     struct buffer sql = buffer_over(block, sizeof(block));
-    put_sum(&sql, &scan->query, true, " WHERE start_ms=?2");
+    put_sum(&sql, &scan->query, table_of(scan), " WHERE start_ms=?2");
     ENSURE(!sql.overflowed);
     for (unsigned i = 0; i < ROLLUP_HOURS_MAX; ++i) {
         struct found next;
         sqlite3_stmt *statement =
-            prepare_text(reader, "SELECT min(start_ms),1 FROM usage_rollup WHERE start_ms>?1");
+            prepare_of_table(reader, scan, "SELECT min(start_ms),1 FROM ", " WHERE start_ms>?1");
         if (statement == NULL) return LEDGER_FAILED;
         (void)sqlite3_bind_int64(statement, 1, scan->at_hour_ms);
         if (!find(reader, statement, &next, NULL)) return LEDGER_FAILED;
-        if (next.number <= scan->at_hour_ms || next.number >= scan->hours_to_ms)
-            return put_fence(reader, scan, INT64_MAX, BYTES("")) ? LEDGER_END : LEDGER_FAILED;
+        if (next.number <= scan->at_hour_ms || next.number >= part_end(scan))
+            return end_part(reader, scan);
         statement = prepare(reader, (const char *)sql.at, sql.used);
         if (statement == NULL) return LEDGER_FAILED;
         (void)sqlite3_bind_int64(statement, AT_SCAN, scan->number);
@@ -413,7 +482,7 @@ static enum ledger_read sum_events(struct ledger_reader *reader, struct usage_sc
     if (!find(reader, statement, &bound, NULL)) return LEDGER_FAILED;
     const bool is_last = !bound.is_found || (uint64_t)bound.number >= stretch->last;
     const uint64_t last = is_last ? stretch->last : (uint64_t)bound.number;
-    put_sum(&sql, &scan->query, false, where);
+    put_sum(&sql, &scan->query, NULL, where);
     ENSURE(!sql.overflowed);
     statement = prepare(reader, (const char *)sql.at, sql.used);
     if (statement == NULL) return LEDGER_FAILED;

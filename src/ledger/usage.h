@@ -3,7 +3,8 @@
  *
  * A sum is taken from the rollup where whole hours are asked for and from the usage events where
  * an hour is cut, and where the rollup is not yet. Both are the same view of the events
- * (usage_exploded), so the sum equals a scan of them.
+ * (usage_exploded), so the sum equals a scan of them. Where hours are not told apart, days that
+ * were whole when the sum began are taken from usage_days, which are sums of the rollup and final.
  *
  * It is taken in steps, each a transaction of its own, while settlement goes on. Every event up to
  * the cursor at the beginning is in it once; of hours not over yet some later ones may be.
@@ -49,6 +50,12 @@ struct usage_stretch {
     int64_t from_ms, to_ms;
 };
 
+/* A stretch of sums already made: from <= start < to. */
+struct usage_part {
+    bool is_days; /* usage_days; else usage_rollup */
+    int64_t from_ms, to_ms;
+};
+
 /* A sum under way. Opaque but for `state` and `is_cut`. */
 struct usage_scan {
     struct usage_query query;
@@ -57,7 +64,9 @@ struct usage_scan {
     struct ledger_state state; /* when it began */
     bool is_cut; /* an hour is cut whose events retention has taken: there is no sum */
     int64_t hours_from_ms, hours_to_ms;
-    int64_t at_hour_ms; /* the rollup's rows up to this key are summed */
+    struct usage_part parts[3]; /* hours, days, hours; in the order of time */
+    uint32_t part_count, part;  /* of how many, the one under way */
+    int64_t at_hour_ms;         /* its rows up to this key are summed */
     struct buffer at_customer;
     uint64_t rolled_least;
     struct usage_stretch tail;         /* behind the rollup */

@@ -60,6 +60,34 @@ static void roll(struct books *books, uint64_t through)
               (unsigned long long)through, (unsigned long long)through);
 }
 
+/* Likewise: days of which every hour is over and rolled. Of the next day some hours are added, as
+ * when settlement is in the middle of it. */
+static void make_days(struct books *books)
+{
+    static const char add[] =
+        "INSERT INTO usage_days SELECT start_ms-start_ms%%86400000,customer,subject,feature,"
+        "endpoint,model,origin,outcome,what,name,sum(requests),sum(denied),sum(units),"
+        "sum(charged),sum(quantity),sum(duration_ms) FROM usage_rollup WHERE start_ms>=%lld AND "
+        "start_ms<%lld GROUP BY 1,2,3,4,5,6,7,8,9,10";
+    int64_t last_ms = 0;
+    int64_t through_ms = 0;
+    sqlite3_stmt *statement = NULL;
+    assert_int_equal(SQLITE_OK,
+                     sqlite3_prepare_v2(books->writer->connection,
+                                        "SELECT ifnull(max(start_ms),0),(SELECT value FROM meta "
+                                        "WHERE name='days_through_ms') FROM usage_rollup",
+                                        -1, &statement, NULL));
+    assert_int_equal(SQLITE_ROW, sqlite3_step(statement));
+    last_ms = sqlite3_column_int64(statement, 0);
+    through_ms = sqlite3_column_int64(statement, 1);
+    assert_int_equal(SQLITE_OK, sqlite3_finalize(statement));
+    const int64_t day_ms = calendar_day_start(last_ms);
+    books_sql(books, "DELETE FROM usage_days WHERE start_ms>=%lld", (long long)through_ms);
+    books_sql(books, add, (long long)through_ms, (long long)day_ms);
+    books_sql(books, "UPDATE meta SET value=%lld WHERE name='days_through_ms'", (long long)day_ms);
+    books_sql(books, add, (long long)day_ms, (long long)day_ms + 7 * HOUR_MS);
+}
+
 /* Everything a sum says, as one text; sums of numbers for those who want less. */
 struct told {
     char text[1u << 18];
@@ -236,6 +264,65 @@ static void a_sum_equals_a_scan_wherever_the_rollup_ends(void **state)
     }
 }
 
+static void a_sum_equals_a_scan_whatever_days_are_made(void **state)
+{
+    struct books *books = *state;
+    struct prng prng = {20260502};
+    int64_t at_ms = DAY_MS;
+    for (unsigned day = 0; day < 5; ++day) {
+        at_ms = put_some(books, &prng, 200, at_ms + (int64_t)prng_below(&prng, 30 * HOUR_MS));
+        roll(books, position_make(books->sequence - prng_below(&prng, 90), 0));
+        if (day > 0) make_days(books);
+        for (unsigned round = 0; round < 30; ++round) {
+            struct usage_query query = random_query(&prng);
+            if (prng_below(&prng, 2) == 0)
+                query.from_ms = DAY_MS + (int64_t)prng_below(&prng, 4 * DAY_MS);
+            if (prng_below(&prng, 2) == 0)
+                query.to_ms = query.from_ms + (int64_t)prng_below(&prng, 4 * DAY_MS);
+            if (prng_below(&prng, 3) == 0) query.from_ms = calendar_day_start(query.from_ms);
+            if (prng_below(&prng, 3) == 0 && query.to_ms != INT64_MAX)
+                query.to_ms = calendar_day_start(query.to_ms);
+            expect_equal(books, &query);
+        }
+    }
+}
+
+/* What is in usage_days for a whole day is what a sum says, and only where hours are not asked. */
+static void whole_days_are_read_as_days(void **state)
+{
+    struct books *books = *state;
+    struct prng prng = {3};
+    (void)put_some(books, &prng, EVENTS, DAY_MS);
+    roll(books, position_make(books->sequence, 0));
+    make_days(books);
+    books_sql(books, "UPDATE usage_days SET requests=1000000 WHERE what='event'");
+    static const struct {
+        enum usage_dimension by;
+        int64_t from_ms, to_ms;
+        bool is_days;
+    } asked[] = {
+        {    BY_DAY,           DAY_MS,           2 * DAY_MS,  true},
+        {BY_FEATURE,           DAY_MS,            INT64_MAX,  true},
+        {BY_FEATURE, DAY_MS - HOUR_MS,       2 * DAY_MS + 1,  true},
+        {   BY_HOUR,           DAY_MS,           2 * DAY_MS, false},
+        {    BY_DAY, DAY_MS + HOUR_MS,           2 * DAY_MS, false},
+        {    BY_DAY,           DAY_MS, 2 * DAY_MS - HOUR_MS, false},
+        {    BY_DAY,       2 * DAY_MS,            INT64_MAX, false},
+    };
+    for (unsigned i = 0; i < COUNT_OF(asked); ++i) {
+        static struct told told;
+        memset(&told, 0, sizeof(told));
+        told.groups_max = UINT32_MAX;
+        const struct usage_query query = {.from_ms = asked[i].from_ms,
+                                          .to_ms = asked[i].to_ms,
+                                          .group_count = 1,
+                                          .group_by = {asked[i].by}};
+        run_scan(books, &query, &told);
+        assert_true(told.requests > 0);
+        assert_int_equal(asked[i].is_days, told.requests >= 1000000);
+    }
+}
+
 static void a_sum_is_taken_in_pieces_of_whole_groups(void **state)
 {
     struct books *books = *state;
@@ -282,6 +369,7 @@ static void settlement_may_go_on_meanwhile(void **state)
     for (unsigned round = 0; round < 12; ++round) {
         int64_t at_ms = put_some(books, &prng, 60, DAY_MS + (int64_t)round * 200 * HOUR_MS);
         roll(books, position_make(books->sequence - prng_below(&prng, 30), 0));
+        if (prng_below(&prng, 2) == 0) make_days(books);
         struct usage_query query = {.to_ms = INT64_MAX};
         if (prng_below(&prng, 2) == 0) query.only[BY_CUSTOMER] = BYTES("a");
         static struct told before;
@@ -299,6 +387,7 @@ static void settlement_may_go_on_meanwhile(void **state)
             result = usage_scan_step(books->reader, &scan);
             at_ms = put_some(books, &prng, 3, at_ms);
             roll(books, position_make(books->sequence - prng_below(&prng, 3), 0));
+            make_days(books);
         }
         assert_int_equal(LEDGER_END, result);
         assert_int_equal(LEDGER_END, usage_scan_take(books->reader, &scan, take_line, &during));
@@ -380,6 +469,8 @@ int main(void)
 #define BOOKS_TEST(name) cmocka_unit_test_setup_teardown(name, books_start, books_stop)
     const struct CMUnitTest tests[] = {
         BOOKS_TEST(a_sum_equals_a_scan_wherever_the_rollup_ends),
+        BOOKS_TEST(a_sum_equals_a_scan_whatever_days_are_made),
+        BOOKS_TEST(whole_days_are_read_as_days),
         BOOKS_TEST(a_sum_is_taken_in_pieces_of_whole_groups),
         BOOKS_TEST(settlement_may_go_on_meanwhile),
         BOOKS_TEST(a_scan_that_was_given_up_leaves_nothing_to_the_next_of_its_number),

@@ -1,6 +1,6 @@
 /*
- * rollups.c: see rollups.h. SQLite groups the events anew and lists what is not the same on both
- * sides; its sorting spills into temporary files outside the data directory.
+ * rollups.c: see rollups.h. SQLite groups the events (for days: the hours) anew and lists what is
+ * not the same on both sides; its sorting spills into temporary files outside the data directory.
  */
 #include "proof/rollups.h"
 
@@ -44,6 +44,20 @@ enum { STEPS_PER_PROGRESS = 1000000 };
     "UNION ALL SELECT 'a sum of no events',* FROM "                                             \
     "(SELECT * FROM kept EXCEPT SELECT * FROM summed) LIMIT 1"
 
+/* Of the day that is being made, the hours that were added. */
+#define KEY "start_ms," DIMENSIONS
+#define COMPARE_DAYS_SQL                                                         \
+    "WITH through AS (SELECT value FROM meta WHERE name='days_through_ms'),"     \
+    "summed AS (SELECT start_ms-start_ms%86400000," DIMENSIONS ",sum(requests)," \
+    "sum(denied),sum(units),sum(charged),sum(quantity),sum(duration_ms) "        \
+    "FROM usage_rollup WHERE start_ms<(SELECT value FROM through) OR "           \
+    "(" KEY ")<=(SELECT " KEY " FROM usage_days_at) "                            \
+    "GROUP BY start_ms-start_ms%86400000," DIMENSIONS ") "                       \
+    "SELECT 'missing, or not the sum of its hours',* FROM "                      \
+    "(SELECT * FROM summed EXCEPT SELECT * FROM usage_days) "                    \
+    "UNION ALL SELECT 'a sum of no hours',* FROM "                               \
+    "(SELECT * FROM usage_days EXCEPT SELECT * FROM summed) LIMIT 1"
+
 static int show(void *self)
 {
     const struct proof_parts *parts = self;
@@ -51,10 +65,9 @@ static int show(void *self)
     return 0;
 }
 
-static bool find(const struct books *books, sqlite3_stmt *row)
+static bool find(const struct books *books, sqlite3_stmt *row, const char *what)
 {
-    verdict_place(books->verdict,
-                  "usage_rollup, hour from %" PRId64 ", customer '%s', feature '%s'",
+    verdict_place(books->verdict, "%s from %" PRId64 ", customer '%s', feature '%s'", what,
                   (int64_t)sqlite3_column_int64(row, 1), (const char *)sqlite3_column_text(row, 2),
                   (const char *)sqlite3_column_text(row, 4));
     return verdict_find(books->verdict, LEDGER_FILE, (const char *)sqlite3_column_text(row, 0),
@@ -77,29 +90,38 @@ static bool find_cut(struct books *books, int64_t *cut_ms_out)
     return is_good || books_find_fault(books, "its table seals cannot be read");
 }
 
+/* The first row of a comparison is a finding. */
+static bool compare(struct books *books, const char *sql, int64_t cut_ms, const char *what)
+{
+    sqlite3_stmt *statement = NULL;
+    int code = sqlite3_prepare_v2(ledger_connection(books->ledger), sql, -1, &statement, NULL);
+    if (code == SQLITE_OK && sqlite3_bind_parameter_count(statement) > 0) {
+        code = sqlite3_bind_int64(statement, 1, (sqlite3_int64)books->rolled_through);
+        if (code == SQLITE_OK) code = sqlite3_bind_int64(statement, 2, cut_ms);
+    }
+    if (code == SQLITE_OK) code = sqlite3_step(statement);
+    const bool is_good = code == SQLITE_DONE;
+    if (code == SQLITE_ROW)
+        (void)find(books, statement, what);
+    else if (!is_good)
+        (void)books_find_fault(books, "its rollups cannot be added up");
+    (void)sqlite3_finalize(statement);
+    return is_good;
+}
+
 bool rollups_check(struct books *books, const struct proof_parts *parts)
 {
     sqlite3 *connection = ledger_connection(books->ledger);
-    sqlite3_stmt *statement = NULL;
     int64_t cut_ms = -1;
     if (books->is_served) {
-        verdict_note(books->verdict, "ledger.db is being served: its sums by hour were not "
+        verdict_note(books->verdict, "ledger.db is being served: its sums by hour and day were not "
                                      "added up anew (that takes a copy)");
         return true;
     }
     if (!find_cut(books, &cut_ms)) return false;
     sqlite3_progress_handler(connection, STEPS_PER_PROGRESS, show, (void *)(uintptr_t)parts);
-    int code = sqlite3_prepare_v2(connection, COMPARE_SQL, -1, &statement, NULL);
-    if (code == SQLITE_OK)
-        code = sqlite3_bind_int64(statement, 1, (sqlite3_int64)books->rolled_through);
-    if (code == SQLITE_OK) code = sqlite3_bind_int64(statement, 2, cut_ms);
-    if (code == SQLITE_OK) code = sqlite3_step(statement);
-    const bool is_good = code == SQLITE_DONE;
-    if (code == SQLITE_ROW)
-        (void)find(books, statement);
-    else if (!is_good)
-        (void)books_find_fault(books, "its rollups cannot be added up");
-    (void)sqlite3_finalize(statement);
+    const bool is_good = compare(books, COMPARE_SQL, cut_ms, "usage_rollup, hour") &&
+                         compare(books, COMPARE_DAYS_SQL, cut_ms, "usage_days, day");
     sqlite3_progress_handler(connection, 0, NULL, NULL);
     return is_good;
 }

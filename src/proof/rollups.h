@@ -1,5 +1,6 @@
 /*
- * rollups.h (private): the sums by hour against the events that they are of. One long read:
+ * rollups.h (private): the sums by hour against the events that they are of, those by day against
+ * the hours. One long read:
  * for copies only.
  */
 #pragma once

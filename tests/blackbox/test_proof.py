@@ -526,6 +526,8 @@ OTHER_DAMAGE = {
     "rollup-changed": ("reconcile", "UPDATE usage_rollup SET units=units+1 WHERE what='source'"),
     "rollup-extra": ("reconcile", "INSERT INTO usage_rollup SELECT start_ms+1," + ROLLUP_NAMES +
                      " FROM usage_rollup LIMIT 1"),
+    "day-extra": ("reconcile", "INSERT INTO usage_days SELECT * FROM usage_rollup LIMIT 1"),
+    "day-missing": ("reconcile", "UPDATE meta SET value=1<<50 WHERE name='days_through_ms'"),
     "symbol-extra": ("reconcile", "INSERT INTO symbols SELECT max(number)+1,'x' FROM symbols"),
 }
 

@@ -438,6 +438,85 @@ static void check_rollup(struct books *books)
     free(rollup);
 }
 
+static void check_equal(char *left, char *right)
+{
+    if (strcmp(left, right) != 0) {
+        size_t at = 0;
+        while (left[at] == right[at])
+            at++;
+        while (at > 0 && left[at - 1] != '\n')
+            at--;
+        fail_msg("%.300s\n----\n%.300s", left + at, right + at);
+    }
+    free(left);
+    free(right);
+}
+
+#define DAYS_THROUGH "(SELECT value FROM meta WHERE name='days_through_ms')"
+
+/* Days are the sums of their hours: of all days but the last that has an event, once all is done;
+ * at any moment, of those before days_through_ms. Gives how many rows. */
+static unsigned check_days(struct books *books, bool is_done)
+{
+    if (is_done)
+        check_equal(books_query(books, "SELECT " DAYS_THROUGH),
+                    books_query(books, "SELECT ifnull((SELECT start_ms-start_ms%86400000+86400000 "
+                                       "FROM usage_rollup WHERE start_ms<(SELECT max(start_ms)-"
+                                       "max(start_ms)%86400000 FROM usage_rollup) "
+                                       "ORDER BY start_ms DESC LIMIT 1),0)"));
+    check_equal(books_query(books,
+                            "SELECT start_ms-start_ms%86400000,customer,subject,feature,endpoint,"
+                            "model,origin,outcome,what,name,sum(requests),sum(denied),sum(units),"
+                            "sum(charged),sum(quantity),sum(duration_ms) FROM usage_rollup "
+                            "WHERE start_ms<" DAYS_THROUGH " GROUP BY 1,2,3,4,5,6,7,8,9,10"),
+                books_query(books, "SELECT * FROM usage_days WHERE start_ms<" DAYS_THROUGH
+                                   " ORDER BY 1,2,3,4,5,6,7,8,9,10"));
+    char *rows = books_query(books, "SELECT count(*) FROM usage_days");
+    const unsigned count = (unsigned)atoi(rows);
+    free(rows);
+    return count;
+}
+
+/* In each life something more is used, settled and rolled before days go on. */
+static void days_are_made_once_whatever_is_killed(void **state)
+{
+    (void)state;
+    const uint64_t first = number_from("WEIR_SEED", 1);
+    for (uint64_t seed = first; seed < first + number_from("WEIR_RUNS", 2); seed++) {
+        struct world *world = random_world(seed, 900);
+        struct prng prng = {seed};
+        struct books *books = books_open();
+        books->parts.roll_events = seed % 2 == 0 ? 3 : 1;
+        uint64_t steps_max = UINT32_MAX; /* of the first life: until a day is begun */
+        unsigned halves = 0;
+        bool is_done = false;
+        while (!is_done) {
+            (void)world_do(world, "usage c1 chat requests=1");
+            books_append(books, world, false);
+            books_start_settler(books);
+            bool is_half = false;
+            for (uint64_t steps = 0; steps < steps_max && !is_done; steps++) {
+                is_done = !settle_step(books->settler);
+                char *half = books_query(
+                    books, "SELECT count(*)>0 FROM usage_days WHERE start_ms>=" DAYS_THROUGH);
+                is_half = atoi(half) == 1;
+                free(half);
+                if (is_half && steps_max == UINT32_MAX) break;
+            }
+            assert_int_equal(LEDGER_OK, settler_fault(books->settler));
+            steps_max = 4 + prng_below(&prng, 8);
+            halves += is_half ? 1 : 0;
+            (void)check_days(books, is_done);
+            if (!is_done) books_stop_settler(books);
+        }
+        check_rollup(books);
+        assert_true(check_days(books, true) > 20);
+        assert_true(halves > 2);
+        books_close(books);
+        world_close(world);
+    }
+}
+
 /* B2, B3. */
 static void the_books_agree_with_the_engine_and_with_themselves(void **state)
 {
@@ -453,6 +532,7 @@ static void the_books_agree_with_the_engine_and_with_themselves(void **state)
         books_check(books);
         check_balances_against_engine(books, world, seed);
         check_rollup(books);
+        (void)check_days(books, true);
         books_close(books);
         world_close(world);
     }
@@ -483,20 +563,6 @@ static char *settle_at_once(const struct world *world, uint32_t batches_max, boo
     char *dump = books_dump(books, with_seals);
     books_close(books);
     return dump;
-}
-
-static void check_equal(char *left, char *right)
-{
-    if (strcmp(left, right) != 0) {
-        size_t at = 0;
-        while (left[at] == right[at])
-            at++;
-        while (at > 0 && left[at - 1] != '\n')
-            at--;
-        fail_msg("%.300s\n----\n%.300s", left + at, right + at);
-    }
-    free(left);
-    free(right);
 }
 
 static void a_kill_behind_any_transaction_changes_no_byte(void **state)
@@ -855,7 +921,7 @@ static void too_many_customers_are_said(void **state)
 static void usage_events_go_seal_by_seal_and_sums_stay(void **state)
 {
     (void)state;
-    struct world *world = random_world(29, 500);
+    struct world *world = random_world(29, 900);
     struct books *books = books_open();
     books->parts.batches_max = 2;
     books->parts.roll_events = 5;
@@ -863,6 +929,8 @@ static void usage_events_go_seal_by_seal_and_sums_stay(void **state)
     books_start_settler(books);
     books_settle(books);
     char *rollup = books_query(books, "SELECT * FROM usage_rollup ORDER BY 1,2,3,4,5,6,7,8,9,10");
+    char *days = books_query(books, "SELECT * FROM usage_days ORDER BY 1,2,3,4,5,6,7,8,9,10");
+    assert_true(check_days(books, true) > 0);
     char *money = books_query(books, "SELECT * FROM balance_updates ORDER BY 1,2");
     char *all = books_query(books, "SELECT count(*) FROM usage_events");
     books_stop_settler(books);
@@ -883,6 +951,7 @@ static void usage_events_go_seal_by_seal_and_sums_stay(void **state)
     free(text);
     check_equal(rollup,
                 books_query(books, "SELECT * FROM usage_rollup ORDER BY 1,2,3,4,5,6,7,8,9,10"));
+    check_equal(days, books_query(books, "SELECT * FROM usage_days ORDER BY 1,2,3,4,5,6,7,8,9,10"));
     check_equal(money, books_query(books, "SELECT * FROM balance_updates ORDER BY 1,2"));
     free(all);
     free(left);
@@ -899,6 +968,7 @@ int main(void)
         cmocka_unit_test(gifts_recur_and_roll_over),
         cmocka_unit_test(remainders_are_carried_from_row_to_row),
         cmocka_unit_test(the_books_agree_with_the_engine_and_with_themselves),
+        cmocka_unit_test(days_are_made_once_whatever_is_killed),
         cmocka_unit_test(a_kill_behind_any_transaction_changes_no_byte),
         cmocka_unit_test(however_transactions_are_cut_the_rows_are_the_same),
         cmocka_unit_test(a_transaction_that_fails_leaves_nothing),

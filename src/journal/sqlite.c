@@ -860,6 +860,15 @@ enum journal_fault journal_sqlite_open_reader(const char *directory, struct jour
     return hand_over(&database, fault, journal_out, detail_out);
 }
 
+/* What was cut from a last page that the log has too is missed by nobody but this. */
+static enum journal_fault check_length(struct database *database)
+{
+    struct stat status;
+    if (stat(database->path, &status) == 0 && status.st_size % PAGE_BYTES == 0) return JOURNAL_OK;
+    return core_refuse(&database->core, JOURNAL_DAMAGED, "%s: does not end with a whole page",
+                       database->path);
+}
+
 enum journal_fault journal_sqlite_open_witness(const char *directory, enum journal_access access,
                                                struct journal **journal_out, char detail_out[256])
 {
@@ -868,6 +877,7 @@ enum journal_fault journal_sqlite_open_witness(const char *directory, enum journ
     enum journal_fault fault = name_files(database, directory);
     if (fault == JOURNAL_OK) fault = open_reader(database);
     if (fault == JOURNAL_OK) fault = check_genesis(database);
+    if (fault == JOURNAL_OK && database->is_copy) fault = check_length(database);
     return hand_over(&database, fault, journal_out, detail_out);
 }
 

@@ -635,12 +635,22 @@ enum ledger_fault ledger_open_reader(const char *directory, const struct ledger_
     return hand_over(&ledger, fault, ledger_out, detail_out);
 }
 
+/* What was cut from a last page that the log has too is missed by nobody but this. */
+static enum ledger_fault check_length(struct ledger *ledger)
+{
+    struct stat status;
+    if (stat(ledger->path, &status) == 0 && status.st_size % PAGE_BYTES == 0) return LEDGER_OK;
+    return ledger_refuse(ledger, LEDGER_DAMAGED, "%s: does not end with a whole page",
+                         ledger->path);
+}
+
 enum ledger_fault ledger_open_witness(const char *directory, enum journal_access access,
                                       struct ledger **ledger_out, struct ledger_detail *detail_out)
 {
     LEDGER_CLOSED_AT_END struct ledger *ledger = ledger_make(NULL);
     ledger->is_copy = access == JOURNAL_A_COPY;
-    const enum ledger_fault fault = look_in(ledger, directory, false);
+    enum ledger_fault fault = look_in(ledger, directory, false);
+    if (fault == LEDGER_OK && ledger->is_copy) fault = check_length(ledger);
     return hand_over(&ledger, fault, ledger_out, detail_out);
 }
 

@@ -144,40 +144,58 @@ static void show_events(const struct page *page, struct table *table, yajl_val r
     table_print(table, page);
 }
 
+/* What nothing could carry, and where that went. */
+static void show_overshoot(const struct page *page, yajl_val row, bool is_cost)
+{
+    char text[TEXT_NUMBER_BYTES];
+    const char *booked = answer_text(row, "overshoot_booked");
+    if (answer_at(row, "overshoot") == NULL) return;
+    (void)fprintf(page->file, "  overshoot %s: charged %s credits, refunded %s",
+                  text_units(answer_count(row, "overshoot.units"), is_cost, text),
+                  answer_text(row, "overshoot.charged"), answer_text(row, "overshoot.refunded"));
+    if (booked[0] != '\0' && strcmp(booked, "refund") != 0)
+        (void)fprintf(page->file, ", booked as %s", booked);
+    (void)fputs("\n", page->file);
+}
+
 static void show_price(const struct page *page, yajl_val receipt)
 {
+    char text[TEXT_NUMBER_BYTES];
+    const bool is_cost = unit_is_cost(receipt);
     for (size_t i = 0; i < answer_length(receipt, "monetization"); ++i) {
         const yajl_val row = answer_item(receipt, "monetization", i);
         const char *price = answer_text(row, "price");
-        if (price[0] == '\0') continue;
-        (void)fprintf(
-            page->file,
-            "  priced by %s, version %s: %s / %s nano-credits, remainder %s -> %s; charged "
-            "%s\n",
-            price, answer_text(row, "price_version"), answer_text(row, "cost"),
-            answer_text(row, "cost_denominator"), answer_text(row, "remainder_before"),
-            answer_text(row, "remainder_after"), answer_text(row, "charged"));
+        if (price[0] != '\0')
+            (void)fprintf(
+                page->file,
+                "  priced by %s, version %s: %s / %s nano-credits, remainder %s -> %s; %s paid "
+                "with credits, charged %s\n",
+                price, answer_text(row, "price_version"), answer_text(row, "cost"),
+                answer_text(row, "cost_denominator"), answer_text(row, "remainder_before"),
+                answer_text(row, "remainder_after"),
+                text_units(answer_count(row, "units"), is_cost, text), answer_text(row, "charged"));
+        show_overshoot(page, row, is_cost);
     }
 }
 
 static void show_balance(const struct page *page, struct table *table, yajl_val receipt)
 {
-    char before[TEXT_NUMBER_BYTES];
+    char text[TEXT_NUMBER_BYTES];
     if (answer_length(receipt, "balance_updates") == 0) return;
     (void)fprintf(page->file, "\n%sbalance%s\n", page_paint(page, PAINT_BOLD), page_plain(page));
     table_begin(table, "rllrl");
     for (size_t i = 0; i < answer_length(receipt, "balance_updates"); ++i) {
         const yajl_val row = answer_item(receipt, "balance_updates", i);
+        /* Overage is outside the balance: its own account is shown. */
         const bool is_inside = strcmp(answer_text(row, "account"), "overage") != 0;
-        const int64_t after = answer_credits(row, "customer_after");
-        const int64_t delta = is_inside ? answer_credits(row, "delta") : 0;
+        const char *after = is_inside ? "customer_after" : "account_after";
+        const int64_t before = answer_credits(row, after) - answer_credits(row, "delta");
         table_row(table, PAINT_PLAIN);
         table_cell(table, "#%" PRIu64, answer_count(row, "number"));
         table_cell(table, "%s", answer_text(row, "cause"));
         table_cell(table, "%s %s", answer_text(row, "account"), answer_text(row, "grant_id"));
         table_cell(table, "%s", answer_text(row, "delta"));
-        table_cell(table, "%s -> %s", text_credits(after - delta, before),
-                   answer_text(row, "customer_after"));
+        table_cell(table, "%s -> %s", text_credits(before, text), answer_text(row, after));
     }
     table_print(table, page);
 }

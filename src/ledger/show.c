@@ -431,12 +431,23 @@ bool show_refund(struct show *show, const struct value *values)
 
 /* ---- sums of usage */
 
+static bool is_told_apart(const struct usage_query *query, enum usage_dimension by)
+{
+    if (query->only[by].at != NULL) return true;
+    for (uint32_t i = 0; i < query->group_count; ++i)
+        if (query->group_by[i] == by) return true;
+    return false;
+}
+
 static bool is_by_source(const struct usage_query *query)
 {
-    if (query->only[BY_SOURCE].at != NULL) return true;
-    for (uint32_t i = 0; i < query->group_count; ++i)
-        if (query->group_by[i] == BY_SOURCE) return true;
-    return false;
+    return is_told_apart(query, BY_SOURCE);
+}
+
+/* Each feature has a unit of its own, so only those of one feature add up to anything. */
+static bool has_units(const struct usage_query *query)
+{
+    return is_told_apart(query, BY_FEATURE);
 }
 
 void show_usage_head(struct show *show)
@@ -489,6 +500,7 @@ static void open_section(struct show *show, enum usage_what what)
     if (is_csv) show->scratch.used = 0;
     if (what == USAGE_WHAT_OVERSHOOT) return;
     if (!is_csv) json_key(out, what == USAGE_WHAT_METER ? "quantities" : "units");
+    if (what == USAGE_WHAT_SOURCE && !has_units(show->usage)) return;
     json_open(out, '{');
 }
 
@@ -496,14 +508,20 @@ static void put_overshoot_sum(struct show *show, int64_t units, int64_t charged)
 {
     struct buffer *out = &show->out;
     if (show->form == SHOW_CSV) {
-        csv_number(out, units);
+        if (has_units(show->usage))
+            csv_number(out, units);
+        else
+            csv_nothing(out);
         csv_credits(out, charged);
         return;
     }
     json_key(out, "overshoot");
     json_open(out, '{');
     json_key(out, "units");
-    json_number(out, units);
+    if (has_units(show->usage))
+        json_number(out, units);
+    else
+        json_null(out);
     json_key(out, "charged");
     json_credits(out, charged);
     json_close(out, '}');
@@ -514,6 +532,13 @@ static void close_section(struct show *show, enum usage_what what, bool was_writ
     if (what == USAGE_WHAT_EVENT) return;
     if (what == USAGE_WHAT_OVERSHOOT) {
         if (!was_written) put_overshoot_sum(show, 0, 0);
+        return;
+    }
+    if (what == USAGE_WHAT_SOURCE && !has_units(show->usage)) {
+        if (show->form == SHOW_CSV)
+            csv_nothing(&show->out);
+        else
+            json_null(&show->out);
         return;
     }
     if (show->form != SHOW_CSV) {
@@ -573,6 +598,7 @@ static void put_line(struct show *show, const struct usage_line *line)
         json_number(out, line->quantity);
         break;
     case USAGE_WHAT_SOURCE:
+        if (!has_units(show->usage)) break;
         json_key_text(out, line->name);
         json_number(out, line->units);
         break;
@@ -584,15 +610,22 @@ static void put_source_sum(struct show *show, const struct usage_line *line)
 {
     struct buffer *out = &show->out;
     if (show->form == SHOW_CSV) {
-        csv_number(out, line->units);
+        if (has_units(show->usage))
+            csv_number(out, line->units);
+        else
+            csv_nothing(out);
         csv_credits(out, line->charged);
         return;
     }
     json_key(out, "units");
-    json_open(out, '{');
-    json_key_text(out, line->name);
-    json_number(out, line->units);
-    json_close(out, '}');
+    if (has_units(show->usage)) {
+        json_open(out, '{');
+        json_key_text(out, line->name);
+        json_number(out, line->units);
+        json_close(out, '}');
+    } else {
+        json_null(out);
+    }
     json_key(out, "charged");
     json_credits(out, line->charged);
 }

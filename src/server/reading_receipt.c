@@ -93,15 +93,18 @@ static const char *settlement_word(const struct receipt *receipt)
 
 static void put_settlement(const struct receipt *receipt, struct buffer *out)
 {
+    const char *word = settlement_word(receipt);
     json_key(out, "settlement");
     json_open(out, '{');
     json_key(out, "state");
-    json_words(out, settlement_word(receipt));
+    json_words(out, word);
     json_key(out, "cursor");
     json_count(out, receipt->ending.cursor);
     json_key(out, "batch");
     if (receipt->ending.settled_position != 0)
         json_count(out, position_sequence(receipt->ending.settled_position));
+    else if (strcmp(word, "settled") == 0) /* a denial: it was its own end */
+        json_count(out, position_sequence(receipt->reading->decision));
     else
         json_null(out);
     json_close(out, '}');

@@ -41,12 +41,17 @@ static void take_state(const char *directory, struct stat state_out[PLACE_FILES]
 bool place_open(struct place *place, const char *directory, struct proof_verdict *verdict)
 {
     struct stat status;
+    char path[FILE_PATH_SIZE];
     *place = (struct place){.directory = directory};
     if (stat(directory, &status) != 0 || !S_ISDIR(status.st_mode)) {
         verdict_found(verdict, "%s", errno != 0 ? strerror(errno) : "something else");
         return verdict_find(verdict, directory, "is not a directory that can be read",
                             "Name the directory that `weir serve --data` was given");
     }
+    if (file_path(directory, "journal.db", path) && stat(path, &status) != 0 && errno == ENOENT)
+        return verdict_find(verdict, "journal.db", "is not in this directory",
+                            "Name the directory that `weir serve --data` was given; if it is this "
+                            "one, restore it from a backup");
     place->access = is_served(directory) ? JOURNAL_SERVED : JOURNAL_A_COPY;
     take_state(directory, place->before);
     return true;

@@ -137,6 +137,14 @@ def test_a_directory_that_is_not_there_is_told(tmp_path):
     assert status == 1 and "nothing" in err and "to do:" in err
 
 
+@pytest.mark.parametrize("command", ["verify", "reconcile"])
+def test_a_directory_without_a_journal_is_told(command, tmp_path):
+    (tmp_path / "notes.txt").write_text("not ours")
+    finding = found(command, tmp_path, "journal.db", "is not in this directory")
+    assert "weir serve --data" in finding["to_do"] and "ledger.db" not in str(finding)
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
 # ---- journal.db ---------------------------------------------------------------------------------
 
 def middle(directory):

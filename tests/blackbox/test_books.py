@@ -491,6 +491,9 @@ def scanned(ledger, group_by, only, begin, end):
                 group["units", line["source"]] += line["units"]
             for meter, quantity in json.loads(row["actual"]).items():
                 group["quantities", meter] += quantity
+    if "feature" not in group_by and "feature" not in only: # unlike units
+        groups = {key: {name: value for name, value in group.items() if name[0] != "units" and name != "over_units"}
+                  for key, group in groups.items()}
     return {key: {name: value for name, value in group.items() if value} for key, group in groups.items()}
 
 
@@ -507,10 +510,12 @@ def summed(weir, group_by, only, begin, end, size):
         group = {"charged": nano(row["charged"])}
         for name in ("requests", "denied", "duration_ms"):
             group[name] = row.get(name, 0)
-        for name in ("units", "quantities"):
-            group.update({(name, part): value for part, value in row.get(name, {}).items()})
         over = row.get("overshoot", {"units": 0, "charged": "0"})
-        group["over"], group["over_units"] = nano(over["charged"]), over["units"]
+        if "feature" not in group_by and "feature" not in only:
+            assert row["units"] is None and over["units"] in (None, 0), row
+        for name in ("units", "quantities"):
+            group.update({(name, part): value for part, value in (row.get(name) or {}).items()})
+        group["over"], group["over_units"] = nano(over["charged"]), over["units"] or 0
         groups[key] = {name: value for name, value in group.items() if value}
     return groups
 
@@ -550,6 +555,18 @@ def test_the_sums_of_all_usage_are_the_money_that_moved(kept, ledger):
     assert nano(total["charged"]) == charged
     by_source = expect(kept.get("/v1/usage?group_by=source"))["usage"]
     assert sum(nano(row["charged"]) for row in by_source) == charged
+
+
+def test_units_of_unlike_features_are_not_added(kept):
+    [total] = expect(kept.get("/v1/usage"))["usage"]
+    assert total["units"] is None and total["overshoot"]["units"] is None
+    [row] = comma_separated(kept, "/v1/usage?format=csv")
+    assert row["units"] == "" and row["overshoot_units"] == ""
+    for row in comma_separated(kept, "/v1/usage?group_by=source&format=csv"):
+        assert row["units"] == ""
+    for path in ("/v1/usage?feature=pair", "/v1/usage?group_by=feature"):
+        for row in expect(kept.get(path))["usage"]:
+            assert isinstance(row["units"], dict) and isinstance(row["overshoot"]["units"], int)
 
 
 def test_an_export_of_sums_is_its_pages(kept):
@@ -663,11 +680,36 @@ def test_explain_tells_the_story_of_a_decision(weir, customer):
     assert status == 0 and json.loads(text)["decision_id"] == decision
 
 
+def test_explain_tells_where_overshoot_went(weir, new_customer):
+    for feature, booked in (("third", ""), ("clip", ", booked as debt"), ("pair", ", booked as overage")):
+        customer = new_customer(weir)
+        customer.put(plan="base")
+        customer.grant("1")
+        hold = allowed(customer.authorize(1, feature))
+        expect(customer.commit(hold["decision_id"], 9))
+        over = receipt(weir, hold)["events"][0]["overshoot"]
+        status, text, _ = weir_command(weir, "explain", hold["decision_id"])
+        assert status == 0 and (f"overshoot {over['units']}: charged {over['charged']} credits, "
+                                f"refunded {over['refunded']}{booked}\n") in text, text
+
+
+def test_explain_shows_the_overage_accounts_own_balance(weir, customer):
+    customer.put(plan="base")
+    decision = allowed(customer.consume(1, "pair"))
+    [row] = [row for row in receipt(weir, decision)["balance_updates"] if row["account"] == "overage"]
+    assert row["customer_after"] == "0" and row["account_after"] == row["delta"] != "0"
+    status, text, _ = weir_command(weir, "explain", decision["decision_id"])
+    assert status == 0 and f"0 -> {row['account_after']}\n" in text, text
+
+
 def test_explain_tells_denials_and_open_holds(weir, customer):
     customer.put(plan="base")
-    refused = customer.consume(3, "video").body["decision_id"]
-    status, text, _ = weir_command(weir, "explain", refused)
+    refused = customer.consume(3, "video").body
+    status, text, _ = weir_command(weir, "explain", refused["decision_id"])
     assert status == 0 and "deny" in text and "denial" in text
+    body = receipt(weir, refused)
+    assert body["settlement"]["state"] == "settled"
+    assert body["settlement"]["batch"] == body["proof"]["batch"], "a denial is its own end"
     held = customer.hold(2)
     status, text, _ = weir_command(weir, "explain", held)
     assert status == 0 and "held until" in text and "open" in text

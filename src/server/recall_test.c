@@ -210,6 +210,43 @@ static void refunds_never_exceed_the_charge_whatever_is_forgotten(void **state)
     assert_says(scene, "\"available\":\"9\"");
 }
 
+/* Goal: a journal that is cut early keeps no batch for ever because of a refund. */
+static void a_refund_is_forgotten_where_the_journal_is_cut_early_too(void **state)
+{
+    struct scene *scene = *state;
+    struct loop *loop = scene->world->loop;
+    char commit[96];
+    char refund[2][96];
+    loop->parts.receipts_for_ms = 60000;
+    world_do(scene->world, scene->asker, "POST", GRANTS,
+             "{\"category\":\"paid\",\"credits\":\"9\"}");
+    world_do(scene->world, scene->asker, "POST", "/v1/consume", ASK("3"));
+    path_of(scene, "decision_id", "/v1/decisions/", "/refund", refund[0]);
+    world_do(scene->world, scene->asker, "POST", "/v1/authorize", ASK("2"));
+    path_of(scene, "decision_id", "/v1/holds/", "/commit", commit);
+    path_of(scene, "decision_id", "/v1/decisions/", "/refund", refund[1]);
+    world_do(scene->world, scene->asker, "POST", commit, USED("2"));
+    for (unsigned of = 0; of < 2; of++) {
+        world_do(scene->world, scene->asker, "POST", refund[of], "{\"credits\":\"1\"}");
+        assert_int_equal(scene->asker->status, 200);
+    }
+    /* Of the hold, a commit may be told again; of the charge, nobody asks but a refund. */
+    loop->settled_sequence = loop->durable_sequence;
+    for (unsigned turn = 0; turn < 8; turn++)
+        (void)loop_step(loop);
+    assert_int_equal(engine_counts(scene->world->engine).ended, 1);
+    world_do(scene->world, scene->asker, "POST", commit, USED("2"));
+    assert_int_equal(scene->asker->status, 200);
+    (void)say(scene, 200, "/v1/clock", "{\"advance_ms\":86400000}");
+    (void)say(scene, 404, commit, USED("2"));
+    (void)say(scene, 422, refund[0], "{\"credits\":\"2.5\"}");
+    (void)say(scene, 422, refund[1], "{\"credits\":\"1.5\"}");
+    (void)say(scene, 200, refund[0], "{\"all\":true}");
+    assert_says(scene, "\"refunded\":\"2\"");
+    (void)say(scene, 200, refund[1], "{\"all\":true}");
+    assert_says(scene, "\"refunded\":\"1\"");
+}
+
 static void a_grant_that_is_gone_has_nothing_to_void(void **state)
 {
     struct scene *scene = *state;
@@ -266,6 +303,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_hold_ends_once_whatever_is_forgotten, open_scene,
                                         close_scene),
         cmocka_unit_test_setup_teardown(refunds_never_exceed_the_charge_whatever_is_forgotten,
+                                        open_scene, close_scene),
+        cmocka_unit_test_setup_teardown(a_refund_is_forgotten_where_the_journal_is_cut_early_too,
                                         open_scene, close_scene),
         cmocka_unit_test_setup_teardown(a_grant_that_is_gone_has_nothing_to_void, open_scene,
                                         close_scene),

@@ -430,6 +430,8 @@ bool settle_step(void *self)
     if (until_ns != INT64_MAX && clock_monotonic_ns() >= until_ns) return false;
     if (settler->load != LOADED) return upkeep_load(settler);
     const bool has_answered = answer_asks(settler);
+    if (until_ns == INT64_MAX && upkeep_cut_under_load(settler)) return true;
+    if (has_failed(settler)) return false;
     if (settle_batches(settler)) return true;
     if (has_failed(settler)) return false; /* what is in memory was not committed */
     if (until_ns != INT64_MAX) return has_answered;

@@ -120,6 +120,7 @@ struct settler {
     int64_t slice_took_ns;  /* and how long it took */
     uint64_t slices_behind; /* transactions there had been by then */
     uint64_t usage_cut;
+    uint64_t cut_at; /* under load, not before so many transactions */
     struct settler_counts counts;
 
     /* Other threads. */
@@ -165,6 +166,7 @@ bool upkeep_sweep_idle(struct settler *settler);
 bool upkeep_roll(struct settler *settler);
 bool upkeep_days(struct settler *settler);
 bool upkeep_cut(struct settler *settler);
+bool upkeep_cut_under_load(struct settler *settler); /* between two transactions, at most once */
 
 /* The last position that batch `sequence` can have. */
 static inline uint64_t position_end(uint64_t sequence)

@@ -13,6 +13,9 @@
 
 #define LOAD_ROWS 16384 /* of one slice */
 #define CUT_EVENTS 8192 /* likewise, or those of one seal */
+/* Under load a slice is cut behind so many transactions, or behind the next while more is due. */
+#define CUT_EVERY 8
+#define ROLL_SLICES_HURRIED 4 /* what must be rolled before it can be cut goes in larger slices */
 /* A slice that is not full waits that long: queries scan what is not rolled anyway. */
 #define ROLL_IDLE_NS (10 * INT64_C(1000000000))
 /* While there is something to settle now and then, slices rest so much longer than they take. */
@@ -299,16 +302,11 @@ static void end_slice(struct settler *settler, int64_t began_ns)
     settler->slices_behind = settler->counts.transactions;
 }
 
-bool upkeep_roll(struct settler *settler)
+static bool roll_slice(struct settler *settler, uint64_t events_max)
 {
-    if (settler->rolled_through >= position_end(settler->cursor)) return false;
-    const int64_t now_ns = clock_monotonic_ns();
-    if (settler->events_unrolled < settler->parts.roll_events &&
-        now_ns - settler->rolled_ns < ROLL_IDLE_NS)
-        return false;
-    if (is_resting(settler, now_ns)) return false;
+    const int64_t began_ns = clock_monotonic_ns();
     const struct value from[] = {value_of_unsigned(settler->rolled_through),
-                                 value_of_signed(settler->parts.roll_events)};
+                                 value_of_unsigned(events_max)};
     uint64_t end = 0;
     if (!ask_number(settler, ROLL_END, from, COUNT_OF(from), &end)) return false;
     if (end == 0) { /* nothing behind it: what is settled is rolled, without a write */
@@ -322,12 +320,22 @@ bool upkeep_roll(struct settler *settler)
         !settler_set_meta(settler, "rolled_through", (int64_t)end) || !settler_commit(settler))
         return false;
     settler->rolled_through = end;
-    end_slice(settler, now_ns);
+    end_slice(settler, began_ns);
     settler->rolled_ns = settler->slice_ns;
-    settler->events_unrolled -= settler->events_unrolled < settler->parts.roll_events
-                                    ? settler->events_unrolled
-                                    : settler->parts.roll_events;
+    settler->events_unrolled -=
+        settler->events_unrolled < events_max ? settler->events_unrolled : events_max;
     return true;
+}
+
+bool upkeep_roll(struct settler *settler)
+{
+    if (settler->rolled_through >= position_end(settler->cursor)) return false;
+    const int64_t now_ns = clock_monotonic_ns();
+    if (settler->events_unrolled < settler->parts.roll_events &&
+        now_ns - settler->rolled_ns < ROLL_IDLE_NS)
+        return false;
+    if (is_resting(settler, now_ns)) return false;
+    return roll_slice(settler, settler->parts.roll_events);
 }
 
 /* As many hour rows a slice as events are rolled in one: each is added to one row. */
@@ -360,22 +368,47 @@ bool upkeep_days(struct settler *settler)
 
 /* --- retention of usage events --------------------------------------------------------------- */
 
-/* Events go seal by seal, so that the seal at the cut is where checking begins. */
-bool upkeep_cut(struct settler *settler)
+/* Events go seal by seal, so that the seal at the cut is where checking begins. Gives the last
+ * batch of those that go next; 0: none is old enough. */
+static bool next_cut(struct settler *settler, uint64_t *through_out)
 {
-    if (settler->parts.usage_for_ms == 0) return false;
     const struct value from[] = {
         value_of_unsigned(settler->usage_cut),
         value_of_signed(settler->cursor_ms - settler->parts.usage_for_ms),
         value_of_signed(CUT_EVENTS),
     };
-    uint64_t through = 0;
-    if (!ask_number(settler, CUT_NEXT, from, COUNT_OF(from), &through)) return false;
-    if (through == 0 || position_end(through) > settler->rolled_through) return false;
+    return ask_number(settler, CUT_NEXT, from, COUNT_OF(from), through_out);
+}
+
+static bool cut_through(struct settler *settler, uint64_t through)
+{
     const struct value end = value_of_unsigned(position_end(through));
-    if (!settler_begin(settler) || !settler_put(settler, CUT_USAGE, &end, 1) ||
-        !settler_set_meta(settler, "usage_cut", (int64_t)through) || !settler_commit(settler))
+    if (!settler_begin(settler) || !settler_put(settler, CUT_USAGE, &end, 1)) return false;
+    const int events = sqlite3_changes(settler->ledger->connection);
+    if (!settler_set_meta(settler, "usage_cut", (int64_t)through) || !settler_commit(settler))
         return false;
     settler->usage_cut = through;
+    settler->cut_at = settler->counts.transactions + (events < CUT_EVENTS ? CUT_EVERY : 1);
     return true;
+}
+
+bool upkeep_cut(struct settler *settler)
+{
+    uint64_t through = 0;
+    if (settler->parts.usage_for_ms == 0 || !next_cut(settler, &through)) return false;
+    if (through == 0 || position_end(through) > settler->rolled_through) return false;
+    return cut_through(settler, through);
+}
+
+/* The ledger must stop growing for who never rests, too: so what must go is rolled for its sake. */
+bool upkeep_cut_under_load(struct settler *settler)
+{
+    uint64_t through = 0;
+    if (settler->parts.usage_for_ms == 0 || settler->counts.transactions < settler->cut_at)
+        return false;
+    settler->cut_at = settler->counts.transactions + CUT_EVERY;
+    if (!next_cut(settler, &through) || through == 0) return false;
+    if (position_end(through) <= settler->rolled_through) return cut_through(settler, through);
+    settler->cut_at = settler->counts.transactions + 1;
+    return roll_slice(settler, (uint64_t)ROLL_SLICES_HURRIED * settler->parts.roll_events);
 }

@@ -9,6 +9,7 @@
 #include "books.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <sqlite3.h>
 
 /* One credit a message; tokens at 1/700 nano-credit and a bit, so that remainders move; three ways
@@ -959,6 +960,64 @@ static void usage_events_go_seal_by_seal_and_sums_stay(void **state)
     world_close(world);
 }
 
+/* All of it: of what a settler has left for later, the next one rolls a slice at once. */
+static char *rollup_of(struct books *books)
+{
+    unsigned left = UINT_MAX;
+    for (unsigned settlers = 0; left != 0; settlers++) {
+        assert_in_range(settlers, 0, 50);
+        books_settle(books);
+        char *text = books_query(books, "SELECT count(*) FROM usage_events,meta WHERE "
+                                        "name='rolled_through' AND position>value");
+        left = (unsigned)atoi(text);
+        free(text);
+        books_stop_settler(books);
+        books_start_settler(books);
+    }
+    return books_query(books, "SELECT * FROM usage_rollup ORDER BY 1,2,3,4,5,6,7,8,9,10");
+}
+
+/* Goal: there is always another batch to settle, and yet what is too old is gone soon. */
+static void usage_events_go_under_endless_load_too(void **state)
+{
+    (void)state;
+    struct world *world = random_world(31, 2000);
+    struct books *books = books_open();
+    books->parts.batches_max = 1;
+    books->parts.roll_events = 5;
+    books_append(books, world, false);
+    books_start_settler(books);
+    char *rollup = rollup_of(books);
+    books_close(books);
+
+    books = books_open();
+    books->parts.batches_max = 1;
+    books->parts.roll_events = 5;
+    books->parts.usage_for_ms = 3 * HOUR_MS;
+    books_append(books, world, false);
+    books_start_settler(books);
+    unsigned batches = 0;
+    while (settler_cursor(books->settler) + 1 < books->journal->tip.sequence) {
+        assert_true(settle_step(books->settler));
+        if (settler_cursor(books->settler) < batches + 40) continue;
+        batches = (unsigned)settler_cursor(books->settler);
+        /* Seals that are old enough, and whose events are there still: of a few turns, however
+         * much has been settled. */
+        char *late = books_query(books, "SELECT count(*) FROM seals,meta AS cut,meta AS cursor "
+                                        "WHERE cut.name='usage_cut' AND cursor.name='cursor_ms' "
+                                        "AND through>cut.value AND at_ms<cursor.value-3*3600000");
+        assert_in_range(atoi(late), 0, 32);
+        free(late);
+    }
+    assert_true(batches > 200);
+    char *cut = books_query(books, "SELECT value FROM meta WHERE name='usage_cut'");
+    assert_true(atoi(cut) > 100);
+    free(cut);
+    check_equal(rollup, rollup_of(books));
+    books_close(books);
+    world_close(world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -981,6 +1040,7 @@ int main(void)
         cmocka_unit_test(a_ledger_of_another_history_is_refused),
         cmocka_unit_test(too_many_customers_are_said),
         cmocka_unit_test(usage_events_go_seal_by_seal_and_sums_stay),
+        cmocka_unit_test(usage_events_go_under_endless_load_too),
     };
     return cmocka_run_group_tests_name("settlement", tests, NULL, NULL);
 }

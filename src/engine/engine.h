@@ -169,10 +169,16 @@ struct journal_cut engine_cut(const struct engine *engine);
 
 /* Which of the journal's entries may still be asked for because of an open hold, an ended one that
  * is remembered, or a key: the least of their positions among the records from, from + 1, ... of
- * 1..engine_recall_records; UINT64_MAX: none. What comes to be during a walk in pieces is newer
- * than its beginning. */
+ * 1..engine_recall_records. What comes to be during a walk in pieces is newer than its beginning.
+ */
+enum recall_by { RECALL_BY_HOLD, RECALL_BY_ENDED, RECALL_BY_KEY };
+struct recall_first {
+    uint64_t position; /* UINT64_MAX: there is none */
+    enum recall_by by;
+};
 uint32_t engine_recall_records(const struct engine *engine);
-uint64_t engine_recall_first(const struct engine *engine, uint32_t from, uint32_t records);
+struct recall_first engine_recall_first(const struct engine *engine, uint32_t from,
+                                        uint32_t records);
 
 struct engine_counts {
     uint32_t customers, grants, holds, keys, ended, slots, scopes;

@@ -179,18 +179,23 @@ uint32_t engine_recall_records(const struct engine *engine)
     return most > keys ? most : keys;
 }
 
-uint64_t engine_recall_first(const struct engine *engine, uint32_t from, uint32_t records)
+struct recall_first engine_recall_first(const struct engine *engine, uint32_t from,
+                                        uint32_t records)
 {
-    uint64_t first = UINT64_MAX;
+    struct recall_first first = {.position = UINT64_MAX};
     for (uint32_t i = 0; i < records; i++) {
         const uint32_t number = from + i;
         const uint64_t positions[] = {
-            number <= engine->holds.used ? position_of_hold(engine, number) : UINT64_MAX,
-            number <= engine->ended.used ? position_of_ended(engine, number) : UINT64_MAX,
-            number <= engine->keys.used ? position_of_key(engine, number) : UINT64_MAX,
+            [RECALL_BY_HOLD] =
+                number <= engine->holds.used ? position_of_hold(engine, number) : UINT64_MAX,
+            [RECALL_BY_ENDED] =
+                number <= engine->ended.used ? position_of_ended(engine, number) : UINT64_MAX,
+            [RECALL_BY_KEY] =
+                number <= engine->keys.used ? position_of_key(engine, number) : UINT64_MAX,
         };
-        for (unsigned kind = 0; kind < COUNT_OF(positions); kind++)
-            if (positions[kind] < first) first = positions[kind];
+        for (unsigned by = 0; by < COUNT_OF(positions); by++)
+            if (positions[by] < first.position)
+                first = (struct recall_first){positions[by], (enum recall_by)by};
     }
     return first;
 }

@@ -662,11 +662,13 @@ static uint64_t ledger_log(const struct loop *loop)
 static bool put_conditions(const struct loop *loop, struct buffer *out)
 {
     const struct settling *settling = loop->parts.settling;
+    const struct snapshots *snapshots = loop->parts.snapshots;
     const struct condition conditions[] = {
         {"clock_jump_unconfirmed",       clock_state(loop->parts.clock).unconfirmed_ms != 0},
         {     "settlement_behind", settling != NULL && settling->lag_ms > SETTLING_HURRY_MS},
         {     "journal_log_large",                journal_log_bytes(loop) > LOG_LARGE_BYTES},
         {      "ledger_log_large",                       ledger_log(loop) > LOG_LARGE_BYTES},
+        {       "snapshot_failed",       snapshots != NULL && snapshots->news.failures != 0},
     };
     bool any = false;
     buffer_put_text(out, ",\"conditions\":[");
@@ -697,6 +699,39 @@ static void put_settlement(const struct loop *loop, struct buffer *out)
     buffer_put_byte(out, '}');
 }
 
+static void put_snapshots(const struct loop *loop, struct buffer *out)
+{
+    if (loop->parts.snapshots == NULL) return;
+    const struct snapshots_news news = loop->parts.snapshots->news;
+    put_number(out, ",\"snapshots\":{\"sequence\":", news.sequence);
+    put_number(out, ",\"older\":", loop->snapshot_kept);
+    if (news.at_ms != 0) {
+        put_number(out, ",\"age_ms\":", (uint64_t)(loop->now_ms - news.at_ms));
+        put_number(out, ",\"bytes\":", news.bytes);
+    }
+    put_number(out, ",\"failures\":", news.failures);
+    if (news.failures != 0) {
+        put_number(out, ",\"failed\":{\"sequence\":", news.failed_sequence);
+        buffer_put_text(out, ",\"at\":\"");
+        put_instant(out, news.failed_at_ms);
+        buffer_put_text(out, "\",\"why\":\"");
+        buffer_put_text(out, news.failure);
+        buffer_put_text(out, "\"}");
+    }
+    buffer_put_byte(out, '}');
+}
+
+/* What bounds the journal's beginning, as of the last look. */
+static void put_retention(const struct loop *loop, struct buffer *out)
+{
+    if (loop->parts.receipts_for_ms == 0) return;
+    const struct retention_bound bound = loop->retention.found;
+    put_number(out, ",\"retention\":{\"sequence\":", bound.sequence);
+    buffer_put_text(out, ",\"by\":\"");
+    buffer_put_text(out, retained_by_text(bound.by));
+    buffer_put_text(out, "\"}");
+}
+
 static void put_health(const struct loop *loop, const char *status, struct buffer *out)
 {
     const struct engine_counts counts = engine_counts(loop->parts.engine);
@@ -718,6 +753,8 @@ static void put_health(const struct loop *loop, const char *status, struct buffe
     put_number(out, ",\"endings\":", counts.ended);
     put_key_health(loop, out);
     put_settlement(loop, out);
+    put_snapshots(loop, out);
+    put_retention(loop, out);
     put_number(out, ",\"state_bytes\":", counts.bytes_live);
     put_number(out, ",\"exchanges\":", loop->exchanges);
     put_number(out, ",\"queued\":", loop->arrived.count);

@@ -13,9 +13,25 @@ enum {
     WALK_RECORDS = 4096   /* a step */
 };
 
-static uint64_t least(uint64_t left, uint64_t right)
+const char *retained_by_text(enum retained_by by)
 {
-    return left < right ? left : right;
+    static const char *const texts[] = {
+        [RETAINED_BY_NOTHING] = "nothing",
+        [RETAINED_BY_JOURNAL] = "journal",
+        [RETAINED_BY_SETTLEMENT] = "settlement",
+        [RETAINED_BY_SNAPSHOT] = "snapshot",
+        [RETAINED_BY_KEY_FILE] = "key_file",
+        [RETAINED_BY_HOLD] = "hold",
+        [RETAINED_BY_ENDED] = "ended_hold",
+        [RETAINED_BY_KEY] = "key",
+        [RETAINED_BY_AGE] = "age",
+    };
+    return texts[by];
+}
+
+static void lower(struct retention_bound *bound, uint64_t sequence, enum retained_by by)
+{
+    if (sequence < bound->sequence) *bound = (struct retention_bound){sequence, by};
 }
 
 /* Where the journal begins, or soon will. */
@@ -32,14 +48,33 @@ static int64_t pause_ms(int64_t receipts_for_ms)
     return share_ms < MINUTE_MS ? share_ms : MINUTE_MS;
 }
 
-/* The batch that all else needs, the state aside. */
-static uint64_t bound_of_others(const struct loop *loop)
+/* By what all else needs, the state aside. */
+static void lower_for_others(const struct loop *loop, struct retention_bound *bound)
 {
     const struct keys *keys = loop->parts.keys;
-    uint64_t bound = least(loop->durable_sequence, loop->settled_sequence);
-    bound = least(bound, loop->snapshot_kept);
-    if (keys == NULL) return bound;
-    return least(bound, position_sequence(keys_status(keys).position_first));
+    lower(bound, loop->durable_sequence, RETAINED_BY_JOURNAL);
+    lower(bound, loop->settled_sequence, RETAINED_BY_SETTLEMENT);
+    lower(bound, loop->snapshot_kept, RETAINED_BY_SNAPSHOT);
+    if (keys != NULL)
+        lower(bound, position_sequence(keys_status(keys).position_first), RETAINED_BY_KEY_FILE);
+}
+
+static void lower_for_state(struct retention_bound *bound, struct recall_first first)
+{
+    static const enum retained_by by[] = {[RECALL_BY_HOLD] = RETAINED_BY_HOLD,
+                                          [RECALL_BY_ENDED] = RETAINED_BY_ENDED,
+                                          [RECALL_BY_KEY] = RETAINED_BY_KEY};
+    lower(bound, position_sequence(first.position), by[first.by]);
+}
+
+/* False: too little may go, and that is how it stays until the next look. */
+static bool is_worth_it(struct loop *loop)
+{
+    struct retention *retention = &loop->retention;
+    if (retention->bound.sequence >= first_kept(loop) + CUT_BATCHES_MIN) return true;
+    retention->found = retention->bound;
+    retention->stage = RETENTION_RESTS;
+    return false;
 }
 
 static bool begin(struct loop *loop)
@@ -50,8 +85,9 @@ static bool begin(struct loop *loop)
         return false;
     retention->look_at = loop->durable_sequence + LOOK_EVERY;
     retention->look_at_ms = loop->now_ms + pause_ms(loop->parts.receipts_for_ms);
-    retention->bound = bound_of_others(loop);
-    if (retention->bound < first_kept(loop) + CUT_BATCHES_MIN) return false;
+    retention->bound = (struct retention_bound){.sequence = UINT64_MAX};
+    lower_for_others(loop, &retention->bound);
+    if (!is_worth_it(loop)) return false;
     retention->record = 1;
     retention->stage = RETENTION_WALKS;
     return true;
@@ -65,7 +101,7 @@ static bool ask_desk(struct loop *loop)
     job->kind = DESK_CUT;
     job->exchange = NULL;
     job->cut.first = first_kept(loop);
-    job->cut_last = loop->retention.bound;
+    job->cut_last = loop->retention.bound.sequence;
     job->before_ms = loop->now_ms - loop->parts.receipts_for_ms;
     desk_order(loop->parts.desk, job);
     loop->retention.stage = RETENTION_WAITS;
@@ -77,27 +113,28 @@ static bool walk(struct loop *loop)
     struct retention *retention = &loop->retention;
     const struct engine *engine = loop->parts.engine;
     if (retention->record <= engine_recall_records(engine)) {
-        const uint64_t position = engine_recall_first(engine, retention->record, WALK_RECORDS);
-        retention->bound = least(retention->bound, position_sequence(position));
+        lower_for_state(&retention->bound,
+                        engine_recall_first(engine, retention->record, WALK_RECORDS));
         retention->record += WALK_RECORDS;
     }
-    if (retention->bound < first_kept(loop) + CUT_BATCHES_MIN) {
-        retention->stage = RETENTION_RESTS;
-        return true;
-    }
+    if (!is_worth_it(loop)) return true;
     if (retention->record <= engine_recall_records(engine)) return true;
     /* Keys that went to a file before the walk came to them. */
-    retention->bound = least(retention->bound, bound_of_others(loop));
+    lower_for_others(loop, &retention->bound);
     return ask_desk(loop);
 }
 
 void loop_take_cut(struct loop *loop, struct desk_job *job)
 {
     struct retention *retention = &loop->retention;
-    const bool is_worth_it =
-        job->result == DESK_FOUND && job->cut.first >= first_kept(loop) + CUT_BATCHES_MIN;
     retention->cut = job->cut;
-    retention->stage = is_worth_it ? RETENTION_SEALS : RETENTION_RESTS;
+    if (job->result == DESK_FOUND) {
+        lower(&retention->bound, job->cut.first, RETAINED_BY_AGE);
+        retention->stage = RETENTION_SEALS;
+        if (is_worth_it(loop)) retention->found = retention->bound;
+    } else {
+        retention->stage = RETENTION_RESTS;
+    }
     desk_give_job(loop->parts.desk, job);
 }
 

@@ -17,13 +17,33 @@
 
 enum retention_stage { RETENTION_RESTS, RETENTION_WALKS, RETENTION_WAITS, RETENTION_SEALS };
 
+/* What lets no batch from the bound on go. */
+enum retained_by {
+    RETAINED_BY_NOTHING, /* nobody has looked yet */
+    RETAINED_BY_JOURNAL, /* it ends there */
+    RETAINED_BY_SETTLEMENT,
+    RETAINED_BY_SNAPSHOT,
+    RETAINED_BY_KEY_FILE,
+    RETAINED_BY_HOLD,
+    RETAINED_BY_ENDED,
+    RETAINED_BY_KEY,
+    RETAINED_BY_AGE
+};
+struct retention_bound {
+    uint64_t sequence;
+    enum retained_by by;
+};
+
 struct retention {
     enum retention_stage stage;
-    uint64_t look_at;       /* at rest until so many batches are durable, */
-    int64_t look_at_ms;     /* and not before that time */
-    uint64_t bound;         /* no batch from here on may go */
-    uint32_t record;        /* of the walk: the next one */
-    struct journal_cut cut; /* to be sealed */
-    uint64_t seal_sequence; /* of the batch with the newest seal; 0: none of this process */
-    uint64_t keep_from;     /* the newest durable seal's; 0: none */
+    uint64_t look_at;             /* at rest until so many batches are durable, */
+    int64_t look_at_ms;           /* and not before that time */
+    struct retention_bound bound; /* no batch from there on may go, as far as is known */
+    struct retention_bound found; /* by the newest look that was ended */
+    uint32_t record;              /* of the walk: the next one */
+    struct journal_cut cut;       /* to be sealed */
+    uint64_t seal_sequence;       /* of the batch with the newest seal; 0: none of this process */
+    uint64_t keep_from;           /* the newest durable seal's; 0: none */
 };
+
+const char *retained_by_text(enum retained_by by);

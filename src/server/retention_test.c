@@ -2,6 +2,7 @@
  * retention_test.c: which batches go, through the loop over the journal in memory: none that
  * anything still needs, all others in time, and behind an entry that says so.
  */
+#include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -92,6 +93,17 @@ static uint64_t first_of(const struct scene *scene)
     return scene->world->journal->first;
 }
 
+static void assert_bound_is(struct scene *scene, uint64_t sequence, const char *by)
+{
+    char expected[96];
+    (void)snprintf(expected, sizeof(expected),
+                   "\"retention\":{\"sequence\":%" PRIu64 ",\"by\":\"%s\"}", sequence, by);
+    world_do(scene->world, scene->asker, "GET", "/healthz", "");
+    if (strstr(scene->asker->body, expected) != NULL) return;
+    print_error("expected %s in: %s\n", expected, scene->asker->body);
+    fail();
+}
+
 static void without_a_term_everything_is_kept(void **state)
 {
     struct scene *scene = *state;
@@ -108,6 +120,7 @@ static void old_batches_go_behind_a_seal_and_the_young_stay(void **state)
     const struct journal_cut cut = engine_cut(scene->world->engine);
     assert_true(first_of(scene) > 2);
     assert_true(cut.first >= first_of(scene) && cut.first < tip - RECEIPTS_MS / 1000);
+    assert_bound_is(scene, cut.first, "age");
     /* Whoever comes after the crash finds the same, and reads on from there. */
     struct batch_header header;
     struct bytes body;
@@ -139,6 +152,7 @@ static void what_is_not_settled_or_in_no_snapshot_stays(void **state)
         }
         assert_true(first_of(scene) <= bound);
         assert_true(engine_cut(scene->world->engine).first <= bound);
+        assert_bound_is(scene, bound, which == 0 ? "settlement" : "snapshot");
     }
 }
 
@@ -151,6 +165,7 @@ static void an_open_hold_keeps_its_entry_and_so_does_its_end(void **state)
     const uint64_t position = id_in(say(scene, "/v1/authorize", ONE(",\"ttl_ms\":2592000000")), id);
     live_on(scene, ROUNDS, "{\"advance_ms\":1000}");
     assert_true(engine_cut(scene->world->engine).first <= position_sequence(position));
+    assert_bound_is(scene, position_sequence(position), "hold");
     (void)snprintf(path, sizeof(path), "/v1/holds/%s/commit", id);
     const char commit[] = "{\"quantities\":{\"requests\":1}}";
     char first[WORLD_BODY_SIZE];
@@ -158,6 +173,7 @@ static void an_open_hold_keeps_its_entry_and_so_does_its_end(void **state)
     assert_int_equal(scene->asker->status, 200);
     live_on(scene, ROUNDS, "{\"advance_ms\":1000}");
     assert_true(engine_cut(scene->world->engine).first <= position_sequence(position));
+    assert_bound_is(scene, position_sequence(position), "ended_hold");
     assert_string_equal(say(scene, path, commit), first);
     /* Remembered as long as keys are: an hour. */
     (void)say(scene, "/v1/clock", "{\"advance_ms\":3700000}");
@@ -175,6 +191,7 @@ static void a_key_keeps_its_entry_as_long_as_it_counts(void **state)
     const uint64_t position = id_in(first, id);
     live_on(scene, ROUNDS, "{\"advance_ms\":1000}");
     assert_true(engine_cut(scene->world->engine).first <= position_sequence(position));
+    assert_bound_is(scene, position_sequence(position), "key");
     assert_string_equal(say(scene, "/v1/consume", ONE(",\"idempotency_key\":\"k\"")), first);
     (void)say(scene, "/v1/clock", "{\"advance_ms\":3700000}");
     live_on(scene, ROUNDS, "{\"advance_ms\":1000}");

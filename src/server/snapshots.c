@@ -25,6 +25,7 @@ struct snapshots *snapshots_over(void *block, struct snapshots_parts parts)
     snapshots->parts = parts;
     snapshots->since_bytes = parts.since_bytes;
     snapshots->wanted_at = parts.every_bytes;
+    snapshots->news.sequence = parts.newest;
     for (uint32_t i = 0; i < SNAPSHOT_CHUNKS; ++i) {
         snapshots->chunks[i] = buffer_over(at, SNAPSHOT_PIECE_BYTES_MAX);
         at += SNAPSHOT_PIECE_BYTES_MAX;
@@ -103,11 +104,15 @@ static void tell(const struct snapshots *snapshots, enum log_level level, const 
 }
 
 /* Decisions go on; what the thread was asked is waited for, and then it rests. */
-static void give_up(struct snapshots *snapshots)
+static void give_up(struct snapshots *snapshots, const char *failure)
 {
     engine_image_stop(snapshots->parts.engine);
     if (snapshots->stage == SNAPSHOTS_GIVE_UP) return;
     snapshots->stage = SNAPSHOTS_GIVE_UP;
+    snapshots->news.failures++;
+    snapshots->news.failed_sequence = snapshots->sequence;
+    snapshots->news.failed_at_ms = snapshots->at_ms;
+    snapshots->news.failure = failure;
     snapshots->wanted_at = snapshots->since_bytes + snapshots->parts.every_bytes / TRIES_APART + 1;
     tell(snapshots, LOG_ERROR, "snapshot_given_up");
 }
@@ -132,6 +137,7 @@ static void begin(struct snapshots *snapshots, uint64_t sequence, int64_t now_ms
     snapshots->since_bytes = 0;
     snapshots->file_bytes = 0;
     snapshots->began_ns = clock_monotonic_ns();
+    snapshots->at_ms = now_ms;
     order(snapshots,
           &(struct snapshot_order){
               .kind = SNAPSHOT_ORDER_CREATE,
@@ -172,6 +178,8 @@ static void take_finished(struct snapshots *snapshots, uint64_t bytes)
         bytes > snapshots->parts.every_bytes ? bytes : snapshots->parts.every_bytes;
     snapshots->parts.older = snapshots->parts.newest;
     snapshots->parts.newest = snapshots->sequence;
+    snapshots->news = (struct snapshots_news){
+        .sequence = snapshots->sequence, .at_ms = snapshots->at_ms, .bytes = bytes};
     tell(snapshots, LOG_INFO, "snapshot");
 }
 
@@ -183,8 +191,8 @@ static bool take_ends(struct snapshots *snapshots)
         has_worked = true;
         --snapshots->orders_open;
         if (end.kind == SNAPSHOT_ORDER_PIECE) snapshots->is_lent[end.chunk] = false;
-        if (!end.is_done)
-            give_up(snapshots);
+        if (end.fault != SNAPSHOT_OK)
+            give_up(snapshots, snapshot_fault_text(end.fault));
         else if (end.kind == SNAPSHOT_ORDER_FINISH)
             take_finished(snapshots, end.bytes);
     }
@@ -197,7 +205,7 @@ static bool take_ends(struct snapshots *snapshots)
 
 static void abandon(struct snapshots *snapshots)
 {
-    give_up(snapshots);
+    give_up(snapshots, "the state changed faster than the image could be written");
     order(snapshots, &(struct snapshot_order){.kind = SNAPSHOT_ORDER_ABANDON});
 }
 
@@ -255,8 +263,8 @@ bool snapshots_has_work(const struct snapshots *snapshots)
 
 /* ---- the thread */
 
-static bool carry_out(struct snapshots *snapshots, const struct snapshot_order *order,
-                      uint64_t *bytes_out)
+static enum snapshot_fault carry_out(struct snapshots *snapshots,
+                                     const struct snapshot_order *order, uint64_t *bytes_out)
 {
     struct snapshot_detail detail = {""};
     struct snapshot_writer *writer = snapshots->writer;
@@ -267,14 +275,14 @@ static bool carry_out(struct snapshots *snapshots, const struct snapshot_order *
             snapshot_create(snapshots->parts.directory, order->header, &snapshots->writer, &detail);
         break;
     case SNAPSHOT_ORDER_PIECE:
-        if (writer == NULL) return false;
+        if (writer == NULL) return SNAPSHOT_UNWRITABLE;
         fault = snapshot_put(writer, order->piece_kind,
                              (struct bytes){snapshots->chunks[order->chunk].at, order->length},
                              &detail);
         if (fault != SNAPSHOT_OK) snapshots->writer = NULL;
         break;
     case SNAPSHOT_ORDER_FINISH:
-        if (writer == NULL) return false;
+        if (writer == NULL) return SNAPSHOT_UNWRITABLE;
         snapshots->writer = NULL;
         fault = snapshot_finish(writer, order->batch, bytes_out, &detail);
         if (fault == SNAPSHOT_OK)
@@ -285,12 +293,12 @@ static bool carry_out(struct snapshots *snapshots, const struct snapshot_order *
         snapshots->writer = NULL;
         break;
     }
-    if (fault == SNAPSHOT_OK) return true;
+    if (fault == SNAPSHOT_OK) return fault;
     struct log_line line = log_begin(LOG_ERROR, "snapshot_failed");
     log_text(&line, "fault", snapshot_fault_text(fault));
     log_text(&line, "detail", detail.text);
     log_end(&line);
-    return false;
+    return fault;
 }
 
 bool snapshots_step(void *self)
@@ -299,7 +307,7 @@ bool snapshots_step(void *self)
     struct snapshot_order order;
     if (!ring_take(&snapshots->orders, &order)) return false;
     struct snapshot_end end = {.kind = order.kind, .chunk = order.chunk};
-    end.is_done = carry_out(snapshots, &order, &end.bytes);
+    end.fault = carry_out(snapshots, &order, &end.bytes);
     const bool is_put = ring_put(&snapshots->ends, &end);
     ENSURE(is_put);
     if (snapshots->parts.loop_wake != NULL) wake_signal(snapshots->parts.loop_wake);

@@ -66,11 +66,22 @@ struct snapshot_order {
 };
 struct snapshot_end {
     enum snapshot_order_kind kind;
-    uint32_t chunk; /* PIECE: free again */
-    bool is_done;   /* false: said in the log, and nothing of the file is left */
-    uint64_t bytes; /* FINISH: of the file */
+    uint32_t chunk;            /* PIECE: free again */
+    enum snapshot_fault fault; /* said in the log, and nothing of the file is left */
+    uint64_t bytes;            /* FINISH: of the file */
 };
 #define SNAPSHOT_ORDERS_MAX 8u
+
+/* What became of the newest ones. */
+struct snapshots_news {
+    uint64_t sequence; /* of the newest; 0: there is none */
+    int64_t at_ms;     /* its stamp; 0: not made by this process, like: */
+    uint64_t bytes;
+    uint64_t failures; /* since then */
+    uint64_t failed_sequence;
+    int64_t failed_at_ms; /* stamp of its mark */
+    const char *failure;  /* of the last one; NULL without failures */
+};
 
 struct snapshots {
     struct snapshots_parts parts;
@@ -82,6 +93,9 @@ struct snapshots {
     uint64_t wanted_at;   /* so many of them, and the next is begun */
     uint64_t file_bytes;  /* of the last one */
     int64_t began_ns;
+    int64_t at_ms; /* stamp of the mark */
+
+    struct snapshots_news news;
     uint32_t orders_open;
 
     struct buffer chunks[SNAPSHOT_CHUNKS];

@@ -125,6 +125,13 @@ static void live(struct scene *scene, unsigned steps)
     }
 }
 
+static const char *health(struct scene *scene)
+{
+    world_do(scene->world, scene->asker, "GET", "/healthz", "");
+    assert_int_equal(scene->asker->status, 200);
+    return scene->asker->body;
+}
+
 static uint32_t listed(const struct scene *scene, struct snapshot_list *list_out)
 {
     assert_true(snapshot_list(scene->scratch.path, list_out));
@@ -380,9 +387,22 @@ static void a_snapshot_that_cannot_be_written_is_tried_again_and_nobody_notices(
     assert_int_equal(mkdir(busy, 0700), 0);
     live(&scene, 100);
     assert_int_equal(listed(&scene, &list), 0);
+    const char *told = health(&scene);
+    assert_non_null(strstr(told, "\"status\":\"degraded\""));
+    assert_non_null(strstr(told, "\"conditions\":[\"snapshot_failed\"]"));
+    assert_non_null(strstr(told, "\"snapshots\":{\"sequence\":0,\"older\":0,\"failures\":"));
+    assert_non_null(strstr(told, "\"why\":\"the snapshot cannot be written\"}"));
     assert_int_equal(rmdir(busy), 0);
     live(&scene, 60);
     assert_int_not_equal(listed(&scene, &list), 0);
+    told = health(&scene);
+    char newest[64];
+    (void)snprintf(newest, sizeof(newest), "\"snapshots\":{\"sequence\":%" PRIu64 ",",
+                   list.sequences[0]);
+    assert_non_null(strstr(told, newest));
+    assert_non_null(strstr(told, "\"age_ms\":"));
+    assert_non_null(strstr(told, "\"failures\":0}"));
+    assert_non_null(strstr(told, "\"conditions\":[]"));
     restart(&scene);
     assert_int_not_equal(scene.world->recovered.snapshot, 0);
     assert_same_as_from_journal(&scene);

@@ -71,6 +71,46 @@ def test_the_journal_is_a_part_of_what_was_written(busy):
     assert (weir.data / "journal.db").stat().st_size < newest * average / 2
 
 
+def size_of(path):
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:       # a key file that is over goes whenever it likes
+        return 0
+
+
+def kept_on_disk(weir):
+    """Bytes of the journal and of key files, and how many usage events there are."""
+    with sqlite3.connect(f"file:{weir.data}/ledger.db?mode=ro", uri=True) as ledger:
+        events = ledger.execute("SELECT count(*) FROM usage_events").fetchone()[0]
+    keys = sum(size_of(path) for path in weir.data.glob("keys*.weir"))
+    return {"journal": size_of(weir.data / "journal.db"), "keys": keys, "usage": events}
+
+
+def test_disk_use_is_flat_over_many_times_the_retention(fresh):
+    """A steady load with keys, holds and refunds, half an hour apart; everything is kept for a day at most."""
+    weir = fresh(arguments=("--receipts-for", "1h", "--usage-for", "24h", "--snapshot-every", "64K"))
+    customer = Customer(weir, "busy")
+    customer.grant("10000000")
+    count, days = 0, []
+    for _ in range(8):
+        most = {"journal": 0, "keys": 0, "usage": 0}
+        for _ in range(48):
+            done = batch_results(expect(weir.batch([
+                {"op": "consume"} | customer.body(1, "chat", {"idempotency_key": f"k{count + i}"})
+                for i in range(20)])))
+            count += 20
+            expect(customer.refund(done[0]["decision_id"], credits="0.5"))
+            expect(customer.commit(customer.hold(1, "chat"), 1))
+            weir.advance(HOUR // 2)
+            settled(weir)
+            most = {name: max(size, most[name]) for name, size in kept_on_disk(weir).items()}
+        days.append(most)
+    # Two days to fill up, then no more than in the third.
+    assert days[2]["keys"] > 0
+    for name, filled in days[2].items():
+        assert max(day[name] for day in days[3:]) <= filled * 5 / 4, (name, days)
+
+
 def test_a_server_starts_from_a_journal_without_its_beginning(busy):
     weir, customer = busy
     live_until_cut(weir, customer, 40)

@@ -35,7 +35,8 @@ static const char notes[] =
     "quantities committed, outcome, reason, decision_id, charged, units (that sources carried),\n"
     "overshoot. Exit status 1: a request failed, a balance moved by something else, or the trace "
     "was\n"
-    "not played to its end.";
+    "not played to its end. A server that does not answer for as long as --patience says is given\n"
+    "up; the report then tells how far the play came, and there is no audit.";
 
 struct load_options {
     const char *server;
@@ -66,6 +67,11 @@ struct load_options {
     {                                                                                              \
         .name = (option), .argument = (value), .help = (text), .value_out = (out), .min = (least), \
         .max = (most), .kind = OPTION_COUNT                                                        \
+    }
+#define DURATION(option, value, text, out, least, most)                                            \
+    {                                                                                              \
+        .name = (option), .argument = (value), .help = (text), .value_out = (out), .min = (least), \
+        .max = (most), .kind = OPTION_DURATION                                                     \
     }
 
 static volatile bool is_interrupted;
@@ -227,6 +233,18 @@ static bool load_memory_take(struct load_memory *memory, const struct load_setti
     return true;
 }
 
+static void say_given_up(const struct load_report *report)
+{
+    const struct load_tally *tally = report->tally;
+    (void)fflush(stdout); /* the report stands before this where both go to one place */
+    (void)fprintf(stderr,
+                  "weir load: the server at http://%s did not answer for %" PRId64 ".%" PRId64
+                  " s: %" PRIu64 " of %" PRIu64 " rows were answered\n",
+                  report->settings->address.host, tally->silence_ns / 1000000000,
+                  tally->silence_ns / 100000000 % 10, tally->rows_played - tally->rows_unanswered,
+                  report->rows);
+}
+
 static int play(const struct load_settings *settings, const struct trace *trace,
                 const char *trace_name, bool is_json, struct load_memory *memory)
 {
@@ -235,9 +253,10 @@ static int play(const struct load_settings *settings, const struct trace *trace,
         !load_find_unit(settings, customers, &memory->tally.unit_is_cost) ||
         !load_read_balances(settings, customers, LOAD_BEFORE) ||
         !load_play(settings, trace, memory->customer_of, customers, &is_interrupted,
-                   &memory->tally) ||
-        !load_read_balances(settings, customers, LOAD_AFTER))
+                   &memory->tally))
         return STATUS_REFUSED;
+    const bool is_given_up = memory->tally.silence_ns > 0;
+    const bool is_audited = !is_given_up && load_read_balances(settings, customers, LOAD_AFTER);
 
     load_tally_order(&memory->tally);
     const struct load_verdict verdict = load_audit(settings, customers);
@@ -245,11 +264,13 @@ static int play(const struct load_settings *settings, const struct trace *trace,
                                        .tally = &memory->tally,
                                        .verdict = &verdict,
                                        .trace_name = trace_name,
-                                       .rows = trace->count};
+                                       .rows = trace->count,
+                                       .is_audited = is_audited};
     if (is_json)
         load_report_json(&report, stdout);
     else
         load_report_text(&report, stdout);
+    if (is_given_up) say_given_up(&report);
     if (settings->record != NULL && fflush(settings->record) != 0) {
         (void)fprintf(stderr, "weir load: the record cannot be written: %s\n", strerror(errno));
         return STATUS_REFUSED;
@@ -303,6 +324,7 @@ int command_load(int argc, char **argv)
                                      .customers = 100,
                                      .connections = 32,
                                      .attempts = 8,
+                                     .patience_ms = 30000,
                                      .seed = 1};
     const struct option_rule rules[] = {
         client_server_option(&options.server),
@@ -320,6 +342,8 @@ int command_load(int argc, char **argv)
               &settings.connections, 1, POOL_CONNECTIONS_MAX),
         COUNT("attempts", "N", "per request, before it counts as failed; default 8",
               &settings.attempts, 1, 1000),
+        DURATION("patience", "TIME", "without any answer, until the load ends; default 30s",
+                 &settings.patience_ms, 1000, 86400000),
         COUNT("customers", "N", "who share the rows; default 100", &settings.customers, 1,
               LOAD_CUSTOMERS_MAX),
         TEXT("customer-prefix", "TEXT", "they are TEXT00001, ...; default load-",

@@ -52,6 +52,7 @@ struct load_settings {
     uint64_t customers;
     uint64_t connections;
     uint64_t attempts;
+    int64_t patience_ms; /* without any answer, until the server is given up */
     uint64_t seed;
     int64_t zipf_nano;
     int64_t speed_nano;
@@ -110,6 +111,7 @@ enum load_outcome { LOAD_ALLOWED, LOAD_PARTIAL, LOAD_DENIED, LOAD_FAILED, LOAD_O
 struct load_tally {
     uint64_t outcomes[LOAD_OUTCOMES];
     uint64_t rows_played;
+    uint64_t rows_unanswered; /* of those played: their last request had no answer */
     uint64_t requests;
     uint64_t retries;
     uint64_t late;
@@ -125,7 +127,8 @@ struct load_tally {
     struct load_latencies authorize;
     struct load_latencies commit;
     int64_t duration_ns;
-    int64_t behind_ns; /* the most that a row left after its time */
+    int64_t behind_ns;  /* the most that a row left after its time */
+    int64_t silence_ns; /* of a server that was given up for it; else 0 */
 };
 
 /* What the audit says: balances against what the answers charged. */
@@ -139,6 +142,7 @@ struct load_verdict {
 };
 
 /* load_customers.c */
+struct pool_settings load_pool(const struct load_settings *settings);
 void load_customer_name(const struct load_settings *settings, uint32_t customer,
                         char name_out[LOAD_NAME_BYTES]);
 /* customer_of_out: one per row. */
@@ -155,7 +159,7 @@ bool load_read_balances(const struct load_settings *settings, struct load_custom
 struct load_verdict load_audit(const struct load_settings *settings,
                                const struct load_customer *customers);
 
-/* load_play.c. Ends early, in order, when *stop becomes true. */
+/* load_play.c. Ends early, in order, when *stop becomes true or the server is given up. */
 bool load_play(const struct load_settings *settings, const struct trace *trace,
                const uint32_t *customer_of, struct load_customer *customers,
                const volatile bool *stop, struct load_tally *tally);
@@ -180,7 +184,8 @@ struct load_report {
     const struct load_tally *tally;
     const struct load_verdict *verdict;
     const char *trace_name;
-    uint64_t rows; /* of the trace */
+    uint64_t rows;   /* of the trace */
+    bool is_audited; /* the balances after the play were read; else only `customers` is told */
 };
 void load_report_text(const struct load_report *report, FILE *file);
 void load_report_json(const struct load_report *report, FILE *file);

@@ -104,13 +104,19 @@ static void round_answered(void *self, const struct pool_answer *answer)
                                                  .body_length = strlen(answer->body)});
 }
 
+struct pool_settings load_pool(const struct load_settings *settings)
+{
+    return (struct pool_settings){
+        .address = &settings->address,
+        .connections = (uint32_t)settings->connections,
+        .attempts = (uint32_t)settings->attempts,
+        .patience_ns = settings->patience_ms * INT64_C(1000000),
+    };
+}
+
 static bool run_round(struct round *round)
 {
-    const struct pool_settings pool = {
-        .address = &round->settings->address,
-        .connections = (uint32_t)round->settings->connections,
-        .attempts = (uint32_t)round->settings->attempts,
-    };
+    const struct pool_settings pool = load_pool(round->settings);
     const struct pool_driver driver = {
         .self = round, .next = round_next, .answered = round_answered};
     struct pool_counts counts;

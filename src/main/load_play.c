@@ -193,6 +193,12 @@ static void clock_answered(struct play *play, const struct pool_answer *answer)
     CLEANUP(answer_free) yajl_val tree = answer_parse(answer->body);
     int64_t now_ms = 0;
     play->clock_is_moving = false;
+    if (answer->status == 0) {
+        play->clock_is_stuck = true;
+        (void)fprintf(stderr, "weir load: --clock: the server's clock cannot be moved: nobody "
+                              "answers\n");
+        return;
+    }
     if (answer->status != 200 ||
         !calendar_parse(bytes_of_text(answer_text(tree, "now")), &now_ms)) {
         play->clock_is_stuck = true;
@@ -301,6 +307,7 @@ static void land_failed(struct play *play, uint32_t number, const struct pool_an
     CLEANUP(answer_free) yajl_val problem = answer_parse(answer->body);
     const char *code = answer->status == 0 ? "no_answer" : answer_text(problem, "code");
     if (code[0] == '\0') code = "not_understood";
+    if (answer->status == 0) ++play->tally->rows_unanswered;
     load_tally_code(&play->tally->failures, code, answer_text(problem, "detail"));
     play->flights[number].outcome = LOAD_FAILED;
     land(play, number, &(struct landing){.reason = code});
@@ -421,18 +428,15 @@ bool load_play(const struct load_settings *settings, const struct trace *trace,
     for (uint32_t i = 0; i < TRACE_METERS_MAX; ++i)
         play.mean_256ths[i] = UINT64_C(256) * 256;
 
-    const struct pool_settings pool = {
-        .address = &settings->address,
-        .connections = (uint32_t)settings->connections,
-        .attempts = (uint32_t)settings->attempts,
-    };
+    const struct pool_settings pool = load_pool(settings);
     const struct pool_driver driver = {.self = &play, .next = play_next, .answered = play_answered};
     struct pool_counts counts = {0};
     play.start_ns = pool_now_ns();
     const bool is_run = pool_run(&pool, &driver, &counts);
     tally->duration_ns = pool_now_ns() - play.start_ns;
     tally->retries = counts.retries;
+    tally->silence_ns = counts.silence_ns;
     progress_end(&play.progress);
     free(play.flights);
-    return is_run && !play.clock_is_stuck;
+    return is_run && (!play.clock_is_stuck || tally->rows_played > 0);
 }

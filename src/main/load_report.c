@@ -27,7 +27,8 @@ static uint64_t rate_of(uint64_t count, int64_t duration_ns)
 bool load_report_is_good(const struct load_report *report)
 {
     return report->tally->rows_played == report->rows &&
-           report->tally->outcomes[LOAD_FAILED] == 0 && report->verdict->differing == 0;
+           report->tally->outcomes[LOAD_FAILED] == 0 && report->is_audited &&
+           report->verdict->differing == 0;
 }
 
 static void title(const struct page *page, const char *text)
@@ -125,14 +126,20 @@ static void report_sources(const struct load_report *report, const struct page *
     table_cell(table, "%s", tally->unit_is_cost ? "worth, credits" : "units");
     table_cell(table, "charged, credits");
     struct load_source total = {.name = "total"};
+    uint64_t rows_by_source = 0;
     for (uint32_t i = 0; i < tally->source_count; ++i) {
         source_row(table, &tally->sources[i], tally->unit_is_cost);
+        rows_by_source += tally->sources[i].rows;
         total.units += tally->sources[i].units;
         total.charged += tally->sources[i].charged;
     }
     total.rows = tally->outcomes[LOAD_ALLOWED] + tally->outcomes[LOAD_PARTIAL];
     source_row(table, &total, tally->unit_is_cost);
     table_print(table, page);
+    if (rows_by_source > total.rows)
+        (void)fprintf(
+            page->file,
+            "  a row paid by several sources counts in each of them, once in the total\n");
     if (overshoot->rows > 0)
         (void)fprintf(page->file,
                       "  overshoot, used but carried by nothing: %s credits in %s %s, %s of them "
@@ -199,6 +206,11 @@ static void report_verdict(const struct load_report *report, const struct page *
     const struct load_verdict *verdict = report->verdict;
     char text[3][TEXT_NUMBER_BYTES];
     title(page, "Audit");
+    if (!report->is_audited) {
+        (void)fprintf(page->file, "  %snone: the balances could not be read after the play%s\n",
+                      page_paint(page, PAINT_RED), page_plain(page));
+        return;
+    }
     (void)fprintf(page->file, "  balances of %s customers, before less after: %s credits\n",
                   text_number(verdict->customers - verdict->spoiled, text[0]),
                   text_credits(verdict->moved, text[1]));
@@ -292,6 +304,10 @@ void load_report_json(const struct load_report *report, FILE *file)
     json_latencies(file, "authorize", &tally->authorize);
     (void)fputs(",", file);
     json_latencies(file, "commit", &tally->commit);
+    if (!report->is_audited) {
+        (void)fputs(",\"audit\":null}\n", file);
+        return;
+    }
     (void)fprintf(file,
                   ",\"audit\":{\"customers\":%" PRIu64 ",\"differing\":%" PRIu64
                   ",\"not_judged\":%" PRIu64 ",\"moved\":\"%s\",\"charged\":\"%s\"}}\n",

@@ -50,6 +50,9 @@ struct pool {
     struct connection *connections;
     struct pollfd *sockets; /* fd -1: closed; parallel to connections */
     struct pool_counts counts;
+    uint32_t outstanding;
+    int64_t silent_since_ns; /* while some are outstanding: without any answer */
+    int64_t silence_ns;      /* while none is: how long it had been when the last ended */
     bool is_out_of_memory;
 };
 
@@ -84,6 +87,7 @@ static void finish(struct pool *pool, struct connection *connection, int64_t now
 {
     connection->phase = PHASE_FREE;
     connection->received_length = 0;
+    if (--pool->outstanding == 0) pool->silence_ns = now_ns - pool->silent_since_ns;
     pool->driver->answered(pool->driver->self,
                            &(struct pool_answer){.token = connection->token,
                                                  .status = status,
@@ -171,6 +175,7 @@ static void receive_more(struct pool *pool, struct connection *connection, struc
     const int64_t now_ns = pool_now_ns();
     const bool is_whole = progress == HTTP_COMPLETE;
     if (!is_whole || !response.keeps_alive || got <= 0) disconnect(socket);
+    if (is_whole) pool->silent_since_ns = now_ns;
     if (!is_whole)
         fail(pool, connection, now_ns, 0, "");
     else if (response.status == 503)
@@ -227,6 +232,8 @@ static bool feed(struct pool *pool, int64_t now_ns, int64_t *look_ns_out)
             connection->token = job.token;
             connection->attempt = 0;
             connection->first_ns = pool_now_ns();
+            if (pool->outstanding++ == 0)
+                pool->silent_since_ns = connection->first_ns - pool->silence_ns;
             attempt(pool, connection, &pool->sockets[i], now_ns);
         }
         if (connection->phase == PHASE_FREE) continue;
@@ -256,6 +263,21 @@ static bool pool_open(struct pool *pool)
     return pool->connections != NULL;
 }
 
+/* Whether nothing was answered for too long; then everything that is outstanding ends. */
+static bool lose_patience(struct pool *pool)
+{
+    const int64_t now_ns = pool_now_ns();
+    const int64_t silence_ns = now_ns - pool->silent_since_ns;
+    if (pool->settings->patience_ns == 0 || pool->outstanding == 0 ||
+        silence_ns < pool->settings->patience_ns)
+        return false;
+    pool->counts.silence_ns = silence_ns;
+    for (uint32_t i = 0; i < pool->settings->connections; ++i)
+        if (pool->connections[i].phase != PHASE_FREE)
+            finish(pool, &pool->connections[i], now_ns, 0, "");
+    return true;
+}
+
 static bool pool_turns(struct pool *pool)
 {
     for (;;) {
@@ -266,6 +288,7 @@ static bool pool_turns(struct pool *pool)
         for (uint32_t i = 0; i < pool->settings->connections; ++i)
             serve_connection(pool, &pool->connections[i], &pool->sockets[i], woken_ns);
         if (pool->is_out_of_memory) return false;
+        if (lose_patience(pool)) return true;
     }
 }
 
@@ -284,6 +307,7 @@ bool pool_run(const struct pool_settings *settings, const struct pool_driver *dr
 {
     ENSURE(settings->connections >= 1 && settings->connections <= POOL_CONNECTIONS_MAX);
     ENSURE(settings->attempts >= 1);
+    ENSURE(settings->patience_ns >= 0);
     struct pool pool = {.settings = settings, .driver = driver};
     const bool is_run = pool_open(&pool) && pool_turns(&pool);
     pool_close(&pool);

@@ -5,6 +5,9 @@
  * that found no ear, or was answered 503, is sent again, later and later; since every request here
  * carries a key or changes nothing twice, that is safe. Each request is answered to the driver
  * exactly once, with status 0 when the pool gave up.
+ *
+ * A server that is silent for longer than the pool's patience is given up altogether: what is
+ * outstanding is answered with status 0, and the driver is not asked again.
  */
 #pragma once
 
@@ -43,13 +46,16 @@ struct pool_settings {
     const struct server_address *address;
     uint32_t connections; /* 1..POOL_CONNECTIONS_MAX */
     uint32_t attempts;    /* per request, at least 1 */
+    int64_t patience_ns;  /* with requests outstanding and no answer to any; 0: without end */
 };
 
 struct pool_counts {
     uint64_t retries;
+    int64_t silence_ns; /* that was too long, so that the server was given up; 0: it was not */
 };
 
-/* Until the driver is done and everything is answered. False when the machine refused memory. */
+/* Until the driver is done and everything is answered, or the server is given up. False when the
+ * machine refused memory. */
 bool pool_run(const struct pool_settings *settings, const struct pool_driver *driver,
               struct pool_counts *counts_out);
 

@@ -77,18 +77,31 @@ static void answered(void *self, const struct pool_answer *answer)
     ++jobs->answers[answer->token];
 }
 
-static uint64_t run(struct jobs *jobs, uint16_t port, uint32_t attempts)
+static struct pool_counts run_with(struct jobs *jobs, uint16_t port, uint32_t attempts,
+                                   int64_t patience_ns)
 {
     char url[64];
     (void)snprintf(url, sizeof(url), "http://127.0.0.1:%d", port);
     assert_true(server_address_find("test", url, &jobs->address));
     const struct pool_settings settings = {
-        .address = &jobs->address, .connections = CONNECTIONS, .attempts = attempts};
+        .address = &jobs->address,
+        .connections = CONNECTIONS,
+        .attempts = attempts,
+        .patience_ns = patience_ns,
+    };
     const struct pool_driver driver = {.self = jobs, .next = next, .answered = answered};
     struct pool_counts counts = {0};
     assert_true(pool_run(&settings, &driver, &counts));
-    for (int i = 0; i < jobs->count; ++i)
+    for (int i = 0; i < jobs->next; ++i)
         assert_int_equal(jobs->answers[i], 1);
+    return counts;
+}
+
+static uint64_t run(struct jobs *jobs, uint16_t port, uint32_t attempts)
+{
+    const struct pool_counts counts = run_with(jobs, port, attempts, 0);
+    assert_int_equal(jobs->next, jobs->count);
+    assert_int_equal(counts.silence_ns, 0);
     return counts.retries;
 }
 
@@ -139,6 +152,24 @@ static void with_nobody_there_every_job_is_refused(void **state)
     assert_int_equal(jobs.refused, 10);
 }
 
+static void a_server_that_is_silent_too_long_is_given_up(void **state)
+{
+    static const uint32_t attempts[] = {1000, 3}; /* the first jobs wait; jobs fail one by one */
+    const int64_t patience_ns = INT64_C(200000000);
+    struct turns turns = {0};
+    struct peer peer = {.self = &turns, .answer = answer};
+    (void)state;
+    peer_start(&peer);
+    peer_stop(&peer);
+    for (size_t i = 0; i < COUNT_OF(attempts); ++i) {
+        struct jobs jobs = {.count = JOBS};
+        const struct pool_counts counts = run_with(&jobs, peer.port, attempts[i], patience_ns);
+        assert_true(counts.silence_ns >= patience_ns);
+        assert_in_range(jobs.next, CONNECTIONS, JOBS - 1);
+        assert_int_equal(jobs.refused, jobs.next);
+    }
+}
+
 static void addresses_are_urls_or_host_and_port(void **state)
 {
     static const struct {
@@ -183,6 +214,7 @@ int main(void)
         cmocka_unit_test(jobs_wait_for_their_time),
         cmocka_unit_test(after_the_last_attempt_the_driver_hears_what_was_said),
         cmocka_unit_test(with_nobody_there_every_job_is_refused),
+        cmocka_unit_test(a_server_that_is_silent_too_long_is_given_up),
         cmocka_unit_test(addresses_are_urls_or_host_and_port),
         cmocka_unit_test(names_are_escaped_in_paths_and_in_json),
     };

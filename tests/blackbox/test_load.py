@@ -6,12 +6,14 @@ committed with the actual; tests/trace_sums.py then reckons from the CSV and the
 """
 
 import json
+import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
-from weir_client import run
+from weir_client import find_binary, run
 
 ROOT = Path(__file__).resolve().parents[2]
 POLICY = (ROOT / "examples" / "policy.yaml").read_text()
@@ -64,3 +66,38 @@ def test_traces_at_hand_add_up_to_the_nano_credit(fresh, tmp_path):
     trace = REAL_HOUR if REAL_HOUR.exists() else invented(tmp_path, 8819)
     rows = len(trace.read_text().splitlines()) - 1
     check(trace, play(fresh(), tmp_path, trace, rows), PRICES["gpt-5.5"], 1_000_000)
+
+
+def test_a_load_gives_up_on_a_server_that_died_and_tells_how_far_it_came(fresh, tmp_path):
+    weir = fresh()
+    address = f"http://127.0.0.1:{weir.port}"
+    record = tmp_path / "played.ndjson"
+    command = [find_binary(), "load", "--generate", "300000", "--server", address, "--customers",
+               "10", "--plan", "plus", "--attribute", "model=gpt-5.5", "--patience", "1s",
+               "--record", str(record), "--json"]
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True) as load:
+        try:
+            while load.poll() is None and not (record.exists() and record.stat().st_size > 0):
+                time.sleep(0.01)    # between two looks
+            weir.kill()
+            out, err = load.communicate(timeout=60)
+        finally:
+            load.kill()
+    assert load.returncode == 1, out + err
+    told = re.search(r"the server at (\S+) did not answer for (\d+)\.\d s: "
+                     r"(\d+) of 300000 rows were answered", err)
+    assert told and told[1] == address and 1 <= int(told[2]) < 60, err
+    report = json.loads(out)
+    rows = [json.loads(line) for line in record.read_text().splitlines()]
+    answered = [row for row in rows if row["reason"] != "no_answer"]
+    assert 0 < int(told[3]) == len(answered) < 300000
+    assert report["rows"] == 300000 and report["rows_played"] == len(rows)
+    assert report["failures"]["no_answer"] == report["failed"] == len(rows) - len(answered) > 0
+    assert report["audit"] is None
+
+
+@pytest.mark.parametrize("patience", ["0s", "soon", "-1s"])
+def test_a_patience_that_is_no_time_is_refused(patience):
+    status, out, err = run("load", "--generate", "1", f"--patience={patience}")
+    assert status == 2 and out == "" and "--patience" in err, err

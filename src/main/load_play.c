@@ -346,6 +346,19 @@ static void decided(struct play *play, uint32_t number, yajl_val answer)
     play->to_commit = number;
 }
 
+/* A source has a line for what was held and one for what was used beyond: still one row. */
+static bool is_named_before(yajl_val answer, size_t line)
+{
+    const yajl_val own = answer_item(answer, "allocations", line);
+    for (size_t i = 0; i < line; ++i) {
+        const yajl_val other = answer_item(answer, "allocations", i);
+        if (strcmp(answer_text(other, "source"), answer_text(own, "source")) == 0 &&
+            strcmp(answer_text(other, "kind"), answer_text(own, "kind")) == 0)
+            return true;
+    }
+    return false;
+}
+
 static void committed(struct play *play, uint32_t number, yajl_val answer)
 {
     struct flight *flight = &play->flights[number];
@@ -353,7 +366,7 @@ static void committed(struct play *play, uint32_t number, yajl_val answer)
     struct load_tally *tally = play->tally;
     for (size_t i = 0; i < answer_length(answer, "allocations"); ++i) {
         const yajl_val line = answer_item(answer, "allocations", i);
-        struct load_source source = {.rows = 1,
+        struct load_source source = {.rows = is_named_before(answer, i) ? 0 : 1,
                                      .units = answer_count(line, "units"),
                                      .charged = answer_credits(line, "charged")};
         (void)snprintf(source.name, sizeof(source.name), "%s", answer_text(line, "source"));

@@ -68,7 +68,8 @@ static void say_commit(struct said *said, int socket)
               "}"
             : "{\"decision_id\":\"d_1\",\"outcome\":\"committed\",\"units\":{\"allowed\":60},"
               "\"charged\":\"0.000000002\",\"late\":true,\"allocations\":["
-              "{\"source\":\"included\",\"kind\":\"allowance\",\"units\":58,\"charged\":\"0\"},"
+              "{\"source\":\"included\",\"kind\":\"allowance\",\"units\":50,\"charged\":\"0\"},"
+              "{\"source\":\"included\",\"kind\":\"allowance\",\"units\":8,\"charged\":\"0\"},"
               "{\"source\":\"paid\",\"kind\":\"grant\",\"units\":2,\"charged\":\"0.000000002\"}]}");
 }
 
@@ -157,8 +158,11 @@ static void every_row_ends_once_and_the_sums_are_those_of_the_answers(void **sta
     assert_int_equal(tally->outcomes[LOAD_ALLOWED] + tally->outcomes[LOAD_PARTIAL], 228);
     assert_int_equal(tally->denials.at[0].rows, 50);
     assert_int_equal(tally->failures.at[0].rows + tally->failures.at[1].rows, 72);
-    for (uint32_t i = 0; i < tally->source_count; ++i)
+    for (uint32_t i = 0; i < tally->source_count; ++i) {
+        const bool is_paid = strcmp(tally->sources[i].name, "paid") == 0;
         charged += tally->sources[i].charged;
+        assert_int_equal(tally->sources[i].rows, is_paid ? 228 : tally->late);
+    }
     assert_int_equal(charged, stage.said.charged);
     charged = 0;
     for (int i = 0; i < CUSTOMERS; ++i)

@@ -211,6 +211,42 @@ static void a_decision_that_was_cut_is_unknown_and_says_why(void **state)
     assert_non_null(strstr(scene->asker->body, "older than receipts are kept"));
 }
 
+/* Books that have all that is settled, of which nobody asks here. */
+static bool look_up(void *self, uint64_t decision, struct desk_ending *ending_out)
+{
+    (void)self;
+    (void)decision;
+    *ending_out = (struct desk_ending){0};
+    return true;
+}
+
+static void what_was_refunded_goes_when_receipts_do_and_an_ended_hold_when_keys_do(void **state)
+{
+    struct scene *scene = *state;
+    const char commit[] = "{\"quantities\":{\"requests\":1}}";
+    char id[64];
+    char path[128];
+    desk_set_books(scene->world->desk, (struct desk_books){.look_up = look_up});
+    const uint64_t used = id_in(say(scene, "/v1/consume", ONE("")), id);
+    (void)snprintf(path, sizeof(path), "/v1/decisions/%s/refund", id);
+    (void)say(scene, path, "{\"all\":true}");
+    assert_int_equal(scene->asker->status, 200);
+    live_on(scene, ROUNDS, "{\"advance_ms\":1000}");
+    assert_true(engine_cut(scene->world->engine).first > position_sequence(used));
+
+    const uint64_t held = id_in(say(scene, "/v1/authorize", ONE("")), id);
+    (void)snprintf(path, sizeof(path), "/v1/holds/%s/commit", id);
+    (void)say(scene, path, commit);
+    (void)snprintf(path, sizeof(path), "/v1/decisions/%s/refund", id);
+    (void)say(scene, path, "{\"all\":true}");
+    assert_int_equal(scene->asker->status, 200);
+    live_on(scene, ROUNDS, "{\"advance_ms\":1000}");
+    assert_true(engine_cut(scene->world->engine).first <= position_sequence(held));
+    (void)say(scene, "/v1/clock", "{\"advance_ms\":3700000}");
+    live_on(scene, ROUNDS, "{\"advance_ms\":1000}");
+    assert_true(engine_cut(scene->world->engine).first > position_sequence(held));
+}
+
 #define SCENE_TEST(test) cmocka_unit_test_setup_teardown(test, open_scene, close_scene)
 
 int main(void)
@@ -222,6 +258,7 @@ int main(void)
         SCENE_TEST(an_open_hold_keeps_its_entry_and_so_does_its_end),
         SCENE_TEST(a_key_keeps_its_entry_as_long_as_it_counts),
         SCENE_TEST(a_decision_that_was_cut_is_unknown_and_says_why),
+        SCENE_TEST(what_was_refunded_goes_when_receipts_do_and_an_ended_hold_when_keys_do),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -213,7 +213,7 @@ static enum ledger_fault read_meta(struct settler *settler)
     settler->heads_position = (uint64_t)heads;
     settler->rolled_through = (uint64_t)rolled;
     settler->usage_cut = (uint64_t)cut;
-    settler->events_unrolled = settler->parts.roll_events;
+    settler->events_unrolled = UINT64_MAX / 2; /* nobody counted: as long as there is any */
     settler->hand = 1;
     settler->hand_position = position_end(settler->cursor);
     return LEDGER_OK;

@@ -112,7 +112,7 @@ struct settler {
     uint64_t entries_unswept; /* settled behind heads_position */
     uint64_t entries_of_turn; /* settled behind hand_position */
     uint64_t rolled_through;
-    uint64_t events_unrolled; /* usage events behind it, at least */
+    uint64_t events_unrolled; /* usage events behind it, at most */
     int64_t rolled_ns;        /* when the last slice was rolled */
     int64_t days_through_ms;
     uint64_t days_rolled;   /* rolled_through when no day was found to be over */

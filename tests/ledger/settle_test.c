@@ -917,6 +917,29 @@ static void too_many_customers_are_said(void **state)
     world_close(world);
 }
 
+/* --- the rollup ------------------------------------------------------------------------------ */
+
+static void what_a_run_left_unrolled_the_next_one_rolls_at_once(void **state)
+{
+    (void)state;
+    struct world *world = random_world(31, 300);
+    struct books *books = books_open();
+    books->parts.roll_events = 5;
+    books_append(books, world, false);
+    books_start_settler(books);
+    while (settler_cursor(books->settler) < books->journal->tip.sequence)
+        assert_true(settle_step(books->settler));
+    books_stop_settler(books);
+    books_start_settler(books);
+    books_settle(books);
+    char *text = books_query(books, "SELECT count(*) FROM usage_events,meta WHERE "
+                                    "meta.name='rolled_through' AND position>meta.value");
+    assert_string_equal("0\n", text);
+    free(text);
+    books_close(books);
+    world_close(world);
+}
+
 /* --- retention ------------------------------------------------------------------------------- */
 
 static void usage_events_go_seal_by_seal_and_sums_stay(void **state)
@@ -1039,6 +1062,7 @@ int main(void)
         cmocka_unit_test(an_entry_that_contradicts_the_books_stops_settlement),
         cmocka_unit_test(a_ledger_of_another_history_is_refused),
         cmocka_unit_test(too_many_customers_are_said),
+        cmocka_unit_test(what_a_run_left_unrolled_the_next_one_rolls_at_once),
         cmocka_unit_test(usage_events_go_seal_by_seal_and_sums_stay),
         cmocka_unit_test(usage_events_go_under_endless_load_too),
     };

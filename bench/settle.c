@@ -106,7 +106,8 @@ static void put(struct run *run, const struct command *command)
     ENSURE(!run->body.overflowed);
     engine_apply(run->engine, run->fact);
     if (run->header.entries++ == 0) run->header.first_ms = run->now_ms;
-    if (run->header.entries == run->entries_max || run->body.used >= JOURNAL_BATCH_BYTES_TARGET)
+    if (run->header.entries == run->entries_max ||
+        run->body.used >= (size_t)JOURNAL_BATCH_BYTES_TARGET)
         end_batch(run);
 }
 
@@ -283,6 +284,7 @@ struct offer {
 /* Offers a batch every PACED_BATCH_MS, and looks how long each takes to be settled. */
 static void run_paced(struct books *books, struct run *run, uint64_t first, uint64_t last)
 {
+    ENSURE(first < last);
     const uint64_t batches = last - first;
     struct offer *offers = calloc(batches, sizeof *offers);
     double *offered_s = calloc(batches, sizeof *offered_s);
@@ -365,7 +367,7 @@ static void start_engine(struct run *run, uint64_t customers)
         .due = zeroes(sizeof *run->due),
         .bytes = zeroes(COMMAND_BYTES_MAX),
         .journal = journal_memory_open(KEY, 1),
-        .body = buffer_over(zeroes(BODY_BYTES), BODY_BYTES),
+        .body = buffer_over(zeroes((size_t)BODY_BYTES), (size_t)BODY_BYTES),
         .entries_max = JOURNAL_BATCH_ENTRIES_MAX,
         .now_ms = INT64_C(1777636800000),
     };

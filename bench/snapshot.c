@@ -141,7 +141,7 @@ static void rule(struct run *run, const struct command *command)
 {
     const struct policy *policy = run->policies->current->policy;
     if (run->entries >= JOURNAL_BATCH_ENTRIES_MAX - 8 ||
-        run->body.used >= JOURNAL_BATCH_BYTES_TARGET)
+        run->body.used >= (size_t)JOURNAL_BATCH_BYTES_TARGET)
         append(run);
     while (engine_due_for(run->engine, policy, command, stamp_of(run), run->due, run->fact))
         put(run, run->due);

@@ -97,6 +97,7 @@ step_unit() {
 
 step_asan() {
     setup_asan && UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
+            LSAN_OPTIONS=suppressions=$PWD/tests/lsan.supp:print_suppressions=0 \
             run_meson_tests "$build_root/build-asan" --timeout-multiplier 4
 }
 

@@ -153,7 +153,7 @@ static void head_put(const struct key_file_head *head, uint8_t page_out[PAGE])
     memcpy(page_out + HEAD_GENESIS_AT, head->genesis.byte, KEY_FILE_HASH_BYTES);
     head_words(head, words);
     for (unsigned i = 0; i < HEAD_WORDS; i++)
-        put_64(page_out + HEAD_WORDS_AT + 8 * i, words[i]);
+        put_64(page_out + HEAD_WORDS_AT + (size_t)8 * i, words[i]);
     memcpy(page_out + HEAD_HASH_AT, head->records.byte, KEY_FILE_HASH_BYTES);
     page_seal(head, 0, page_out);
 }
@@ -164,7 +164,7 @@ static struct key_file_head head_get(const uint8_t page[PAGE])
     uint64_t words[HEAD_WORDS];
     memcpy(head.genesis.byte, page + HEAD_GENESIS_AT, KEY_FILE_HASH_BYTES);
     for (unsigned i = 0; i < HEAD_WORDS; i++)
-        words[i] = get_64(page + HEAD_WORDS_AT + 8 * i);
+        words[i] = get_64(page + HEAD_WORDS_AT + (size_t)8 * i);
     head.made_ms = (int64_t)words[0];
     head.before = words[1];
     head.count = words[2];

@@ -59,8 +59,9 @@ struct keys *keys_over(void *block, struct keys_parts parts)
 {
     struct keys *keys = block;
     uint8_t *at = (uint8_t *)block + ALIGNED(sizeof *keys);
-    ENSURE(strlen(parts.directory) < sizeof keys->directory);
-    strcpy(keys->directory, parts.directory);
+    const size_t length = strlen(parts.directory);
+    ENSURE(length < sizeof keys->directory);
+    memcpy(keys->directory, parts.directory, length + 1);
     keys->parts = parts;
     keys->parts.directory = keys->directory;
     keys->piece = (struct kept_key *)(void *)at;

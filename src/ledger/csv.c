@@ -15,13 +15,15 @@ static void put_quoted(struct buffer *buffer, struct bytes text)
 
 static bool is_formula(struct bytes text)
 {
-    return text.length > 0 && memchr("=+-@\t\r\n", text.at[0], 7) != NULL;
+    static const char marks[] = {'=', '+', '-', '@', '\t', '\r', '\n'};
+    return text.length > 0 && memchr(marks, text.at[0], sizeof marks) != NULL;
 }
 
 static bool needs_quotes(struct bytes text)
 {
+    static const char marks[] = {',', '"', '\r', '\n'};
     for (size_t i = 0; i < text.length; ++i)
-        if (memchr(",\"\r\n", text.at[i], 4) != NULL) return true;
+        if (memchr(marks, text.at[i], sizeof marks) != NULL) return true;
     return text.length > 0 && (text.at[0] == ' ' || text.at[text.length - 1] == ' ');
 }
 

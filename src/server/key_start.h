@@ -11,7 +11,7 @@
 #include "journal/journal.h"
 #include "keys/keys.h"
 
-#define KEY_START_DETAIL_SIZE (2 * KEY_FILE_DETAIL_SIZE)
+#define KEY_START_DETAIL_SIZE ((size_t)2 * KEY_FILE_DETAIL_SIZE)
 
 struct key_start {
     struct journal *journal;

@@ -153,7 +153,7 @@ static bool take_after(struct parsing *parsing, struct bytes value)
         const int high = hex_digit(value.at[i]);
         const int low = hex_digit(value.at[i + 1]);
         is_hex = high >= 0 && low >= 0;
-        bytes[i / 2] = (uint8_t)((high << 4 | low) & 0xff);
+        if (is_hex) bytes[i / 2] = (uint8_t)(16 * high + low);
     }
     if (!is_hex) return refuse_value(parsing, PARAMETER_AFTER, value, "the `next` of a page");
     reading->has_before = true;

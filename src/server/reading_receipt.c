@@ -114,7 +114,7 @@ static void put_hash(struct buffer *out, const char *key, const struct journal_h
 {
     static const char digits[] = "0123456789abcdef";
     char text[2 * JOURNAL_HASH_BYTES + 1] = "";
-    for (unsigned i = 0; i < JOURNAL_HASH_BYTES; ++i) {
+    for (size_t i = 0; i < JOURNAL_HASH_BYTES; ++i) {
         text[2 * i] = digits[hash->byte[i] >> 4];
         text[2 * i + 1] = digits[hash->byte[i] & 15];
     }

@@ -90,7 +90,7 @@ def test_b2_the_identity_holds_at_every_moment_under_load(fresh):
     with its sign turned round, a charge with its own."""
     weir = fresh()
     customer = Customer(weir, "busy")
-    customer.grant("1000000")
+    customer.grant("10000000")         # more than a minute of spending
     quiet(customer)
     stop, signs, failures = threading.Event(), set(), []
 
@@ -115,7 +115,8 @@ def test_b2_the_identity_holds_at_every_moment_under_load(fresh):
         expect(client.post(f"/v1/holds/{body['decision_id']}/commit", {"quantities": {"requests": 2}}))
 
     def buy(client):
-        grant = expect(client.post(f"{customer.path}/grants", {"category": "paid", "credits": "100"}))
+        # More than the spenders ever have outstanding, however far settlement is behind.
+        grant = expect(client.post(f"{customer.path}/grants", {"category": "paid", "credits": "1000000"}))
         signs.add(look(client))
         expect(client.post(f"/v1/grants/{grant['grant_id']}/void", {}))
 

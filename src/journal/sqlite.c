@@ -595,39 +595,19 @@ static enum journal_fault fill_new(struct database *database, const struct genes
     return JOURNAL_OK;
 }
 
-static bool make_empty(const char *path)
-{
-    static const char *const SUFFIXES[] = {"", "-wal", "-shm", "-journal"};
-    for (size_t at = 0; at < COUNT_OF(SUFFIXES); at++) {
-        char left[FILE_PATH_SIZE + 16];
-        (void)snprintf(left, sizeof left, "%s%s", path, SUFFIXES[at]);
-        if (unlink(left) != 0 && errno != ENOENT) return false;
-    }
-    const int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    return fd >= 0 && close(fd) == 0;
-}
-
-static bool sync_path(const char *path)
-{
-    const int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return false;
-    const bool is_synced = file_sync(fd);
-    (void)close(fd);
-    return is_synced;
-}
-
 static enum journal_fault found(struct database *database, const char *directory,
                                 const struct genesis *genesis)
 {
     char path[FILE_PATH_SIZE];
-    if (!file_path(directory, "journal.db.new", path) || !make_empty(path))
+    if (!file_path(directory, "journal.db.new", path) || !file_make_empty(path))
         return core_refuse(&database->core, JOURNAL_WRITE_FAILED, "%s: cannot be founded: %s",
                            database->path, strerror(errno));
     enum journal_fault fault = connect(database, path, SQLITE_OPEN_READWRITE);
     if (fault == JOURNAL_OK) fault = fill_new(database, genesis);
     disconnect(database);
     if (fault != JOURNAL_OK) return fault;
-    if (!sync_path(path) || rename(path, database->path) != 0 || !file_sync_directory(directory))
+    if (!file_sync_path(path) || rename(path, database->path) != 0 ||
+        !file_sync_directory(directory))
         return core_refuse(&database->core, JOURNAL_WRITE_FAILED, "%s: cannot be founded: %s",
                            database->path, strerror(errno));
     database->core.journal.is_new = true;

@@ -496,38 +496,17 @@ static enum ledger_fault fill_new(struct ledger *ledger)
     return LEDGER_OK;
 }
 
-static bool make_empty(const char *path)
-{
-    static const char *const SUFFIXES[] = {"", "-wal", "-shm", "-journal"};
-    for (size_t at = 0; at < COUNT_OF(SUFFIXES); at++) {
-        char left[FILE_PATH_SIZE + 16];
-        (void)snprintf(left, sizeof left, "%s%s", path, SUFFIXES[at]);
-        if (unlink(left) != 0 && errno != ENOENT) return false;
-    }
-    const int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    return fd >= 0 && close(fd) == 0;
-}
-
-static bool sync_path(const char *path)
-{
-    const int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return false;
-    const bool is_synced = file_sync(fd);
-    (void)close(fd);
-    return is_synced;
-}
-
 static enum ledger_fault found(struct ledger *ledger, const char *directory)
 {
     char path[FILE_PATH_SIZE];
-    if (!file_path(directory, "ledger.db.new", path) || !make_empty(path))
+    if (!file_path(directory, "ledger.db.new", path) || !file_make_empty(path))
         return ledger_refuse(ledger, LEDGER_WRITE_FAILED, "%s: cannot be founded: %s", ledger->path,
                              strerror(errno));
     enum ledger_fault fault = connect(ledger, path, SQLITE_OPEN_READWRITE);
     if (fault == LEDGER_OK) fault = fill_new(ledger);
     disconnect(ledger);
     if (fault != LEDGER_OK) return fault;
-    if (!sync_path(path) || rename(path, ledger->path) != 0 || !file_sync_directory(directory))
+    if (!file_sync_path(path) || rename(path, ledger->path) != 0 || !file_sync_directory(directory))
         return ledger_refuse(ledger, LEDGER_WRITE_FAILED, "%s: cannot be founded: %s", ledger->path,
                              strerror(errno));
     return LEDGER_OK;

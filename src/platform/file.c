@@ -62,6 +62,24 @@ bool file_sync(int fd)
     return fsync(fd) == 0;
 }
 
+bool file_sync_path(const char *path)
+{
+    CLOSED_AT_END int fd = open(path, O_RDONLY | O_CLOEXEC);
+    return fd >= 0 && file_sync(fd);
+}
+
+bool file_make_empty(const char *path)
+{
+    static const char *const SUFFIXES[] = {"", "-wal", "-shm", "-journal"};
+    for (size_t at = 0; at < COUNT_OF(SUFFIXES); at++) {
+        char left[FILE_PATH_SIZE + 16];
+        (void)snprintf(left, sizeof left, "%s%s", path, SUFFIXES[at]);
+        if (unlink(left) != 0 && errno != ENOENT) return false;
+    }
+    const int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    return fd >= 0 && close(fd) == 0;
+}
+
 bool file_sync_directory(const char *path)
 {
     CLOSED_AT_END int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

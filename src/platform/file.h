@@ -63,6 +63,10 @@ MUST_USE bool file_is_empty(const char *path);
 /* False: what was written may not be there after a power loss, and trying again proves nothing. */
 MUST_USE bool file_sync(int fd);
 MUST_USE bool file_sync_directory(const char *path);
+MUST_USE bool file_sync_path(const char *path);
+
+/* Founds an empty database file (mode 0600); what a former try left of it and of its logs goes. */
+MUST_USE bool file_make_empty(const char *path);
 
 /* "<directory>/<name>"; false when it does not fit. */
 MUST_USE bool file_path(const char *directory, const char *name, char path_out[FILE_PATH_SIZE]);

@@ -22,10 +22,19 @@
 #include "keys/keys.h"
 #include "ledger/ledger.h"
 
+#define ANSWER_HEADERS_MAX 8u
+
+/* Beside Content-Type and Content-Length, which every answer has. */
+struct answer_header {
+    const char *name; /* a literal in lower case */
+    struct bytes value;
+};
+
 struct answer {
     unsigned status;
     const char *content_type;
-    const char *allow; /* with 405; else NULL */
+    struct answer_header headers[ANSWER_HEADERS_MAX];
+    uint32_t header_count;
     struct bytes body;
     bool has_more; /* the body is a piece, never empty, and another one follows */
     bool is_cut;   /* instead of the next piece: there is none, and the client must notice */
@@ -39,7 +48,10 @@ struct exchange {
     struct bytes content_encoding; /* at == NULL: absent */
     struct bytes idempotency_key;  /* at == NULL: absent */
     struct bytes accept;           /* at == NULL: absent */
+    struct bytes authorization;    /* at == NULL: absent */
+    struct bytes traceparent;      /* at == NULL: absent */
     struct bytes body;
+    int64_t taken_ns; /* clock_monotonic_ns when all of it had been read */
     bool is_gone;
 
     struct answer answer;
@@ -57,6 +69,12 @@ struct exchange {
     struct reading *reading; /* of the books */
     bool is_under_way;       /* its first step is done and must not be done again */
 };
+
+static inline void answer_add_header(struct answer *answer, const char *name, struct bytes value)
+{
+    ENSURE(answer->header_count < ANSWER_HEADERS_MAX);
+    answer->headers[answer->header_count++] = (struct answer_header){.name = name, .value = value};
+}
 
 /* A queue of exchanges through their `next`. An exchange is in one queue at most. */
 struct exchange_queue {

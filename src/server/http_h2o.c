@@ -360,6 +360,18 @@ static void add_header(h2o_req_t *request, const h2o_token_t *name, const char *
     h2o_add_header(&request->pool, &request->res.headers, name, NULL, value, strlen(value));
 }
 
+/* Their values are copied, as the body is. */
+static void add_own_headers(h2o_req_t *request, const struct answer *answer)
+{
+    for (uint32_t i = 0; i < answer->header_count; ++i) {
+        const struct answer_header *header = &answer->headers[i];
+        const h2o_iovec_t value =
+            h2o_strdup(&request->pool, (const char *)header->value.at, header->value.length);
+        h2o_add_header_by_str(&request->pool, &request->res.headers, header->name,
+                              strlen(header->name), 1, NULL, value.base, value.len);
+    }
+}
+
 /* The answer's memory is not ours beyond this call: the body is copied. */
 static void respond(struct http *http, h2o_req_t *request, const struct answer *answer)
 {
@@ -371,7 +383,7 @@ static void respond(struct http *http, h2o_req_t *request, const struct answer *
     request->res.reason = reason_phrase(answer->status);
     request->res.content_length = answer->body.length;
     add_header(request, H2O_TOKEN_CONTENT_TYPE, answer->content_type);
-    if (answer->allow != NULL) add_header(request, H2O_TOKEN_ALLOW, answer->allow);
+    add_own_headers(request, answer);
     if (answer->status == 503) add_header(request, H2O_TOKEN_RETRY_AFTER, "1");
     if (!is_head(request)) {
         body.base = h2o_mem_alloc_pool(&request->pool, answer->body.length);
@@ -412,6 +424,7 @@ static void begin_pieces(struct http_exchange *held)
     request->res.reason = reason_phrase(answer->status);
     request->res.content_length = SIZE_MAX;
     add_header(request, H2O_TOKEN_CONTENT_TYPE, answer->content_type);
+    add_own_headers(request, answer);
     held->has_begun = true;
     h2o_start_response(request, &held->generator.base);
 }
@@ -551,7 +564,12 @@ static void take_request(struct http *http, h2o_req_t *request)
     exchange->idempotency_key = header_of(
         request, h2o_find_header_by_str(&request->headers, H2O_STRLIT("idempotency-key"), -1));
     exchange->accept = header_of(request, h2o_find_header(&request->headers, H2O_TOKEN_ACCEPT, -1));
+    exchange->authorization =
+        header_of(request, h2o_find_header(&request->headers, H2O_TOKEN_AUTHORIZATION, -1));
+    exchange->traceparent = header_of(
+        request, h2o_find_header_by_str(&request->headers, H2O_STRLIT("traceparent"), -1));
     exchange->body = bytes_of(request->entity);
+    exchange->taken_ns = clock_monotonic_ns();
     exchange->send = send_exchange;
     park(socket_of(request));
     http->options.take(http->options.self, exchange);

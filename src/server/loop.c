@@ -161,11 +161,11 @@ void loop_answer_problem(struct loop *loop, struct exchange *exchange,
         ENSURE(!kept.overflowed);
         body = buffer_bytes(&kept);
     }
-    const struct answer answer = {
-        .status = wire_problem_status(problem->code),
-        .content_type = CONTENT_PROBLEM,
-        .allow = problem->code == PROBLEM_NO_METHOD ? route_allow(exchange->path) : NULL,
-        .body = body};
+    struct answer answer = {.status = wire_problem_status(problem->code),
+                            .content_type = CONTENT_PROBLEM,
+                            .body = body};
+    if (problem->code == PROBLEM_NO_METHOD)
+        answer_add_header(&answer, "allow", bytes_of_text(route_allow(exchange->path)));
     loop_answer(loop, exchange, answer, release);
 }
 

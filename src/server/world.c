@@ -93,6 +93,21 @@ static void take_piece(struct asker *asker, const struct answer *answer)
     ENSURE(!asker->whole.overflowed && (!answer->has_more || answer->body.length > 0));
 }
 
+static void keep_header(struct asker_header *kept, const struct answer_header *header)
+{
+    ENSURE(header->value.length < sizeof(kept->value));
+    kept->name = header->name;
+    memcpy(kept->value, header->value.at, header->value.length);
+    kept->value[header->value.length] = '\0';
+}
+
+const char *world_header(const struct asker *asker, const char *name)
+{
+    for (uint32_t i = 0; i < asker->header_count; ++i)
+        if (strcmp(asker->headers[i].name, name) == 0) return asker->headers[i].value;
+    return NULL;
+}
+
 static void on_answer(struct exchange *exchange)
 {
     struct asker *asker = (struct asker *)exchange;
@@ -118,7 +133,9 @@ static void on_answer(struct exchange *exchange)
                                                             : world->journal->tip.sequence;
     asker->status = exchange->answer.status;
     asker->content_type = exchange->answer.content_type;
-    asker->allow = exchange->answer.allow;
+    asker->header_count = exchange->answer.header_count;
+    for (uint32_t i = 0; i < asker->header_count; ++i)
+        keep_header(&asker->headers[i], &exchange->answer.headers[i]);
     asker->length = asker->is_dropping ? 0 : exchange->answer.body.length;
     ENSURE(asker->length < sizeof(asker->body));
     if (asker->length > 0) memcpy(asker->body, exchange->answer.body.at, asker->length);

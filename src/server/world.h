@@ -10,6 +10,11 @@
 #define WORLD_START_MS INT64_C(1777636800000) /* 2026-05-01T12:00:00Z */
 #define WORLD_BODY_SIZE 16384
 
+struct asker_header {
+    const char *name;
+    char value[512];
+};
+
 /* One request, and what came of it. */
 struct asker {
     struct exchange exchange; /* first: the one is the other */
@@ -19,7 +24,8 @@ struct asker {
     uint64_t order;            /* of its answer among all */
     uint64_t durable_sequence; /* of the journal when it was answered */
     const char *content_type;
-    const char *allow;
+    struct asker_header headers[ANSWER_HEADERS_MAX];
+    uint32_t header_count;
 
     /* Of an answer in pieces. It reads on at once, unless told not to. */
     bool reads_slowly;
@@ -75,6 +81,8 @@ void world_ask(struct world *world, struct asker *asker, const char *method, con
 void world_ask_bytes(struct world *world, struct asker *asker, const char *method,
                      const char *target, struct bytes body);
 void world_post(struct world *world, struct asker *asker, const char *target, const char *body);
+/* NULL: the answer has none of that name. */
+const char *world_header(const struct asker *asker, const char *name);
 /* Asks for the next piece. */
 void world_read_on(struct asker *asker);
 /* Goes away, with a piece or without. */

@@ -258,8 +258,10 @@ static bool read_books(struct desk *desk, struct desk_job *job)
 {
     struct reading *reading = job->reading;
     desk->read_sequence = 0; /* a receipt reads another batch */
+    const bool is_given_up =
+        atomic_load(&desk->is_stopping) || atomic_load(&job->exchange->is_gone);
     reading->end =
-        atomic_load(&desk->is_stopping) ? READING_FAILED : reading_step(reading, &desk->tools);
+        is_given_up ? reading_give_up(reading, &desk->tools) : reading_step(reading, &desk->tools);
     if (reading->end == READING_GOES_ON) return false;
     job->result = reading->end == READING_FAILED ? DESK_FAILED : DESK_FOUND;
     return true;

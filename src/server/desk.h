@@ -51,7 +51,7 @@ struct desk_question {
 struct desk_job {
     enum desk_kind kind;
     enum desk_result result;
-    struct exchange *exchange; /* parked; the desk does not look at it */
+    struct exchange *exchange; /* parked; the desk looks at its is_gone alone */
 
     /* FETCH, RECALL */
     struct desk_question question;

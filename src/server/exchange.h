@@ -51,8 +51,8 @@ struct exchange {
     struct bytes authorization;    /* at == NULL: absent */
     struct bytes traceparent;      /* at == NULL: absent */
     struct bytes body;
-    int64_t taken_ns; /* clock_monotonic_ns when all of it had been read */
-    bool is_gone;
+    int64_t taken_ns;     /* clock_monotonic_ns when all of it had been read */
+    _Atomic bool is_gone; /* also read by whoever works long for an answer */
 
     struct answer answer;
     void (*send)(struct exchange *exchange);

@@ -29,6 +29,7 @@
 #include <h2o.h>
 #include <h2o/http1.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -50,6 +51,8 @@ struct connection {
     int64_t since_ns;     /* the accept, or the end of the last answer */
     bool has_head;        /* of the request under way */
     bool is_parked;       /* its request is with the loop */
+    bool was_parked;      /* already when connections were last looked over */
+    bool can_be_asked;    /* while parked: an interim answer may still come */
     bool is_answered;     /* and the answer may still be on its way out */
     struct connection *next_free;
 };
@@ -290,7 +293,27 @@ static void on_written(h2o_socket_t *socket, const char *error)
     stand_between(connection);
 }
 
-/* Who has not sent a request in time. h2o's own timeout is longer. */
+/* Whoever waits longer for an answer may have left. His end of the connection alone does not say
+ * so: who only ends his requests still reads. So he is asked by an interim answer, of which there
+ * may be any number before the last (RFC 9110, 15.2): who reads passes over it, the system of who
+ * has left resets the connection, and the next look finds that. In between h2o has no way to hear
+ * of it: its socket is not read. */
+static void look_after_parked(struct connection *connection)
+{
+    static const char question[] = "HTTP/1.1 100 Continue\r\n\r\n";
+    h2o_socket_t *socket = connection->socket;
+    const int fd = h2o_socket_get_fd(socket);
+    struct pollfd look = {.fd = fd, .events = POLLRDHUP};
+    const bool was_parked = connection->was_parked;
+    connection->was_parked = true;
+    if (!was_parked || h2o_socket_is_writing(socket) || poll(&look, 1, 0) <= 0) return;
+    if ((look.revents & (POLLERR | POLLHUP)) != 0)
+        connection->read(socket, h2o_socket_error_closed); /* h2o closes, and disposes the tether */
+    else if (connection->can_be_asked)
+        (void)send(fd, question, sizeof(question) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+/* Who has not sent a request in time, and who has left. h2o's own timeout is longer. */
 static void sweep_late(struct http *http)
 {
     const int64_t now_ns = clock_monotonic_ns();
@@ -299,8 +322,11 @@ static void sweep_late(struct http *http)
     http->swept_ns = now_ns;
     for (uint32_t i = 0; i < http->options.connections_max; ++i) {
         struct connection *connection = &http->connection_items[i];
-        if (connection->socket == NULL || connection->is_parked || connection->is_answered)
+        if (connection->socket == NULL || connection->is_answered) continue;
+        if (connection->is_parked) {
+            look_after_parked(connection);
             continue;
+        }
         if (now_ns - connection->since_ns < time_ns) continue;
         if (connection->socket->_cb.read != on_bytes) continue; /* a 100 is on its way out */
         if (connection->socket->input->size > 0)
@@ -323,9 +349,12 @@ static void on_parked_readable(h2o_socket_t *socket, const char *error)
     if (connection_of(socket)->is_parked) h2o_socket_read_stop(socket);
 }
 
-static void park(h2o_socket_t *socket)
+static void park(h2o_socket_t *socket, const h2o_req_t *request)
 {
-    connection_of(socket)->is_parked = true;
+    struct connection *connection = connection_of(socket);
+    connection->is_parked = true;
+    connection->was_parked = false;
+    connection->can_be_asked = request->version >= 0x101 && socket->ssl == NULL;
     h2o_socket_dont_read(socket, 1);
     h2o_socket_read_start(socket, on_parked_readable);
 }
@@ -426,6 +455,7 @@ static void begin_pieces(struct http_exchange *held)
     add_header(request, H2O_TOKEN_CONTENT_TYPE, answer->content_type);
     add_own_headers(request, answer);
     held->has_begun = true;
+    connection_of(socket_of(request))->can_be_asked = false;
     h2o_start_response(request, &held->generator.base);
 }
 
@@ -571,7 +601,7 @@ static void take_request(struct http *http, h2o_req_t *request)
     exchange->body = bytes_of(request->entity);
     exchange->taken_ns = clock_monotonic_ns();
     exchange->send = send_exchange;
-    park(socket_of(request));
+    park(socket_of(request), request);
     http->options.take(http->options.self, exchange);
 }
 

@@ -44,7 +44,7 @@ static int open_front_end(void **state)
     assert_true(fd >= 0);
     http = http_open(&(struct http_options){.listener_fd = fd,
                                             .connections_max = CONNECTIONS_MAX,
-                                            .request_timeout_ms = HTTP_REQUEST_TIMEOUT_MS,
+                                            .request_timeout_ms = HTTP_REQUEST_TIMEOUT_MS / 5,
                                             .take = park});
     assert_non_null(http);
     return 0;
@@ -624,6 +624,80 @@ static void a_reader_who_leaves_between_pieces_is_noticed_at_the_next(void **sta
     turn_until_connections(0);
 }
 
+static void turn_until_gone(struct exchange *exchange)
+{
+    for (int i = 0; i < TURNS_MAX && !exchange->is_gone; ++i)
+        http_turn(http, 10);
+    assert_true(exchange->is_gone);
+}
+
+static void a_client_that_closes_before_its_answer_is_noticed(void **state)
+{
+    (void)state;
+    const int fd = connect_client();
+    client_send(fd, "GET /1 HTTP/1.1\r\nHost: a\r\n\r\n");
+    turn_until_parked(1);
+    (void)close(fd);
+    turn_until_gone(parked.first);
+    assert_int_equal(http_connections(http), 0);
+    answer_next(200, "for nobody");
+}
+
+static void a_client_that_resets_before_its_answer_is_noticed(void **state)
+{
+    (void)state;
+    const struct linger at_once = {.l_onoff = 1};
+    const int fd = connect_client();
+    client_send(fd, "GET /1 HTTP/1.0\r\n\r\n");
+    turn_until_parked(1);
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once)), 0);
+    (void)close(fd);
+    turn_until_gone(parked.first);
+    answer_next(200, "for nobody");
+}
+
+static void a_client_that_leaves_between_pieces_is_noticed_without_another(void **state)
+{
+    (void)state;
+    const int fd = connect_client();
+    client_send(fd, "GET /1 HTTP/1.1\r\nHost: a\r\n\r\n");
+    turn_until_parked(1);
+    struct exchange *exchange = send_piece("first", 5);
+    turn_until_parked(1);
+    (void)close(fd); /* with the piece unread */
+    turn_until_gone(exchange);
+    answer_next(200, "");
+}
+
+/* The answer's first line is what it waits for; an interim answer before it is no answer. */
+static void who_ends_his_requests_alone_is_answered(void **state)
+{
+    (void)state;
+    static const char *const requests[] = {"GET /1 HTTP/1.1\r\nHost: a\r\n\r\n",
+                                           "GET /1 HTTP/1.0\r\n\r\n"};
+    char text[4096];
+    for (size_t i = 0; i < COUNT_OF(requests); ++i) {
+        const bool is_asked = i == 0;
+        const int fd = connect_client();
+        client_send(fd, requests[i]);
+        assert_int_equal(shutdown(fd, SHUT_WR), 0);
+        turn_until_parked(1);
+        if (is_asked) {
+            expect(fd, "HTTP/1.1 100 Continue\r\n\r\n");
+            expect(fd, "HTTP/1.1 100 Continue\r\n\r\n");
+        } else {
+            for (int turn = 0; turn < TURNS_MAX / 2; ++turn)
+                http_turn(http, 10);
+        }
+        assert_false(parked.first->is_gone);
+        answer_next(200, "to a listener");
+        receive_all(fd, text, sizeof(text));
+        assert_non_null(strstr(text, "to a listener"));
+        assert_int_equal(strstr(text, "100 Continue") != NULL, 0);
+        close_client(fd);
+    }
+}
+
 /* Reads to the end; whether the connection was reset. */
 static bool ends_by_reset(int fd, char *text, size_t size)
 {
@@ -768,6 +842,10 @@ int main(void)
         cmocka_unit_test(head_is_answered_without_pieces),
         cmocka_unit_test(a_reader_who_stops_is_sent_no_more_and_gone_gives_it_back),
         cmocka_unit_test(a_reader_who_leaves_between_pieces_is_noticed_at_the_next),
+        cmocka_unit_test(a_client_that_closes_before_its_answer_is_noticed),
+        cmocka_unit_test(a_client_that_resets_before_its_answer_is_noticed),
+        cmocka_unit_test(a_client_that_leaves_between_pieces_is_noticed_without_another),
+        cmocka_unit_test(who_ends_his_requests_alone_is_answered),
         cmocka_unit_test(a_cut_answer_does_not_look_whole),
         cmocka_unit_test(cutting_ends_the_answers_under_way_alone),
         cmocka_unit_test(draining_answers_what_was_read_and_closes_the_rest),

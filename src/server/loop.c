@@ -404,7 +404,9 @@ static void answer_in_failure(struct loop *loop, struct exchange *exchange)
     const struct route *route = NULL;
     struct bytes target;
     const struct problem unknown = {.code = PROBLEM_OUTCOME_UNKNOWN};
-    if (exchange->reading != NULL && exchange->reading->is_sending)
+    if (exchange->is_gone) /* and so are its views */
+        loop_drop(loop, exchange);
+    else if (exchange->reading != NULL && exchange->reading->is_sending)
         loop_answer(loop, exchange, (struct answer){.is_cut = true}, RELEASE_AT_ONCE);
     else if (route_find(exchange->method, exchange->path, &route, &target) == ROUTE_FOUND &&
              route->call == CALL_HEALTH)

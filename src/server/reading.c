@@ -335,3 +335,9 @@ enum reading_end reading_step(struct reading *reading, const struct reading_tool
     }
     return step(reading, tools);
 }
+
+enum reading_end reading_give_up(struct reading *reading, const struct reading_tools *tools)
+{
+    if (reading->has_begun) end_scan(reading, tools);
+    return READING_FAILED;
+}

@@ -105,6 +105,8 @@ MUST_USE bool reading_parse(struct reading *reading, struct bytes target, struct
                             struct bytes accept, struct problem *problem_out);
 
 enum reading_end reading_step(struct reading *reading, const struct reading_tools *tools);
+/* Instead of a step, when nobody waits for it any more: forgets what was gathered. */
+enum reading_end reading_give_up(struct reading *reading, const struct reading_tools *tools);
 
 /* reading_receipt.c */
 enum reading_end reading_receipt(struct reading *reading, const struct reading_tools *tools);

@@ -96,7 +96,8 @@ int main(int argc, char **argv)
         (void)fprintf(stderr, "usage: lone URL FILE [ROUNDS]\n");
         return 2;
     }
-    if (!server_address_find("lone", argv[1], &address)) return 1;
+    if (!server_address_find("lone", &(struct client_options){.server = argv[1]}, &address))
+        return 1;
 
     const int file = open(argv[2], O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (file < 0) fail(argv[2]);

@@ -112,7 +112,8 @@ void soak_server_start(const struct soak_settings *settings, int64_t clock_ms,
         }
         rest_ms(2);
     }
-    if (!server_address_find("soak", url, &server_out->address)) exit(1);
+    if (!server_address_find("soak", &(struct client_options){.server = url}, &server_out->address))
+        exit(1);
 }
 
 bool soak_server_end(struct soak_server *server, int signal_number)

@@ -14,8 +14,15 @@
 
 #include "main/answer.h"
 #include "main/http_response.h"
+#include "main/transport.h"
 
 enum { CALL_SECONDS_MAX = 30, REQUEST_BYTES_MAX = 64 << 10, RECEIVE_BYTES_START = 16 << 10 };
+
+struct url {
+    bool is_https;
+    char host[256];
+    char port[8];
+};
 
 static void complain_address(const char *command, const char *url, const char *expected)
 {
@@ -23,41 +30,58 @@ static void complain_address(const char *command, const char *url, const char *e
 }
 
 /* "http://name:port/", with or without the scheme, the port and the slash. */
-static bool cut_url(const char *command, const char *url, char host_out[256], char port_out[8])
+static bool cut_url(const char *command, const char *text, struct url *url_out)
 {
-    const char *at = url;
-    if (strncmp(at, "http://", 7) == 0) {
-        at += 7;
-    } else if (strstr(at, "://") != NULL) {
-        complain_address(command, url, "expected http://HOST:PORT");
-        return false;
-    }
+    struct url url = {.is_https = strncmp(text, "https://", 8) == 0};
+    const char *scheme_end = strstr(text, "://");
+    const char *at = scheme_end != NULL ? scheme_end + 3 : text;
+    const bool is_known_scheme =
+        scheme_end == NULL || url.is_https || strncmp(text, "http://", 7) == 0;
     const char *host = *at == '[' ? at + 1 : at;
     const size_t host_length = *at == '[' ? strcspn(host, "]") : strcspn(host, ":/");
-    const char *behind = host + host_length + (*at == '[' ? 1 : 0);
+    const bool is_closed = *at != '[' || host[host_length] == ']';
+    const char *behind = host + host_length + (*at == '[' && is_closed ? 1 : 0);
     const char *port = *behind == ':' ? behind + 1 : "7878/";
     const size_t port_length = strcspn(port, "/");
     const char *rest = *behind == ':' ? port + port_length : behind;
-    if (host_length == 0 || host_length > 255 || port_length == 0 || port_length > 5 ||
-        strspn(port, "0123456789") != port_length ||
+    if (!is_known_scheme || !is_closed || host_length == 0 || host_length > 255 ||
+        port_length == 0 || port_length > 5 || strspn(port, "0123456789") != port_length ||
         (strcmp(rest, "") != 0 && strcmp(rest, "/") != 0)) {
-        complain_address(command, url, "expected http://HOST:PORT");
+        complain_address(command, text, "expected http://HOST:PORT or https://HOST:PORT");
         return false;
     }
-    memcpy(host_out, host, host_length);
-    host_out[host_length] = '\0';
-    memcpy(port_out, port, port_length);
-    port_out[port_length] = '\0';
+    memcpy(url.host, host, host_length);
+    memcpy(url.port, port, port_length);
+    *url_out = url;
     return true;
 }
 
-struct option_rule client_server_option(const char **url_out)
+struct option_rule client_server_option(struct client_options *options)
 {
     return (struct option_rule){.name = "server",
                                 .argument = "URL",
                                 .help = "default: $WEIR_SERVER, else " CLIENT_SERVER_DEFAULT,
                                 .kind = OPTION_TEXT,
-                                .value_out = url_out};
+                                .value_out = &options->server};
+}
+
+struct option_rule client_key_file_option(struct client_options *options)
+{
+    return (struct option_rule){.name = "key-file",
+                                .argument = "FILE",
+                                .help =
+                                    "access key to show the server; default: $WEIR_KEY, else none",
+                                .kind = OPTION_TEXT,
+                                .value_out = &options->key_file};
+}
+
+struct option_rule client_ca_option(struct client_options *options)
+{
+    return (struct option_rule){.name = "ca",
+                                .argument = "FILE",
+                                .help = "certificates to trust for https; default: the system's",
+                                .kind = OPTION_TEXT,
+                                .value_out = &options->ca};
 }
 
 struct option_rule client_json_option(bool *is_json_out)
@@ -68,28 +92,115 @@ struct option_rule client_json_option(bool *is_json_out)
                                 .value_out = is_json_out};
 }
 
-bool server_address_find(const char *command, const char *url, struct server_address *address_out)
+/* One line of visible characters: it becomes a header. */
+static bool take_key(const char *command, const char *from, char *text,
+                     struct server_address *address)
 {
-    char host[256];
-    char port[8];
-    if (url == NULL) url = getenv("WEIR_SERVER");
-    if (url == NULL || url[0] == '\0') url = CLIENT_SERVER_DEFAULT;
-    if (!cut_url(command, url, host, port)) return false;
-
-    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
-    struct addrinfo *found = NULL;
-    const int result = getaddrinfo(host, port, &hints, &found);
-    if (result != 0) {
-        complain_address(command, url, gai_strerror(result));
+    size_t length = strcspn(text, "\r\n");
+    const bool is_one_line = text[length + strspn(text + length, "\r\n")] == '\0';
+    text[length] = '\0';
+    for (size_t i = 0; i < length; ++i)
+        if (text[i] <= ' ' || text[i] > '~') length = 0;
+    if (length == 0 || length > CLIENT_KEY_BYTES_MAX || !is_one_line) {
+        (void)fprintf(stderr,
+                      "weir %s: %s: expected an access key: one line, at most %u characters\n",
+                      command, from, CLIENT_KEY_BYTES_MAX);
         return false;
     }
-    *address_out = (struct server_address){.socket_length = found->ai_addrlen};
-    memcpy(&address_out->socket, found->ai_addr, found->ai_addrlen);
-    freeaddrinfo(found);
-    const bool is_bracketed = strchr(host, ':') != NULL;
-    (void)snprintf(address_out->host, sizeof(address_out->host), is_bracketed ? "[%s]:%s" : "%s:%s",
-                   host, port);
+    memcpy(address->key, text, length + 1);
     return true;
+}
+
+static bool find_key(const char *command, const char *path, struct server_address *address)
+{
+    char text[CLIENT_KEY_BYTES_MAX + 8];
+    char from[300];
+    if (path == NULL) {
+        const char *key = getenv("WEIR_KEY");
+        if (key == NULL || key[0] == '\0') return true;
+        (void)snprintf(text, sizeof(text), "%s", key);
+        return take_key(command, "$WEIR_KEY", text, address);
+    }
+    FILE *file = fopen(path, "re");
+    if (file == NULL) {
+        (void)fprintf(stderr, "weir %s: --key-file %s: %s\n", command, path, strerror(errno));
+        return false;
+    }
+    const size_t length = fread(text, 1, sizeof(text) - 1, file);
+    (void)fclose(file);
+    text[length] = '\0';
+    (void)snprintf(from, sizeof(from), "--key-file %s", path);
+    return take_key(command, from, text, address);
+}
+
+/* The first of a name's addresses that somebody listens on, else the first: "localhost" is often
+ * ::1 before it is 127.0.0.1. */
+static const struct addrinfo *listening_one(const struct addrinfo *first)
+{
+    for (const struct addrinfo *one = first; first->ai_next != NULL && one != NULL;
+         one = one->ai_next) {
+        const int attempt = socket(one->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        const bool is_listening =
+            attempt >= 0 && connect(attempt, one->ai_addr, one->ai_addrlen) == 0;
+        if (attempt >= 0) (void)close(attempt);
+        if (is_listening) return one;
+    }
+    return first;
+}
+
+static bool find_socket(const char *command, const char *text, const struct url *url,
+                        struct server_address *address)
+{
+    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
+    struct addrinfo *found = NULL;
+    const int result = getaddrinfo(url->host, url->port, &hints, &found);
+    if (result != 0) {
+        complain_address(command, text, gai_strerror(result));
+        return false;
+    }
+    const struct addrinfo *one = listening_one(found);
+    address->socket_length = one->ai_addrlen;
+    memcpy(&address->socket, one->ai_addr, one->ai_addrlen);
+    freeaddrinfo(found);
+    return true;
+}
+
+bool server_address_find(const char *command, const struct client_options *options,
+                         struct server_address *address_out)
+{
+    const char *text = options->server;
+    struct server_address address = {0};
+    struct url url;
+    if (text == NULL) text = getenv("WEIR_SERVER");
+    if (text == NULL || text[0] == '\0') text = CLIENT_SERVER_DEFAULT;
+    if (!cut_url(command, text, &url) || !find_key(command, options->key_file, &address) ||
+        !find_socket(command, text, &url, &address))
+        return false;
+    if (options->ca != NULL && !url.is_https) {
+        complain_address(command, text, "--ca is for https://HOST:PORT");
+        return false;
+    }
+    const bool is_bracketed = strchr(url.host, ':') != NULL;
+    (void)snprintf(address.host, sizeof(address.host), is_bracketed ? "[%s]:%s" : "%s:%s", url.host,
+                   url.port);
+    (void)snprintf(address.url, sizeof(address.url), "%s://%s", url.is_https ? "https" : "http",
+                   address.host);
+    if (url.is_https) {
+        char complaint[TLS_COMPLAINT_BYTES];
+        address.tls = tls_client_open(url.host, options->ca, complaint);
+        if (address.tls == NULL) {
+            (void)fprintf(stderr, "weir %s: --ca %s\n", command, complaint);
+            return false;
+        }
+    }
+    *address_out = address;
+    return true;
+}
+
+void server_address_close(struct server_address *address)
+{
+    tls_client_close(address->tls);
+    address->tls = NULL;
 }
 
 void client_request_put(struct buffer *buffer, const struct server_address *address,
@@ -100,6 +211,10 @@ void client_request_put(struct buffer *buffer, const struct server_address *addr
     buffer_put_text(buffer, request->path);
     buffer_put_text(buffer, " HTTP/1.1\r\nHost: ");
     buffer_put_text(buffer, address->host);
+    if (address->key[0] != '\0') {
+        buffer_put_text(buffer, "\r\nAuthorization: Bearer ");
+        buffer_put_text(buffer, address->key);
+    }
     if (request->body.length > 0)
         buffer_put_text(buffer, "\r\nContent-Type: application/json\r\nContent-Length: ");
     else
@@ -109,16 +224,10 @@ void client_request_put(struct buffer *buffer, const struct server_address *addr
     buffer_put(buffer, request->body.at, request->body.length);
 }
 
-static void close_socket(int *socket)
-{
-    if (*socket >= 0) (void)close(*socket);
-    *socket = -1;
-}
-
-static bool send_all(int socket, struct bytes bytes)
+static bool send_all(struct transport *transport, struct bytes bytes)
 {
     while (bytes.length > 0) {
-        const ssize_t sent = send(socket, bytes.at, bytes.length, MSG_NOSIGNAL);
+        const ssize_t sent = transport_send(transport, bytes.at, bytes.length);
         if (sent < 0 && errno == EINTR) continue;
         if (sent <= 0) return false;
         bytes.at += sent;
@@ -128,7 +237,7 @@ static bool send_all(int socket, struct bytes bytes)
 }
 
 /* Reads until the answer is whole. On failure errno says why; 0: the answer makes no sense. */
-static bool receive_answer(int socket, struct client_answer *answer)
+static bool receive_answer(struct transport *transport, struct client_answer *answer)
 {
     size_t size = RECEIVE_BYTES_START;
     size_t length = 0;
@@ -136,7 +245,7 @@ static bool receive_answer(int socket, struct client_answer *answer)
         char *grown = realloc(answer->received, size);
         if (grown == NULL) return false;
         answer->received = grown;
-        const ssize_t got = recv(socket, grown + length, size - length - 1, 0);
+        const ssize_t got = transport_receive(transport, grown + length, size - length - 1);
         if (got < 0 && errno == EINTR) continue;
         if (got < 0) return false;
         length += (size_t)got;
@@ -155,17 +264,21 @@ static bool receive_answer(int socket, struct client_answer *answer)
 }
 
 static bool complain_world(const char *command, const struct server_address *address,
-                           const char *doing)
+                           const struct transport *transport, const char *doing)
 {
-    if (errno == ECONNREFUSED)
-        (void)fprintf(stderr, "weir %s: nobody listens on http://%s; is `weir serve` running?\n",
-                      command, address->host);
-    else if (errno == EAGAIN || errno == EINPROGRESS)
-        (void)fprintf(stderr, "weir %s: http://%s: no answer within %d s\n", command, address->host,
+    char complaint[TLS_COMPLAINT_BYTES];
+    const int number = errno;
+    if (number == ECONNREFUSED)
+        (void)fprintf(stderr, "weir %s: nobody listens on %s; is `weir serve` running?\n", command,
+                      address->url);
+    else if (number == EAGAIN || number == EINPROGRESS)
+        (void)fprintf(stderr, "weir %s: %s: no answer within %d s\n", command, address->url,
                       CALL_SECONDS_MAX);
+    else if (transport_tls_complaint(transport, complaint))
+        (void)fprintf(stderr, "weir %s: %s: TLS: %s\n", command, address->url, complaint);
     else
-        (void)fprintf(stderr, "weir %s: http://%s: %s: %s\n", command, address->host, doing,
-                      errno != 0 ? strerror(errno) : "not an HTTP/1.1 answer");
+        (void)fprintf(stderr, "weir %s: %s: %s: %s\n", command, address->url, doing,
+                      number != 0 ? strerror(number) : "not an HTTP/1.1 answer");
     return false;
 }
 
@@ -173,14 +286,10 @@ bool client_call(const char *command, const struct server_address *address,
                  const struct client_request *request, struct client_answer *answer_out)
 {
     CLEANUP(client_answer_free) struct client_answer answer = {0};
-    CLEANUP(close_socket)
-    int connection = socket(address->socket.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    CLEANUP(transport_close) struct transport transport = TRANSPORT_CLOSED;
     const struct timeval patience = {.tv_sec = CALL_SECONDS_MAX};
-    if (connection < 0 ||
-        setsockopt(connection, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) != 0 ||
-        setsockopt(connection, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) != 0 ||
-        connect(connection, (const struct sockaddr *)&address->socket, address->socket_length) != 0)
-        return complain_world(command, address, "cannot connect");
+    if (!transport_open(&transport, address, &patience))
+        return complain_world(command, address, &transport, "cannot connect");
 
     uint8_t block[REQUEST_BYTES_MAX];
     struct buffer buffer = buffer_over(block, sizeof(block));
@@ -190,10 +299,10 @@ bool client_call(const char *command, const struct server_address *address,
                       REQUEST_BYTES_MAX);
         return false;
     }
-    if (!send_all(connection, buffer_bytes(&buffer)))
-        return complain_world(command, address, "cannot send");
-    if (!receive_answer(connection, &answer))
-        return complain_world(command, address, "cannot receive");
+    if (!send_all(&transport, buffer_bytes(&buffer)))
+        return complain_world(command, address, &transport, "cannot send");
+    if (!receive_answer(&transport, &answer))
+        return complain_world(command, address, &transport, "cannot receive");
     *answer_out = answer;
     answer.received = NULL;
     return true;

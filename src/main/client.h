@@ -1,6 +1,6 @@
 /*
  * client.h: one request to a server, one answer; and the pieces that pool.c shares: the server's
- * address, the text of a request. Plain HTTP: a server without keys listens on loopback only.
+ * address, who asks it, the text of a request.
  */
 #pragma once
 
@@ -15,19 +15,38 @@
 #define CLIENT_SERVER_DEFAULT "http://127.0.0.1:7878"
 #define CLIENT_ANSWER_BYTES_MAX (16u << 20)
 #define CLIENT_PATH_BYTES_MAX 2048u
+#define CLIENT_KEY_BYTES_MAX 512u
 
-/* The options that every subcommand with a server has: --server, --json. */
-struct option_rule client_server_option(const char **url_out);
+/* The options that every subcommand with a server has. */
+struct client_options {
+    const char *server;   /* NULL: $WEIR_SERVER, else the default */
+    const char *key_file; /* NULL: $WEIR_KEY, else none */
+    const char *ca;       /* NULL: the system's certificates */
+};
+#define CLIENT_OPTION_COUNT 3
+/* In a table of options, before the command's own. */
+#define CLIENT_OPTIONS(options) \
+    client_server_option(options), client_key_file_option(options), client_ca_option(options)
+struct option_rule client_server_option(struct client_options *options);
+struct option_rule client_key_file_option(struct client_options *options);
+struct option_rule client_ca_option(struct client_options *options);
 struct option_rule client_json_option(bool *is_json_out);
+
+struct tls_client; /* transport.h */
 
 struct server_address {
     struct sockaddr_storage socket;
     socklen_t socket_length;
-    char host[300]; /* "127.0.0.1:7878", for the Host header and for people */
+    char host[300];                     /* "127.0.0.1:7878", for the Host header */
+    char url[320];                      /* "https://127.0.0.1:7878", for people */
+    char key[CLIENT_KEY_BYTES_MAX + 1]; /* an access key; "": none */
+    struct tls_client *tls;             /* owned; NULL: plain HTTP */
 };
 
-/* `url` NULL: $WEIR_SERVER, else the default. What is wrong is said on stderr. */
-bool server_address_find(const char *command, const char *url, struct server_address *address_out);
+/* What is wrong with a URL, a key or certificates is said on stderr. */
+bool server_address_find(const char *command, const struct client_options *options,
+                         struct server_address *address_out);
+void server_address_close(struct server_address *address); /* fits CLEANUP */
 
 struct client_request {
     const char *method;

@@ -13,7 +13,7 @@
 #include "main/text_table.h"
 
 struct explain_options {
-    const char *server;
+    struct client_options client;
     bool is_json;
 };
 
@@ -221,8 +221,8 @@ static int run(const struct usage *usage, const struct explain_options *options,
 {
     uint8_t block[CLIENT_PATH_BYTES_MAX];
     struct buffer path = buffer_over(block, sizeof(block));
-    struct server_address address;
-    if (!server_address_find(usage->command, options->server, &address)) return STATUS_USAGE;
+    CLEANUP(server_address_close) struct server_address address = {0};
+    if (!server_address_find(usage->command, &options->client, &address)) return STATUS_USAGE;
     buffer_put_text(&path, "/v1/decisions/");
     put_path_part(&path, decision);
     buffer_put_byte(&path, '\0');
@@ -253,7 +253,7 @@ int command_explain(int argc, char **argv)
 {
     struct explain_options options = {0};
     const struct option_rule rules[] = {
-        client_server_option(&options.server),
+        CLIENT_OPTIONS(&options.client),
         client_json_option(&options.is_json),
     };
     const struct usage usage = {

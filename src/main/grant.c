@@ -19,7 +19,7 @@ static const char notes[] =
     "  weir grant acme 25 --key invoice-1881               once, however often it is repeated";
 
 struct grant_options {
-    const char *server;
+    struct client_options client;
     const char *category;
     const char *priority;
     const char *features;
@@ -95,7 +95,7 @@ static int give(const struct usage *usage, const struct grant_options *options,
     uint8_t path_block[CLIENT_PATH_BYTES_MAX];
     struct buffer body = buffer_over(block, sizeof(block));
     struct buffer path = buffer_over(path_block, sizeof(path_block));
-    struct server_address address;
+    CLEANUP(server_address_close) struct server_address address = {0};
     buffer_put_text(&path, "/v1/customers/");
     put_path_part(&path, operands->at[0]);
     buffer_put_text(&path, "/grants");
@@ -105,7 +105,7 @@ static int give(const struct usage *usage, const struct grant_options *options,
         (void)fprintf(stderr, "weir grant: too long: expected at most 16 KiB in all\n");
         return STATUS_USAGE;
     }
-    if (!server_address_find(usage->command, options->server, &address)) return STATUS_USAGE;
+    if (!server_address_find(usage->command, &options->client, &address)) return STATUS_USAGE;
 
     CLEANUP(client_answer_free) struct client_answer answer = {0};
     if (!client_expect(usage->command, &address,
@@ -130,7 +130,7 @@ int command_grant(int argc, char **argv)
 {
     struct grant_options options = {.category = "paid"};
     const struct option_rule rules[] = {
-        client_server_option(&options.server),
+        CLIENT_OPTIONS(&options.client),
         { .name = "category",
                            .argument = "NAME",
                            .help = "paid, promotional or entitlement; default paid",

@@ -39,7 +39,8 @@ static const char notes[] =
     "up; the report then tells how far the play came, and there is no audit.";
 
 struct load_options {
-    const char *server;
+    struct client_options client;
+    struct server_address address;
     const char *map;
     const char *attributes;
     const char *grants;
@@ -238,9 +239,9 @@ static void say_given_up(const struct load_report *report)
     const struct load_tally *tally = report->tally;
     (void)fflush(stdout); /* the report stands before this where both go to one place */
     (void)fprintf(stderr,
-                  "weir load: the server at http://%s did not answer for %" PRId64 ".%" PRId64
+                  "weir load: the server at %s did not answer for %" PRId64 ".%" PRId64
                   " s: %" PRIu64 " of %" PRIu64 " rows were answered\n",
-                  report->settings->address.host, tally->silence_ns / 1000000000,
+                  report->settings->address->url, tally->silence_ns / 1000000000,
                   tally->silence_ns / 100000000 % 10, tally->rows_played - tally->rows_unanswered,
                   report->rows);
 }
@@ -278,15 +279,24 @@ static int play(const struct load_settings *settings, const struct trace *trace,
     return load_report_is_good(&report) ? STATUS_DONE : STATUS_REFUSED;
 }
 
+/* A certificate that is not trusted is told at once: no attempt of the pool would help. */
+static bool can_greet(const struct server_address *address)
+{
+    CLEANUP(client_answer_free) struct client_answer answer = {0};
+    return client_call("load", address,
+                       &(struct client_request){.method = "GET", .path = "/healthz"}, &answer);
+}
+
 /* The settings are whole: find the trace and the server, open the record, play. */
-static int run(const struct load_options *options, const char *path, struct load_settings *settings)
+static int run(struct load_options *options, const char *path, struct load_settings *settings)
 {
     CLEANUP(trace_free) struct trace trace = {0};
     CLEANUP(close_file) FILE *record = NULL;
     char name[64];
     if (!get_trace(options, path, settings, &trace)) return STATUS_REFUSED;
     if (options->prints) return print_trace(&trace);
-    if (!server_address_find("load", options->server, &settings->address)) return STATUS_USAGE;
+    if (!server_address_find("load", &options->client, &options->address)) return STATUS_USAGE;
+    if (options->address.tls != NULL && !can_greet(&options->address)) return STATUS_REFUSED;
     if (options->record != NULL) {
         record = fopen(options->record, "we");
         if (record == NULL) {
@@ -318,7 +328,8 @@ int command_load(int argc, char **argv)
                                    .zipf = "1",
                                    .estimate = "2",
                                    .limit = TRACE_ROWS_MAX};
-    struct load_settings settings = {.feature = "codex",
+    struct load_settings settings = {.address = &options.address,
+                                     .feature = "codex",
                                      .customer_prefix = "load-",
                                      .key_prefix = fresh_key_prefix(key_prefix),
                                      .customers = 100,
@@ -327,7 +338,7 @@ int command_load(int argc, char **argv)
                                      .patience_ms = 30000,
                                      .seed = 1};
     const struct option_rule rules[] = {
-        client_server_option(&options.server),
+        CLIENT_OPTIONS(&options.client),
         COUNT("generate", "ROWS", "an invented day instead of TRACE.csv", &options.generate, 1,
               TRACE_ROWS_MAX),
         COUNT("seed", "N", "of the invented day and of who sends what; default 1", &settings.seed,
@@ -386,5 +397,7 @@ int command_load(int argc, char **argv)
         (void)fprintf(stderr, "weir load: --clock and --speed exclude each other\n");
         return STATUS_USAGE;
     }
-    return run(&options, path, &settings);
+    const int status = run(&options, path, &settings);
+    server_address_close(&options.address);
+    return status;
 }

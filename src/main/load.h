@@ -40,7 +40,7 @@ struct load_pairs {
 };
 
 struct load_settings {
-    struct server_address address;
+    const struct server_address *address;
     struct trace_map map;
     struct load_pairs attributes;
     struct load_pairs grants; /* category=credits, for every customer before the play */

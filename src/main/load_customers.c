@@ -93,8 +93,8 @@ static void round_answered(void *self, const struct pool_answer *answer)
     char name[LOAD_NAME_BYTES];
     load_customer_name(round->settings, (uint32_t)answer->token, name);
     if (answer->status == 0) {
-        (void)fprintf(stderr, "weir load: nobody answers on http://%s; is `weir serve` running?\n",
-                      round->settings->address.host);
+        (void)fprintf(stderr, "weir load: nobody answers on %s; is `weir serve` running?\n",
+                      round->settings->address->url);
         return;
     }
     char who[LOAD_NAME_BYTES + 32];
@@ -107,7 +107,7 @@ static void round_answered(void *self, const struct pool_answer *answer)
 struct pool_settings load_pool(const struct load_settings *settings)
 {
     return (struct pool_settings){
-        .address = &settings->address,
+        .address = settings->address,
         .connections = (uint32_t)settings->connections,
         .attempts = (uint32_t)settings->attempts,
         .patience_ns = settings->patience_ms * INT64_C(1000000),
@@ -134,7 +134,7 @@ static void write_request(const struct round *round, const char *method, const c
     buffer_put_byte(&path, '\0');
     ENSURE(!path.overflowed);
     client_request_put(
-        request, &round->settings->address,
+        request, round->settings->address,
         &(struct client_request){.method = method,
                                  .path = (const char *)block,
                                  .body = body != NULL ? buffer_bytes(body) : BYTES_NONE});
@@ -216,7 +216,7 @@ bool load_find_unit(const struct load_settings *settings, const struct load_cust
     buffer_put_text(&path, "/status?feature=");
     put_path_part(&path, settings->feature);
     buffer_put_byte(&path, '\0');
-    if (!client_expect("load", &settings->address,
+    if (!client_expect("load", settings->address,
                        &(struct client_request){.method = "GET", .path = (const char *)block},
                        &answer))
         return false;

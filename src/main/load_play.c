@@ -128,7 +128,7 @@ static void write_authorize(const struct play *play, const struct flight *flight
     buffer_put_decimal(&body, flight->row);
     buffer_put_text(&body, "\"}");
     ENSURE(!body.overflowed);
-    client_request_put(request, &play->settings->address,
+    client_request_put(request, play->settings->address,
                        &(struct client_request){
                            .method = "POST", .path = "/v1/authorize", .body = buffer_bytes(&body)});
 }
@@ -145,7 +145,7 @@ static void write_commit(const struct play *play, const struct flight *flight,
     ENSURE(!body.overflowed);
     (void)snprintf(path, sizeof(path), "/v1/holds/%s/commit", flight->decision_id);
     client_request_put(
-        request, &play->settings->address,
+        request, play->settings->address,
         &(struct client_request){.method = "POST", .path = path, .body = buffer_bytes(&body)});
 }
 
@@ -183,7 +183,7 @@ static void write_clock(const struct play *play, struct buffer *request)
         (void)snprintf(body, sizeof(body), "{\"now\":\"%s\"}", now);
     else
         (void)snprintf(body, sizeof(body), "{\"advance_ms\":0}");
-    client_request_put(request, &play->settings->address,
+    client_request_put(request, play->settings->address,
                        &(struct client_request){
                            .method = "POST", .path = "/v1/clock", .body = bytes_of_text(body)});
 }

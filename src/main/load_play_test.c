@@ -89,6 +89,7 @@ static bool answer(void *self, int socket, const char *request)
 }
 
 struct stage {
+    struct server_address address;
     struct said said;
     struct peer peer;
     struct load_settings settings;
@@ -114,7 +115,9 @@ static void stage_open(struct stage *stage)
     stage->peer = (struct peer){.self = &stage->said, .answer = answer};
     peer_start(&stage->peer);
     (void)snprintf(url, sizeof(url), "http://127.0.0.1:%d", stage->peer.port);
-    assert_true(server_address_find("test", url, &stage->settings.address));
+    assert_true(
+        server_address_find("test", &(struct client_options){.server = url}, &stage->address));
+    stage->settings.address = &stage->address;
     assert_true(trace_map_parse("a=input_tokens,b=output_tokens", &stage->settings.map));
     for (int i = 0; i < ROWS; ++i) {
         const struct trace_row row = {

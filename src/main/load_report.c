@@ -41,8 +41,8 @@ static void report_head(const struct load_report *report, const struct page *pag
     const struct load_tally *tally = report->tally;
     const struct load_settings *settings = report->settings;
     char text[4][TEXT_NUMBER_BYTES];
-    (void)fprintf(page->file, "%s%s -> http://%s%s   feature %s", page_paint(page, PAINT_BOLD),
-                  report->trace_name, settings->address.host, page_plain(page), settings->feature);
+    (void)fprintf(page->file, "%s%s -> %s%s   feature %s", page_paint(page, PAINT_BOLD),
+                  report->trace_name, settings->address->url, page_plain(page), settings->feature);
     for (uint32_t i = 0; i < settings->attributes.count; ++i)
         (void)fprintf(page->file, " %s=%s", settings->attributes.at[i].name,
                       settings->attributes.at[i].value);

@@ -10,9 +10,9 @@
 
 int command_policy_show(int argc, char **argv)
 {
-    const char *server = NULL;
+    struct client_options options = {0};
     const struct option_rule rules[] = {
-        client_server_option(&server),
+        CLIENT_OPTIONS(&options),
     };
     const struct usage usage = {
         .command = "policy show",
@@ -25,10 +25,10 @@ int command_policy_show(int argc, char **argv)
         .rule_count = COUNT_OF(rules),
     };
     struct operands operands;
-    struct server_address address;
+    CLEANUP(server_address_close) struct server_address address = {0};
     const enum options_result result = options_take(&usage, argc, argv, &operands);
     if (result != OPTIONS_TAKEN) return result == OPTIONS_HELP ? STATUS_DONE : STATUS_USAGE;
-    if (!server_address_find(usage.command, server, &address)) return STATUS_USAGE;
+    if (!server_address_find(usage.command, &options, &address)) return STATUS_USAGE;
 
     CLEANUP(client_answer_free) struct client_answer answer = {0};
     if (!client_expect(usage.command, &address,

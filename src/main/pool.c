@@ -5,15 +5,13 @@
 #include "main/pool.h"
 
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "main/http_response.h"
+#include "main/transport.h"
 
 #define MILLISECOND_NS INT64_C(1000000)
 #define BACKOFF_NS_MAX (1000 * MILLISECOND_NS)
@@ -36,6 +34,7 @@ struct connection {
     uint64_t token;
     int64_t first_ns; /* of the first attempt */
     int64_t wake_ns;  /* RESTING: when to try again; SENDING, WAITING: when to give up waiting */
+    struct transport transport;
     struct buffer request;
     size_t sent;
     char *received;
@@ -63,22 +62,18 @@ int64_t pool_now_ns(void)
     return (int64_t)now.tv_sec * 1000 * MILLISECOND_NS + now.tv_nsec;
 }
 
-static void disconnect(struct pollfd *socket)
+static void disconnect(struct connection *connection, struct pollfd *socket)
 {
-    if (socket->fd >= 0) (void)close(socket->fd);
+    transport_close(&connection->transport);
     *socket = (struct pollfd){.fd = -1};
 }
 
-static bool connect_socket(const struct server_address *address, struct pollfd *socket_out)
+static bool connect_socket(const struct server_address *address, struct connection *connection,
+                           struct pollfd *socket)
 {
-    const int one = 1;
-    const int fd = socket(address->socket.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0) return false;
-    *socket_out = (struct pollfd){.fd = fd};
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-    if (connect(fd, (const struct sockaddr *)&address->socket, address->socket_length) == 0)
-        return true;
-    return errno == EINPROGRESS;
+    if (!transport_open(&connection->transport, address, NULL)) return false;
+    *socket = (struct pollfd){.fd = connection->transport.socket};
+    return true;
 }
 
 /* One answer for the driver; the connection is free. */
@@ -115,17 +110,17 @@ static void send_more(struct pool *pool, struct connection *connection, struct p
                       int64_t now_ns)
 {
     const struct bytes request = buffer_bytes(&connection->request);
-    const ssize_t sent = send(socket->fd, request.at + connection->sent,
-                              request.length - connection->sent, MSG_NOSIGNAL);
+    const ssize_t sent = transport_send(&connection->transport, request.at + connection->sent,
+                                        request.length - connection->sent);
     if (sent < 0 && errno != EAGAIN && errno != EINTR && errno != ENOTCONN) {
-        disconnect(socket);
+        disconnect(connection, socket);
         fail(pool, connection, now_ns, 0, "");
         return;
     }
     if (sent > 0) connection->sent += (size_t)sent;
     const bool is_sent = connection->sent == request.length;
     connection->phase = is_sent ? PHASE_WAITING : PHASE_SENDING;
-    socket->events = is_sent ? POLLIN : POLLOUT;
+    socket->events = is_sent ? POLLIN : connection->transport.wants;
 }
 
 static void attempt(struct pool *pool, struct connection *connection, struct pollfd *socket,
@@ -135,8 +130,8 @@ static void attempt(struct pool *pool, struct connection *connection, struct pol
     connection->sent = 0;
     connection->received_length = 0;
     connection->wake_ns = now_ns + ANSWER_NS_MAX;
-    if (socket->fd < 0 && !connect_socket(pool->settings->address, socket)) {
-        disconnect(socket);
+    if (socket->fd < 0 && !connect_socket(pool->settings->address, connection, socket)) {
+        disconnect(connection, socket);
         fail(pool, connection, now_ns, 0, "");
         return;
     }
@@ -156,25 +151,27 @@ static bool make_room(struct connection *connection)
     return true;
 }
 
-static void receive_more(struct pool *pool, struct connection *connection, struct pollfd *socket)
+/* True: there is more to take, of which poll would not tell. */
+static bool receive_more(struct pool *pool, struct connection *connection, struct pollfd *socket)
 {
     if (!make_room(connection)) {
         pool->is_out_of_memory = true;
-        return;
+        return false;
     }
     char *at = connection->received + connection->received_length;
-    const ssize_t got =
-        recv(socket->fd, at, connection->received_size - connection->received_length - 1, 0);
-    if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
+    const ssize_t got = transport_receive(
+        &connection->transport, at, connection->received_size - connection->received_length - 1);
+    socket->events = connection->transport.wants;
+    if (got < 0 && (errno == EAGAIN || errno == EINTR)) return false;
     connection->received_length += got > 0 ? (size_t)got : 0;
 
     struct http_response response;
     const enum http_progress progress =
         http_response_read(connection->received, connection->received_length, got <= 0, &response);
-    if (progress == HTTP_MORE) return;
+    if (progress == HTTP_MORE) return transport_has_more(&connection->transport);
     const int64_t now_ns = pool_now_ns();
     const bool is_whole = progress == HTTP_COMPLETE;
-    if (!is_whole || !response.keeps_alive || got <= 0) disconnect(socket);
+    if (!is_whole || !response.keeps_alive || got <= 0) disconnect(connection, socket);
     if (is_whole) pool->silent_since_ns = now_ns;
     if (!is_whole)
         fail(pool, connection, now_ns, 0, "");
@@ -182,6 +179,7 @@ static void receive_more(struct pool *pool, struct connection *connection, struc
         fail(pool, connection, now_ns, response.status, response.body);
     else
         finish(pool, connection, now_ns, response.status, response.body);
+    return false;
 }
 
 static void serve_connection(struct pool *pool, struct connection *connection,
@@ -191,25 +189,26 @@ static void serve_connection(struct pool *pool, struct connection *connection,
     socket->revents = 0;
     switch (connection->phase) {
     case PHASE_FREE: /* nothing was asked: the server closed an idle connection */
-        if (happened != 0) disconnect(socket);
+        if (happened != 0) disconnect(connection, socket);
         return;
     case PHASE_RESTING:
         if (now_ns >= connection->wake_ns)
             attempt(pool, connection, socket, now_ns);
         else if (happened != 0)
-            disconnect(socket);
+            disconnect(connection, socket);
         return;
     case PHASE_SENDING:
         if (happened != 0) send_more(pool, connection, socket, now_ns);
         break;
     case PHASE_WAITING:
-        if (happened != 0) receive_more(pool, connection, socket);
+        while (happened != 0 && receive_more(pool, connection, socket)) {
+        }
         break;
     }
     const bool is_outstanding =
         connection->phase == PHASE_SENDING || connection->phase == PHASE_WAITING;
     if (is_outstanding && now_ns >= connection->wake_ns) {
-        disconnect(socket);
+        disconnect(connection, socket);
         fail(pool, connection, now_ns, 0, "");
     }
 }
@@ -260,7 +259,10 @@ static bool pool_open(struct pool *pool)
     for (uint32_t i = 0; i < count; ++i)
         pool->sockets[i] = (struct pollfd){.fd = -1};
     pool->connections = calloc(count, sizeof(struct connection));
-    return pool->connections != NULL;
+    if (pool->connections == NULL) return false;
+    for (uint32_t i = 0; i < count; ++i)
+        pool->connections[i].transport = TRANSPORT_CLOSED;
+    return true;
 }
 
 /* Whether nothing was answered for too long; then everything that is outstanding ends. */
@@ -295,8 +297,9 @@ static bool pool_turns(struct pool *pool)
 static void pool_close(struct pool *pool)
 {
     for (uint32_t i = 0; i < pool->settings->connections; ++i) {
-        if (pool->sockets != NULL) disconnect(&pool->sockets[i]);
-        if (pool->connections != NULL) free(pool->connections[i].received);
+        if (pool->connections == NULL) break;
+        disconnect(&pool->connections[i], &pool->sockets[i]);
+        free(pool->connections[i].received);
     }
     free(pool->connections);
     free(pool->sockets);

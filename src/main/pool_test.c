@@ -82,7 +82,8 @@ static struct pool_counts run_with(struct jobs *jobs, uint16_t port, uint32_t at
 {
     char url[64];
     (void)snprintf(url, sizeof(url), "http://127.0.0.1:%d", port);
-    assert_true(server_address_find("test", url, &jobs->address));
+    assert_true(
+        server_address_find("test", &(struct client_options){.server = url}, &jobs->address));
     const struct pool_settings settings = {
         .address = &jobs->address,
         .connections = CONNECTIONS,
@@ -181,7 +182,9 @@ static void addresses_are_urls_or_host_and_port(void **state)
         {    "http://127.0.0.1/", "127.0.0.1:7878"},
         {            "127.0.0.1", "127.0.0.1:7878"},
         {      "http://[::1]:80",       "[::1]:80"},
-        {  "https://127.0.0.1:1",             NULL},
+        {  "https://127.0.0.1:1",    "127.0.0.1:1"},
+        {    "ftp://127.0.0.1:1",             NULL},
+        {                 "[::1",             NULL},
         {              "http://",             NULL},
         {       "127.0.0.1:port",             NULL},
         {    "127.0.0.1:1234/v1",             NULL},
@@ -190,9 +193,13 @@ static void addresses_are_urls_or_host_and_port(void **state)
     (void)state;
     for (size_t i = 0; i < COUNT_OF(cases); ++i) {
         struct server_address address;
-        const bool is_found = server_address_find("test", cases[i].url, &address);
+        const bool is_found =
+            server_address_find("test", &(struct client_options){.server = cases[i].url}, &address);
         assert_int_equal(is_found, cases[i].host != NULL);
-        if (is_found) assert_string_equal(address.host, cases[i].host);
+        if (!is_found) continue;
+        assert_string_equal(address.host, cases[i].host);
+        assert_true((address.tls != NULL) == (strstr(cases[i].url, "https") != NULL));
+        server_address_close(&address);
     }
 }
 

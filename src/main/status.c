@@ -12,7 +12,7 @@
 #include "main/text_table.h"
 
 struct status_options {
-    const char *server;
+    struct client_options client;
     const char *subject;
     const char *feature;
     bool is_json;
@@ -167,8 +167,8 @@ static void show(const struct status_options *options, const char *customer, yaj
 static int run(const struct usage *usage, const struct status_options *options,
                const char *customer)
 {
-    struct server_address address;
-    if (!server_address_find(usage->command, options->server, &address)) return STATUS_USAGE;
+    CLEANUP(server_address_close) struct server_address address = {0};
+    if (!server_address_find(usage->command, &options->client, &address)) return STATUS_USAGE;
     CLEANUP(client_answer_free) struct client_answer status = {0};
     CLEANUP(client_answer_free) struct client_answer settings = {0};
     CLEANUP(client_answer_free) struct client_answer balance = {0};
@@ -191,7 +191,7 @@ int command_status(int argc, char **argv)
 {
     struct status_options options = {0};
     const struct option_rule rules[] = {
-        client_server_option(&options.server),
+        CLIENT_OPTIONS(&options.client),
         {.name = "subject",
                            .argument = "PATH",
                            .help = "whose limits, such as team-a/alice; default the customer's own",

@@ -390,12 +390,6 @@ static void refund_lines(struct view *view, const struct evidence *settled, stru
     }
 }
 
-static struct ruling unknown_charge(void)
-{
-    return ruling_problem(PROBLEM_UNKNOWN_DECISION, NULL, BYTES_NONE,
-                          "the id of a decision that was charged");
-}
-
 /* The lines that were settled; NULL: the ruling says why not yet, or why never. */
 static const struct evidence *refund_evidence(const struct decision_context *c,
                                               struct past *past_out, struct ruling *ruling_out)
@@ -406,7 +400,7 @@ static const struct evidence *refund_evidence(const struct decision_context *c,
         return NULL;
     }
     if (!recall_past(c, past_out, ruling_out)) return NULL;
-    *ruling_out = unknown_charge();
+    *ruling_out = recall_unknown(past_out, "the id of a decision that was charged");
     if (!past_out->is_known) return NULL;
     const enum hold_state state = past_out->ending.state;
     if (state == HOLD_RELEASED || state == HOLD_EXPIRED) {

@@ -80,6 +80,7 @@ void crowd_count(struct view *view, uint32_t feature);
 /* What became of a decision that ended. */
 struct past {
     bool is_known;
+    bool is_cut; /* not known, because its entry is kept no longer */
     struct owner owner;
     struct ending ending;
 };
@@ -90,6 +91,8 @@ MUST_USE bool recall_past(const struct decision_context *c, struct past *past_ou
 /* The same of a hold, as far as it is remembered (H6). */
 MUST_USE bool recall_remembered(const struct decision_context *c, struct past *past_out,
                                 struct ruling *ruling_out);
+/* What is not known: what was expected instead, unless its entry was there once. */
+struct ruling recall_unknown(const struct past *past, const char *expected);
 /* All that is said of what the command names, or of the fact at a position alone; NULL: the ruling
  * asks for it. */
 const struct evidence *recall_whole(const struct decision_context *c, struct ruling *ruling_out);

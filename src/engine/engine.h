@@ -66,6 +66,9 @@ enum recall {
                           that names as its origin */
 };
 
+/* What an id should have been whose entry the journal keeps no longer. */
+#define RECALL_EXPECTED_KEPT "a decision that is not older than receipts are kept"
+
 struct ruling {
     enum ruling_kind kind;
     enum recall recall;
@@ -115,7 +118,7 @@ void engine_prefetch_fact(const struct engine *engine, const struct fact *fact,
 /* How far the books are, by whom evidence will be brought. */
 struct books_known {
     bool are_kept;
-    bool lose_holds;  /* the journal may lose entries while a hold's end is still asked for (H6) */
+    bool lose_holds; /* they or the journal may lose a hold while its end is still asked for (H6) */
     uint64_t through; /* position of the newest entry that they have, durably */
 };
 

@@ -59,6 +59,14 @@ void evidence_add_decision(struct evidence *evidence, uint64_t id, const struct 
     }
 }
 
+void evidence_add_owner(struct evidence *evidence, struct hash128 customer, enum category category)
+{
+    evidence->is_whole = true;
+    evidence->of = category == 0 ? EVIDENCE_CUT : EVIDENCE_GRANT;
+    evidence->customer = customer;
+    evidence->category = category;
+}
+
 bool evidence_add_ending(struct evidence *evidence, uint64_t id, const struct fact *fact)
 {
     for (uint32_t i = 0; i < fact->effect_count; i++) {
@@ -96,7 +104,7 @@ WALK walk_evidence(struct codec c, bool w, struct evidence *evidence)
     walk_u32(c, w, &version);
     if (!w && version != EVIDENCE_VERSION) c.in->bad = true;
     walk_bool(c, w, &evidence->is_whole);
-    WALK_ENUM(c, w, evidence->of, EVIDENCE_GRANT);
+    WALK_ENUM(c, w, evidence->of, EVIDENCE_CUT);
     walk_word(c, w, &evidence->customer.word[0]);
     walk_word(c, w, &evidence->customer.word[1]);
     WALK_ENUM(c, w, evidence->category, CATEGORY_PAID);

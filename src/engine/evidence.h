@@ -5,7 +5,8 @@
  * neither.
  *
  * All that is in it comes from facts, by evidence_add_*: an auditor with the same facts gets the
- * same bytes.
+ * same bytes. (Where the fact is gone, the owner comes from the books; on such evidence nothing is
+ * decided that would be journaled.)
  */
 #pragma once
 
@@ -26,7 +27,8 @@ enum evidence_of {
     EVIDENCE_NONE,   /* there is no such entry, or it is nothing that can be asked after */
     EVIDENCE_HOLD,   /* an authorize that was allowed */
     EVIDENCE_CHARGE, /* a consume or usage that was allowed */
-    EVIDENCE_GRANT
+    EVIDENCE_GRANT,
+    EVIDENCE_CUT /* a decision whose entry is kept no longer: all that is known is whose it was */
 };
 
 #define EVIDENCE_VERSION 1u
@@ -56,6 +58,8 @@ struct evidence {
 void evidence_clear(struct evidence *evidence);
 /* The fact of the entry at `id`, which is its own origin until evidence_add_origin. */
 void evidence_add_decision(struct evidence *evidence, uint64_t id, const struct fact *fact);
+/* Of an entry that is kept no longer: whose it was; `category` 0: a decision's, else a grant's. */
+void evidence_add_owner(struct evidence *evidence, struct hash128 customer, enum category category);
 /* The fact that ended it last: a commit, a release, an expiry. False: it is none. */
 MUST_USE bool evidence_add_ending(struct evidence *evidence, uint64_t id, const struct fact *fact);
 /* What was refunded of it so far. */

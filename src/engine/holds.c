@@ -6,10 +6,9 @@
 
 #include <string.h>
 
-static struct ruling unknown_decision(void)
+static struct ruling unknown_decision(const struct past *past)
 {
-    return ruling_problem(PROBLEM_UNKNOWN_DECISION, NULL, BYTES_NONE,
-                          "the id of a decision that is still remembered");
+    return recall_unknown(past, "the id of a decision that is still remembered");
 }
 
 static struct ruling ended_conflict(enum hold_state state)
@@ -194,7 +193,7 @@ static struct ruling commit_late(const struct decision_context *c, const struct 
     struct ruling ruling;
     const struct evidence *evidence = recall_origin(c, past->ending.position, &ruling);
     if (evidence == NULL) return ruling;
-    if (!evidence->has_terms) return unknown_decision();
+    if (!evidence->has_terms) return unknown_decision(past);
     const struct effect *effect = &evidence->terms;
     const struct hold_terms terms = terms_of_effect(effect);
     struct view view;
@@ -234,7 +233,7 @@ struct ruling decide_commit(const struct decision_context *c)
     struct past past;
     struct ruling ruling;
     if (!recall_remembered(c, &past, &ruling)) return ruling;
-    if (!past.is_known) return unknown_decision();
+    if (!past.is_known) return unknown_decision(&past);
     const struct ending *ending = &past.ending;
     if (ending->state == HOLD_EXPIRED) return commit_late(c, &past);
     if (ending->state == HOLD_COMMITTED &&
@@ -253,7 +252,7 @@ struct ruling decide_release(const struct decision_context *c)
         struct past past;
         struct ruling ruling;
         if (!recall_remembered(c, &past, &ruling)) return ruling;
-        if (!past.is_known) return unknown_decision();
+        if (!past.is_known) return unknown_decision(&past);
         if (past.ending.state == HOLD_COMMITTED) return ended_conflict(past.ending.state);
         report->hold = past.ending.state;
         return (struct ruling){.kind = RULING_ANSWER};
@@ -339,7 +338,7 @@ struct ruling decide_extend(const struct decision_context *c)
         struct past past;
         struct ruling ruling;
         if (!recall_remembered(c, &past, &ruling)) return ruling;
-        return past.is_known ? ended_conflict(past.ending.state) : unknown_decision();
+        return past.is_known ? ended_conflict(past.ending.state) : unknown_decision(&past);
     }
     const struct hold *hold = hold_at(c->engine, number);
     uint64_t added[METERS_MAX];

@@ -25,7 +25,7 @@ static const struct evidence *brought(const struct decision_context *c)
 static bool is_good(const struct decision_context *c, const struct evidence *evidence)
 {
     const uint64_t forgotten = c->engine->forgotten_through;
-    if (evidence->of == EVIDENCE_NONE || evidence->of == EVIDENCE_GRANT) return true;
+    if (evidence->of != EVIDENCE_HOLD && evidence->of != EVIDENCE_CHARGE) return true;
     return evidence->cursor >= forgotten || c->command->target > forgotten;
 }
 
@@ -67,6 +67,7 @@ static struct past past_of_evidence(const struct decision_context *c,
     const bool is_charge = evidence->of == EVIDENCE_CHARGE;
     struct past past = {
         .is_known = is_charge || (evidence->of == EVIDENCE_HOLD && evidence->has_ending),
+        .is_cut = evidence->of == EVIDENCE_CUT,
         .owner = owner_of_id(c->engine, evidence->customer),
         .ending = {.position = c->command->target, .until_ms = INSTANT_NEVER},
     };
@@ -92,6 +93,12 @@ bool recall_past(const struct decision_context *c, struct past *past_out, struct
     *past_out = number != 0 && evidence->cursor != 0 ? past_of_memory(c, ended)
                                                      : past_of_evidence(c, evidence);
     return true;
+}
+
+struct ruling recall_unknown(const struct past *past, const char *expected)
+{
+    return ruling_problem(PROBLEM_UNKNOWN_DECISION, NULL, BYTES_NONE,
+                          past->is_cut ? RECALL_EXPECTED_KEPT : expected);
 }
 
 bool recall_remembered(const struct decision_context *c, struct past *past_out,

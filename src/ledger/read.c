@@ -11,6 +11,7 @@
 #include "ledger/ledger.h"
 #include "ledger/read_inner.h"
 #include "ledger/schema.h"
+#include "wire/wire.h"
 
 #define USAGE_OF_DECISION(columns)                                                     \
     "SELECT " columns " FROM usage_events WHERE position=?1 UNION ALL SELECT " columns \
@@ -38,8 +39,20 @@ static const char *const texts[READ_STATEMENTS] = {
                                  "ORDER BY position,place",
     [READ_DECISION_REFUND] = "SELECT " LEDGER_COLUMNS_SQL(REFUND) " FROM refunds WHERE decision=?1 "
                                                                   "ORDER BY position",
-    [READ_ENDINGS] = USAGE_OF_DECISION("position,kind,late") " ORDER BY 1",
+    /* Usage events have their own retention; that a hold was charged outlives it. */
+    [READ_ENDINGS] =
+        USAGE_OF_DECISION("position,kind,late") " UNION ALL SELECT position,'commit',0 FROM "
+                                                "monetization_events AS m WHERE "
+                                                "decision=?1 AND decision<>position AND NOT "
+                                                "EXISTS(SELECT 1 FROM usage_events AS u "
+                                                "WHERE u.position=m.position) ORDER BY 1",
     [READ_REFUNDED] = "SELECT ifnull(sum(credits),0) FROM refunds WHERE decision=?1",
+    [READ_OWNER] =
+        "SELECT customer FROM monetization_events WHERE position=?1 UNION ALL "
+        "SELECT customer FROM monetization_events WHERE decision=?1 AND decision<>position UNION "
+        "ALL "
+        "SELECT customer FROM usage_events WHERE decision=?1 AND decision<>position LIMIT 1",
+    [READ_GRANT_OWNER] = "SELECT customer,category FROM grants WHERE id=?1",
 };
 
 bool read_failed(struct ledger_reader *reader, const char *what)
@@ -403,5 +416,51 @@ bool ledger_read_ending(struct ledger_reader *reader, uint64_t decision,
         read_ending(reader, decision, &ending) ? LEDGER_END : LEDGER_FAILED;
     if (read_end(reader, end) != LEDGER_END) return false;
     *ending_out = ending;
+    return true;
+}
+
+static bool category_of_text(struct bytes text, enum category *category_out)
+{
+    for (enum category category = CATEGORY_PROMOTIONAL; category <= CATEGORY_PAID; ++category) {
+        if (!bytes_equal(text, bytes_of_text(words_category(category)))) continue;
+        *category_out = category;
+        return true;
+    }
+    return false;
+}
+
+static bool take_owner(struct ledger_reader *reader, sqlite3_stmt *statement,
+                       struct ledger_owner *owner)
+{
+    const int end = sqlite3_step(statement);
+    if (end != SQLITE_ROW) return end == SQLITE_DONE || read_failed(reader, NULL);
+    const struct bytes name = text_of(statement, 0);
+    if (name.length == 0 || name.length > sizeof(owner->name))
+        return read_failed(reader, "a row of the ledger has no customer");
+    memcpy(owner->name, name.at, name.length);
+    owner->name_length = name.length;
+    return sqlite3_column_count(statement) == 1 ||
+           category_of_text(text_of(statement, 1), &owner->category) ||
+           read_failed(reader, "a grant of the ledger has no category");
+}
+
+static bool read_owner(struct ledger_reader *reader, uint64_t id, struct ledger_owner *owner)
+{
+    static const enum read_statement texts_of[] = {READ_OWNER, READ_GRANT_OWNER};
+    for (unsigned i = 0; i < COUNT_OF(texts_of) && owner->name_length == 0; ++i) {
+        sqlite3_stmt *statement = read_statement(reader, texts_of[i]);
+        read_bind(statement, 1, id);
+        if (!take_owner(reader, statement, owner)) return false;
+    }
+    return true;
+}
+
+bool ledger_read_owner(struct ledger_reader *reader, uint64_t id, struct ledger_owner *owner_out)
+{
+    struct ledger_owner owner = {0};
+    if (!read_begin(reader)) return false;
+    const enum ledger_read end = read_owner(reader, id, &owner) ? LEDGER_END : LEDGER_FAILED;
+    if (read_end(reader, end) != LEDGER_END) return false;
+    *owner_out = owner;
     return true;
 }

@@ -123,3 +123,12 @@ struct ledger_ending {
 };
 MUST_USE bool ledger_read_ending(struct ledger_reader *reader, uint64_t decision,
                                  struct ledger_ending *ending_out);
+
+/* Whose a decision was that was charged or ended behind its entry, or a grant. */
+struct ledger_owner {
+    uint8_t name[CUSTOMER_BYTES_MAX];
+    size_t name_length;     /* 0: the books have no such decision or grant */
+    enum category category; /* of a grant; 0: a decision */
+};
+MUST_USE bool ledger_read_owner(struct ledger_reader *reader, uint64_t id,
+                                struct ledger_owner *owner_out);

@@ -23,6 +23,8 @@ enum read_statement {
     READ_DECISION_REFUND,
     READ_ENDINGS,
     READ_REFUNDED,
+    READ_OWNER,
+    READ_GRANT_OWNER,
     READ_STATEMENTS
 };
 

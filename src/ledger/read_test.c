@@ -242,6 +242,56 @@ static void a_decision_says_how_it_ended(void **state)
     expect_ending(books, at[2], HOLD_RELEASED, false, at[6], 0);
 }
 
+/* Goal: that a hold was charged is known for as long as money rows are kept. */
+static void what_was_charged_outlives_its_usage_event(void **state)
+{
+    struct books *books = *state;
+    const uint64_t hold = books_next(books);
+    const uint64_t commit = books_next(books);
+    put_end(books, commit, hold, "commit", 0);
+    books_sql(books,
+              "INSERT INTO monetization_events VALUES(%llu,%llu,'a','chat',NULL,0,0,0,'0',0,0,0,0,"
+              "0,0,NULL)",
+              (unsigned long long)commit, (unsigned long long)hold);
+    books_settled(books);
+    expect_ending(books, hold, HOLD_COMMITTED, false, commit, 0);
+    books_sql(books, "DELETE FROM usage_events");
+    expect_ending(books, hold, HOLD_COMMITTED, false, commit, 0);
+}
+
+static void expect_owner(struct books *books, uint64_t id, const char *name, enum category category)
+{
+    struct ledger_owner owner;
+    assert_true(ledger_read_owner(books->reader, id, &owner));
+    assert_int_equal(owner.name_length, strlen(name));
+    assert_memory_equal(owner.name, name, strlen(name));
+    assert_int_equal(owner.category, category);
+}
+
+static void the_books_know_whose_a_decision_or_a_grant_was(void **state)
+{
+    struct books *books = *state;
+    uint64_t at[6];
+    for (unsigned i = 0; i < COUNT_OF(at); ++i)
+        at[i] = books_next(books);
+    put_end(books, at[1], at[0], "release", 0);
+    books_sql(books,
+              "INSERT INTO monetization_events VALUES(%llu,%llu,'b','chat',NULL,0,0,0,'0',0,0,0,0,"
+              "0,0,NULL),(%llu,%llu,'c','chat',NULL,0,0,0,'0',0,0,0,0,0,0,NULL)",
+              (unsigned long long)at[2], (unsigned long long)at[2], (unsigned long long)at[4],
+              (unsigned long long)at[3]);
+    books_sql(books,
+              "INSERT INTO grants VALUES(%llu,1,'d','entitlement',0,5,1,NULL,NULL,'[]',NULL)",
+              (unsigned long long)at[5]);
+    books_settled(books);
+    expect_owner(books, at[0], "a", 0);
+    expect_owner(books, at[2], "b", 0);
+    expect_owner(books, at[3], "c", 0);
+    expect_owner(books, at[4], "c", 0);
+    expect_owner(books, at[5], "d", CATEGORY_ENTITLEMENT);
+    expect_owner(books, at[5] + 1, "", 0);
+}
+
 static bool count_row(void *self, const struct value *values)
 {
     (void)values;
@@ -299,6 +349,8 @@ int main(void)
         BOOKS_TEST(events_end_where_retention_has_cut_them),
         BOOKS_TEST(sources_are_read_line_by_line),
         BOOKS_TEST(a_decision_says_how_it_ended),
+        BOOKS_TEST(what_was_charged_outlives_its_usage_event),
+        BOOKS_TEST(the_books_know_whose_a_decision_or_a_grant_was),
         BOOKS_TEST(everything_about_a_decision_is_found),
         BOOKS_TEST(readers_leave_no_transaction_open),
     };

@@ -198,6 +198,17 @@ static enum desk_result gather_ending(struct desk *desk, uint64_t id)
     return DESK_FOUND;
 }
 
+/* Keys outlive the entries that they are about: with them it is enough to know whose those were. */
+static enum desk_result gather_owner(struct desk *desk, uint64_t id)
+{
+    struct desk_owner owner;
+    if (desk->books.look_up_owner == NULL) return DESK_OLD;
+    if (!desk->books.look_up_owner(desk->books.self, id, &owner)) return DESK_FAILED;
+    if (!owner.is_known) return DESK_OLD;
+    evidence_add_owner(desk->gathered, owner.customer, owner.category);
+    return DESK_FOUND;
+}
+
 static enum desk_result gather_whole(struct desk *desk, uint64_t id)
 {
     struct evidence *evidence = desk->gathered;
@@ -205,6 +216,7 @@ static enum desk_result gather_whole(struct desk *desk, uint64_t id)
     evidence->origin = id;
     const enum desk_result result = read_fact(desk, id);
     if (result == DESK_MISSING) return DESK_FOUND; /* that there is none is evidence too */
+    if (result == DESK_OLD) return gather_owner(desk, id);
     if (result != DESK_FOUND) return result;
     evidence_add_decision(evidence, id, desk->fact);
     if (evidence->of != EVIDENCE_HOLD && evidence->of != EVIDENCE_CHARGE) return DESK_FOUND;

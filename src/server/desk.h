@@ -34,10 +34,17 @@ struct desk_ending {
     uint64_t position; /* of the entry that ended it last; 0, or the decision's own: none did */
     int64_t refunded;  /* so far */
 };
+/* Whose a decision or grant was that the journal no longer has. */
+struct desk_owner {
+    bool is_known; /* else there is none of that id, as far as the books go back */
+    struct hash128 customer;
+    enum category category; /* of a grant; 0: a decision */
+};
 struct desk_books {
     void *self;
     /* False: they cannot be read. NULL: none are kept. */
     bool (*look_up)(void *self, uint64_t decision, struct desk_ending *ending_out);
+    bool (*look_up_owner)(void *self, uint64_t id, struct desk_owner *owner_out);
 };
 
 /* What somebody waits for. */

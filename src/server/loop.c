@@ -490,15 +490,19 @@ static bool take_snapshot(struct loop *loop)
     return has_worked;
 }
 
-/* What is in the books may be forgotten: the desk brings it when it is asked for. */
+/* What is in the books may be forgotten: the desk brings it when it is asked for. It needs the
+ * entry that opened a hold, and the usage event of its end. */
 static struct books_known books_of(const struct loop *loop)
 {
     const struct policy *policy = loop->parts.policies->current->policy;
     const int64_t kept_ms = loop->parts.receipts_for_ms;
-    const int64_t needed_ms = policy == NULL ? INSTANT_NEVER : policy->retention_ms + TTL_MS_MAX;
+    const int64_t events_ms = loop->parts.usage_for_ms;
+    const int64_t ended_ms = policy == NULL ? INSTANT_NEVER : policy->retention_ms;
+    const int64_t opened_ms = policy == NULL ? INSTANT_NEVER : ended_ms + TTL_MS_MAX;
     return (struct books_known){
         .are_kept = loop->parts.desk->books.look_up != NULL,
-        .lose_holds = kept_ms != 0 && kept_ms < needed_ms,
+        .lose_holds =
+            (kept_ms != 0 && kept_ms < opened_ms) || (events_ms != 0 && events_ms < ended_ms),
         .through = position_make(loop->settled_sequence, POSITION_INDEX_MAX),
     };
 }

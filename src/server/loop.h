@@ -67,6 +67,7 @@ struct loop_parts {
     uint64_t tip_sequence;       /* the newest batch of the journal */
     uint64_t (*journal_log_bytes)(const struct journal *journal); /* NULL: it has none */
     int64_t receipts_for_ms; /* batches older than that may go; 0: none do */
+    int64_t usage_for_ms;    /* so may usage events of the books */
 };
 
 struct loop {

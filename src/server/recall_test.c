@@ -247,6 +247,25 @@ static void a_refund_is_forgotten_where_the_journal_is_cut_early_too(void **stat
     assert_says(scene, "\"refunded\":\"1\"");
 }
 
+/* Goal: where usage events go before keys do, an end is remembered: the books could not tell it. */
+static void an_end_whose_usage_event_goes_early_is_remembered(void **state)
+{
+    struct scene *scene = *state;
+    struct loop *loop = scene->world->loop;
+    char commit[96];
+    (void)say(scene, 200, GRANTS, "{\"category\":\"paid\",\"credits\":\"9\"}");
+    loop->parts.usage_for_ms = 60000;
+    (void)say(scene, 200, "/v1/authorize", ASK("3"));
+    path_of(scene, "decision_id", "/v1/holds/", "/commit", commit);
+    world_do(scene->world, scene->asker, "POST", commit, USED("2"));
+    loop->settled_sequence = loop->durable_sequence;
+    for (unsigned turn = 0; turn < 8; turn++)
+        (void)loop_step(loop);
+    assert_int_equal(engine_counts(scene->world->engine).ended, 1);
+    loop->parts.usage_for_ms = INT64_C(86400000);
+    forget(scene);
+}
+
 static void a_grant_that_is_gone_has_nothing_to_void(void **state)
 {
     struct scene *scene = *state;
@@ -305,6 +324,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(refunds_never_exceed_the_charge_whatever_is_forgotten,
                                         open_scene, close_scene),
         cmocka_unit_test_setup_teardown(a_refund_is_forgotten_where_the_journal_is_cut_early_too,
+                                        open_scene, close_scene),
+        cmocka_unit_test_setup_teardown(an_end_whose_usage_event_goes_early_is_remembered,
                                         open_scene, close_scene),
         cmocka_unit_test_setup_teardown(a_grant_that_is_gone_has_nothing_to_void, open_scene,
                                         close_scene),

@@ -247,6 +247,79 @@ static void what_was_refunded_goes_when_receipts_do_and_an_ended_hold_when_keys_
     assert_true(engine_cut(scene->world->engine).first > position_sequence(held));
 }
 
+/* Every entry that was cut was acme's; those of grants, paid ones. */
+static uint64_t grant_cut;
+
+static bool look_up_owner(void *self, uint64_t id, struct desk_owner *owner_out)
+{
+    const struct scene *scene = self;
+    *owner_out =
+        (struct desk_owner){.is_known = true,
+                            .customer = engine_customer_id(scene->world->engine, BYTES("acme")),
+                            .category = id == grant_cut ? CATEGORY_PAID : 0};
+    return true;
+}
+
+static void keep_books(struct scene *scene)
+{
+    desk_set_books(
+        scene->world->desk,
+        (struct desk_books){.self = scene, .look_up = look_up, .look_up_owner = look_up_owner});
+}
+
+/* Goal: a key counts as long as was promised, whatever happened to the decision that it is about.
+ */
+static void a_refund_told_again_is_the_same_after_its_decision_was_cut(void **state)
+{
+    static const char refund[] = "{\"all\":true,\"idempotency_key\":\"r\"}";
+    struct scene *scene = *state;
+    char first[WORLD_BODY_SIZE];
+    char id[64];
+    char path[128];
+    keep_books(scene);
+    const uint64_t position = id_in(say(scene, "/v1/consume", ONE("")), id);
+    (void)snprintf(path, sizeof(path), "/v1/decisions/%s/refund", id);
+    live_on(scene, 20, "{\"advance_ms\":100}");
+    (void)snprintf(first, sizeof(first), "%s", say(scene, path, refund));
+    assert_int_equal(scene->asker->status, 200);
+    live_on(scene, ROUNDS, "{\"advance_ms\":1000}");
+    assert_true(first_of(scene) > position_sequence(position));
+    assert_string_equal(say(scene, path, refund), first);
+    assert_int_equal(scene->asker->status, 200);
+    (void)say(scene, path, "{\"credits\":\"1\",\"idempotency_key\":\"r\"}");
+    assert_int_equal(scene->asker->status, 409);
+    (void)say(scene, path, "{\"all\":true,\"idempotency_key\":\"another\"}");
+    assert_int_equal(scene->asker->status, 404);
+    assert_non_null(strstr(scene->asker->body, "older than receipts are kept"));
+    /* An hour after the refund the key is new, and finds nothing to refund. */
+    (void)say(scene, "/v1/clock", "{\"advance_ms\":3500000}");
+    (void)say(scene, path, refund);
+    assert_int_equal(scene->asker->status, 404);
+}
+
+static void a_grant_that_is_gone_and_was_cut_has_nothing_to_void(void **state)
+{
+    struct scene *scene = *state;
+    char path[128];
+    (void)say(scene, "/v1/customers/acme/grants",
+              "{\"category\":\"paid\",\"credits\":\"1\",\"expires_at\":\"2026-05-01T12:00:05Z\"}");
+    const char *found = strstr(scene->asker->body, "\"grant_id\":\"");
+    assert_non_null(found);
+    (void)snprintf(path, sizeof(path), "/v1/grants/%.*s/void", (int)strcspn(found + 12, "\""),
+                   found + 12);
+    assert_true(id_parse(
+        'g', (struct bytes){(const uint8_t *)found + 12, strcspn(found + 12, "\"")}, &grant_cut));
+    live_on(scene, ROUNDS, "{\"advance_ms\":1000}");
+    assert_true(first_of(scene) > position_sequence(grant_cut));
+    (void)say(scene, path, "{}"); /* nobody keeps books */
+    assert_int_equal(scene->asker->status, 404);
+    assert_non_null(strstr(scene->asker->body, "unknown_grant"));
+    keep_books(scene);
+    (void)say(scene, path, "{}");
+    assert_int_equal(scene->asker->status, 200);
+    assert_non_null(strstr(scene->asker->body, "\"voided\":\"0\""));
+}
+
 #define SCENE_TEST(test) cmocka_unit_test_setup_teardown(test, open_scene, close_scene)
 
 int main(void)
@@ -258,6 +331,8 @@ int main(void)
         SCENE_TEST(an_open_hold_keeps_its_entry_and_so_does_its_end),
         SCENE_TEST(a_key_keeps_its_entry_as_long_as_it_counts),
         SCENE_TEST(a_decision_that_was_cut_is_unknown_and_says_why),
+        SCENE_TEST(a_refund_told_again_is_the_same_after_its_decision_was_cut),
+        SCENE_TEST(a_grant_that_is_gone_and_was_cut_has_nothing_to_void),
         SCENE_TEST(what_was_refunded_goes_when_receipts_do_and_an_ended_hold_when_keys_do),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -192,6 +192,14 @@ static bool was_used(const struct command *command, const struct desk_job *broug
     return command->evidence.length != 0 && command->evidence.at == brought->evidence.at;
 }
 
+/* Neither the journal nor the books have it any more. */
+static struct problem unknown_of_old(const struct command *command)
+{
+    if (command->kind == COMMAND_VOID)
+        return (struct problem){.code = PROBLEM_UNKNOWN_GRANT, .expected = "the id of a grant"};
+    return (struct problem){.code = PROBLEM_UNKNOWN_DECISION, .expected = RECALL_EXPECTED_KEPT};
+}
+
 /* What the engine asked to know again. */
 static enum ruled recall(struct loop *loop, struct command *command, const struct desk_job *brought,
                          struct ruling *ruling)
@@ -212,12 +220,10 @@ static enum ruled recall(struct loop *loop, struct command *command, const struc
     } else if (brought->result == DESK_FOUND) {
         command->evidence = brought->evidence;
     } else {
-        const bool was_cut = brought->result == DESK_OLD;
-        ruling->kind = RULING_PROBLEM;
-        ruling->problem = (struct problem){
-            .code = was_cut ? PROBLEM_UNKNOWN_DECISION : PROBLEM_INTERNAL,
-            .expected = was_cut ? "a decision that is not older than receipts are kept" : NULL,
-        };
+        *ruling = (struct ruling){.kind = RULING_PROBLEM,
+                                  .problem = brought->result == DESK_OLD
+                                                 ? unknown_of_old(command)
+                                                 : (struct problem){.code = PROBLEM_INTERNAL}};
         return RULED;
     }
     /* Only now is it known whose the command is. */

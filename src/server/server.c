@@ -373,10 +373,25 @@ static bool open_books(struct server *server)
 /* For commands about decisions that the state has forgotten. */
 static bool look_up_ending(void *self, uint64_t decision, struct desk_ending *ending_out)
 {
+    const struct server *server = self;
     struct ledger_ending ending;
-    if (!ledger_read_ending(self, decision, &ending)) return false;
+    if (!ledger_read_ending(server->books, decision, &ending)) return false;
     *ending_out = (struct desk_ending){
         .through = ending.cursor, .position = ending.settled_position, .refunded = ending.refunded};
+    return true;
+}
+
+/* Of the engine it uses the key that ids are made with, which never changes. */
+static bool look_up_owner(void *self, uint64_t id, struct desk_owner *owner_out)
+{
+    const struct server *server = self;
+    struct ledger_owner owner;
+    if (!ledger_read_owner(server->books, id, &owner)) return false;
+    *owner_out =
+        (struct desk_owner){.is_known = owner.name_length != 0, .category = owner.category};
+    if (owner_out->is_known)
+        owner_out->customer =
+            engine_customer_id(server->engine, (struct bytes){owner.name, owner.name_length});
     return true;
 }
 
@@ -395,8 +410,9 @@ static bool start_threads(struct server *server)
     server->desk = desk_over(server->desk_memory.block, server->reader, server->policies,
                              server->keys, &server->wake);
     desk_open_books(server->desk, server->books);
-    desk_set_books(server->desk,
-                   (struct desk_books){.self = server->books, .look_up = look_up_ending});
+    desk_set_books(server->desk, (struct desk_books){.self = server,
+                                                     .look_up = look_up_ending,
+                                                     .look_up_owner = look_up_owner});
     server->snapshots =
         snapshots_over(server->snapshots_memory.block,
                        (struct snapshots_parts){.directory = server->options.data,
@@ -409,19 +425,19 @@ static bool start_threads(struct server *server)
                                                 .newest = server->recovered.snapshot,
                                                 .older = server->recovered.snapshot_before,
                                                 .loop_wake = &server->wake});
-    server->loop =
-        loop_over(server->loop_memory.block,
-                  (struct loop_parts){.engine = server->engine,
-                                      .clock = &server->clock,
-                                      .policies = server->policies,
-                                      .journaling = &server->journaling,
-                                      .desk = server->desk,
-                                      .keys = server->keys,
-                                      .snapshots = server->snapshots,
-                                      .settling = &server->settling,
-                                      .journal_log_bytes = journal_sqlite_log_bytes,
-                                      .tip_sequence = server->journal->tip.sequence,
-                                      .receipts_for_ms = server->options.receipts_for_ms});
+    server->loop = loop_over(server->loop_memory.block,
+                             (struct loop_parts){.engine = server->engine,
+                                                 .clock = &server->clock,
+                                                 .policies = server->policies,
+                                                 .journaling = &server->journaling,
+                                                 .desk = server->desk,
+                                                 .keys = server->keys,
+                                                 .snapshots = server->snapshots,
+                                                 .settling = &server->settling,
+                                                 .journal_log_bytes = journal_sqlite_log_bytes,
+                                                 .tip_sequence = server->journal->tip.sequence,
+                                                 .receipts_for_ms = server->options.receipts_for_ms,
+                                                 .usage_for_ms = server->options.usage_for_ms});
     if (settling_start_threads(&server->settling) && journaling_start_thread(&server->journaling) &&
         desk_start_thread(server->desk) && snapshots_start_thread(server->snapshots))
         return true;

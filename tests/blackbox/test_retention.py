@@ -6,7 +6,7 @@ import time
 import pytest
 
 from policies import policy
-from weir_client import DAY, HOUR, SECOND, Customer, StartFailed, allowed, batch_results, expect, run
+from weir_client import DAY, HOUR, SECOND, Customer, StartFailed, allowed, batch_results, expect, run, to_text
 
 POLICY = policy("""
 base:
@@ -136,6 +136,44 @@ def test_a_refund_keeps_no_batch(busy):
     assert again.status == 200 and again.body["refunded_total"] == "1", again.raw
     live_until_cut(weir, customer, expect(weir.get("/healthz"))["journal"]["sequence"])
     assert weir.post(f"/v1/decisions/{charged}/refund", {"all": True}).status == 404
+
+
+@pytest.mark.parametrize("usage_for", ["400d", "60s"])
+def test_a_refund_told_again_is_the_same_after_its_decision_was_cut(fresh, usage_for):
+    """SEMANTICS I1, I3: of what was charged at once and of what was held; also where the key is in a file, and
+    where usage events go as early."""
+    weir = fresh(arguments=(*KEPT, "--usage-for", usage_for))
+    customer = Customer(weir, "busy")
+    customer.grant("10000000")
+    held = customer.hold(2, "chat")
+    expect(customer.commit(held, 2))
+    charged = allowed(customer.consume(1, "chat"))["decision_id"]
+    sequence = expect(weir.get("/healthz"))["journal"]["sequence"]
+    live(weir, customer, 25)
+    weir.advance(23 * HOUR)     # how the hold ended is remembered for a day, with all behind it
+    bodies = {name: {"all": True, "idempotency_key": f"refund-{name}"} for name in (held, charged)}
+    first = {name: customer.refund(name, **body) for name, body in bodies.items()}
+    assert [answer.status for answer in first.values()] == [200, 200], first
+    weir.advance(2 * HOUR)
+    live_until_cut(weir, customer, sequence)
+    for _ in ("running", "killed"):
+        for name, body in bodies.items():
+            again = customer.refund(name, **body)
+            assert (again.status, again.raw) == (200, first[name].raw)
+            assert customer.refund(name, **body | {"reason": "another"}).status == 409
+            new = customer.refund(name, all=True, idempotency_key="new")
+            assert new.status == 404 and b"older than receipts are kept" in new.raw, new.raw
+        weir.restart(hard=True)
+    weir.advance(DAY)
+    assert {customer.refund(name, **body).status for name, body in bodies.items()} == {404}
+
+
+def test_a_grant_that_was_cut_has_nothing_to_void(busy):
+    weir, customer = busy
+    grant = customer.grant("1", expires_at=to_text(weir.now + SECOND))
+    sequence = expect(weir.get("/healthz"))["journal"]["sequence"]
+    live_until_cut(weir, customer, sequence)
+    assert expect(customer.void(grant))["voided"] == "0"
 
 
 def test_what_was_cut_is_not_known_and_what_is_held_is(busy):

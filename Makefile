@@ -7,7 +7,7 @@ PACKAGES_BUILD = build-essential meson ninja-build pkg-config libsqlite3-dev lib
 	libyajl-dev libssl-dev libh2o-evloop-dev curl python3
 # ... what its tests and checks need besides ...
 PACKAGES_TEST = $(PACKAGES_BUILD) libcmocka-dev clang-14 clang-tidy-14 clang-format-14 \
-	libclang-rt-14-dev llvm-14 cppcheck codespell shellcheck python3-pytest openssl
+	libclang-rt-14-dev llvm-14 cppcheck codespell shellcheck python3-pytest openssl groff-base
 # ... and its benchmarks. Debian starts nginx as a service when it installs it.
 PACKAGES_BENCH = $(PACKAGES_BUILD) nginx-light wrk sqlite3
 

@@ -62,6 +62,7 @@ struct option_rule client_server_option(struct client_options *options)
                                 .argument = "URL",
                                 .help = "default: $WEIR_SERVER, else " CLIENT_SERVER_DEFAULT,
                                 .kind = OPTION_TEXT,
+                                .section = SECTION_SERVER,
                                 .value_out = &options->server};
 }
 
@@ -72,6 +73,7 @@ struct option_rule client_key_file_option(struct client_options *options)
                                 .help =
                                     "access key to show the server; default: $WEIR_KEY, else none",
                                 .kind = OPTION_TEXT,
+                                .section = SECTION_SERVER,
                                 .value_out = &options->key_file};
 }
 
@@ -81,6 +83,7 @@ struct option_rule client_ca_option(struct client_options *options)
                                 .argument = "FILE",
                                 .help = "certificates to trust for https; default: the system's",
                                 .kind = OPTION_TEXT,
+                                .section = SECTION_SERVER,
                                 .value_out = &options->ca};
 }
 

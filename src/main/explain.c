@@ -260,7 +260,10 @@ int command_explain(int argc, char **argv)
         .command = "explain",
         .operands = "DECISION",
         .summary = "Tells all about one decision: gates, sources, price, balance, end and proof.",
-        .notes = "  weir explain d_0000000000c81",
+        .notes = "The id is the `decision_id` of an answer. Decisions can be looked up for as long "
+                 "as `weir serve --receipts-for` says.",
+        .examples = {{"the story of one decision", "weir explain d_0000000000c81"},
+                     {"what it charged, for a program", "weir explain d_0000000000c81 --json"}},
         .rules = rules,
         .rule_count = COUNT_OF(rules),
         .operands_min = 1,

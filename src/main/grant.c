@@ -11,13 +11,6 @@
 #include "main/commands.h"
 #include "main/options.h"
 
-static const char notes[] =
-    "AMOUNT is in credits, with at most 9 decimals. A grant counts from the very next decision.\n"
-    "\n"
-    "  weir grant acme 25                                  bought\n"
-    "  weir grant acme 5 --category promotional --expires 2026-12-31T00:00:00Z --reason welcome\n"
-    "  weir grant acme 25 --key invoice-1881               once, however often it is repeated";
-
 struct grant_options {
     struct client_options client;
     const char *category;
@@ -131,48 +124,32 @@ int command_grant(int argc, char **argv)
     struct grant_options options = {.category = "paid"};
     const struct option_rule rules[] = {
         CLIENT_OPTIONS(&options.client),
-        { .name = "category",
-                           .argument = "NAME",
-                           .help = "paid, promotional or entitlement; default paid",
-                           .kind = OPTION_TEXT,
-                           .value_out = &options.category         },
-        { .name = "priority",
-                           .argument = "N",
-                           .help = "the lower, the sooner it is used; default 0",
-                           .kind = OPTION_TEXT,
-                           .value_out = &options.priority         },
-        {.name = "effective",
-                           .argument = "RFC3339",
-                           .help = "default now",
-                           .kind = OPTION_INSTANT,
-                           .value_out = &options.effective_ms,     .given_out = &options.has_effect},
-        {  .name = "expires",
-                           .argument = "RFC3339",
-                           .help = "default never",
-                           .kind = OPTION_INSTANT,
-                           .value_out = &options.expires_ms,                 .given_out = &options.has_expiry},
-        { .name = "features",
-                           .argument = "NAME,...",
-                           .help = "for these only; default all",
-                           .kind = OPTION_TEXT,
-                           .value_out = &options.features  },
-        {   .name = "reason",
-                           .argument = "TEXT",
-                           .help = "kept with the grant",
-                           .kind = OPTION_TEXT,
-                           .value_out = &options.reason          },
-        {      .name = "key",
-                           .argument = "TEXT",
-                           .help = "idempotency key; default none",
-                           .kind = OPTION_TEXT,
-                           .value_out = &options.key},
+        ROW_CHOICE("category", "NAME", "paid promotional entitlement",
+                   "paid, promotional or entitlement; default paid", &options.category),
+        ROW_TEXT("priority", "N", "the lower, the sooner it is used; default 0", &options.priority),
+        ROW_INSTANT("effective", "from when it can be used; default now", &options.effective_ms,
+                    &options.has_effect),
+        ROW_INSTANT("expires", "until when; default for ever", &options.expires_ms,
+                    &options.has_expiry),
+        ROW_TEXT("features", "NAME,...", "for these only; default all", &options.features),
+        ROW_TEXT("reason", "TEXT", "kept with the grant", &options.reason),
+        ROW_TEXT("key", "TEXT",
+                 "idempotency key: the same key gives the same grant, once; default none",
+                 &options.key),
         client_json_option(&options.is_json),
     };
     const struct usage usage = {
         .command = "grant",
         .operands = "CUSTOMER AMOUNT",
         .summary = "Gives a customer credits.",
-        .notes = notes,
+        .notes = "AMOUNT is in credits, with at most 9 decimals. A grant counts from the very next "
+                 "decision.",
+        .examples = {{"bought", "weir grant ada 25"},
+                     {"a gift that ends with the year",
+                     "weir grant ada 5 --category promotional --expires 2026-12-31T00:00:00Z "
+                     "--reason welcome"},
+                     {"once, however often it is repeated",
+                     "weir grant ada 25 --key invoice-1881"}},
         .rules = rules,
         .rule_count = COUNT_OF(rules),
         .operands_min = 2,

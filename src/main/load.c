@@ -17,26 +17,18 @@
 #include "main/trace_generate.h"
 
 static const char notes[] =
-    "TRACE.csv has a header line, a column of times (TIMESTAMP, timestamp, time, or the first) "
-    "and\n"
-    "columns of quantities. Each row is authorized with an estimate and committed with what it\n"
-    "says: meters whose name begins with 'output' are estimated from the rows before, the others\n"
-    "are known. Every request carries a key, so it can be repeated safely.\n"
-    "\n"
-    "  weir load --generate 5000 --plan plus --grant promotional=1,paid=2\n"
-    "  weir load trace.csv --speed 60 --attribute model=gpt-5.5 --record played.ndjson\n"
-    "  weir load --generate 1000 --seed 7 --print > trace.csv\n"
-    "\n"
+    "TRACE.csv has a header line, a column of times (TIMESTAMP, timestamp, time, or the first) and "
+    "columns of quantities. Each row is authorized with an estimate and committed with what it "
+    "says: meters whose name begins with 'output' are estimated from the rows before, the others "
+    "are known. Without --map, ContextTokens are input_tokens and GeneratedTokens output_tokens. "
+    "Every request carries a key, so it can be repeated safely.\n"
     "With --clock (and `weir serve --test-clock`) the server's time follows the trace's, second "
-    "by\n"
-    "second: a day of windows in as many seconds as its requests take.\n"
-    "\n"
-    "--record writes a JSON object per row as it ends: row (0 is the first), customer, the\n"
-    "quantities committed, outcome, reason, decision_id, charged, units (that sources carried),\n"
-    "overshoot. Exit status 1: a request failed, a balance moved by something else, or the trace "
-    "was\n"
-    "not played to its end. A server that does not answer for as long as --patience says is given\n"
-    "up; the report then tells how far the play came, and there is no audit.";
+    "by second: a day of windows in as many seconds as its requests take.\n"
+    "--record writes a JSON object per row as it ends: row (0 is the first), customer, the "
+    "quantities committed, outcome, reason, decision_id, charged, units (that sources carried), "
+    "overshoot.\n"
+    "A server that does not answer for as long as --patience says is given up; the report then "
+    "tells how far the play came, and there is no audit.";
 
 struct load_options {
     struct client_options client;
@@ -53,27 +45,6 @@ struct load_options {
     bool prints;
     bool is_json;
 };
-
-/* A row of the table of options. */
-#define FLAG(option, text, out)                                                   \
-    {                                                                             \
-        .name = (option), .help = (text), .value_out = (out), .kind = OPTION_FLAG \
-    }
-#define TEXT(option, value, text, out)                                             \
-    {                                                                              \
-        .name = (option), .argument = (value), .help = (text), .value_out = (out), \
-        .kind = OPTION_TEXT                                                        \
-    }
-#define COUNT(option, value, text, out, least, most)                                               \
-    {                                                                                              \
-        .name = (option), .argument = (value), .help = (text), .value_out = (out), .min = (least), \
-        .max = (most), .kind = OPTION_COUNT                                                        \
-    }
-#define DURATION(option, value, text, out, least, most)                                            \
-    {                                                                                              \
-        .name = (option), .argument = (value), .help = (text), .value_out = (out), .min = (least), \
-        .max = (most), .kind = OPTION_DURATION                                                     \
-    }
 
 static volatile bool is_interrupted;
 
@@ -339,47 +310,58 @@ int command_load(int argc, char **argv)
                                      .seed = 1};
     const struct option_rule rules[] = {
         CLIENT_OPTIONS(&options.client),
-        COUNT("generate", "ROWS", "an invented day instead of TRACE.csv", &options.generate, 1,
-              TRACE_ROWS_MAX),
-        COUNT("seed", "N", "of the invented day and of who sends what; default 1", &settings.seed,
-              0, UINT64_MAX),
-        FLAG("print", "print the invented day as CSV and play nothing", &options.prints),
-        TEXT("map", "COLUMN=METER",
-             "default ContextTokens=input_tokens,GeneratedTokens=output_tokens", &options.map),
-        COUNT("limit", "ROWS", "play only the first", &options.limit, 1, TRACE_ROWS_MAX),
-        TEXT("speed", "X", "times the trace's own pace; default max: no waiting", &options.speed),
-        FLAG("clock", "move the server's test clock along with the trace", &settings.moves_clock),
-        COUNT("connections", "N", "requests outstanding at a time; default 32",
-              &settings.connections, 1, POOL_CONNECTIONS_MAX),
-        COUNT("attempts", "N", "per request, before it counts as failed; default 8",
-              &settings.attempts, 1, 1000),
-        DURATION("patience", "TIME", "without any answer, until the load ends; default 30s",
-                 &settings.patience_ms, 1000, 86400000),
-        COUNT("customers", "N", "who share the rows; default 100", &settings.customers, 1,
-              LOAD_CUSTOMERS_MAX),
-        TEXT("customer-prefix", "TEXT", "they are TEXT00001, ...; default load-",
-             &settings.customer_prefix),
-        TEXT("zipf", "S", "customer n sends in proportion to 1/n^S; default 1", &options.zipf),
-        FLAG("uniform", "all customers send alike", &settings.is_uniform),
-        TEXT("plan", "NAME", "put every customer on this plan first", &settings.plan),
-        TEXT("grant", "CATEGORY=N,...", "give every customer N credits of it first",
-             &options.grants),
-        TEXT("feature", "NAME", "default codex", &settings.feature),
-        TEXT("attribute", "NAME=VALUE", "on every request; several with commas",
-             &options.attributes),
-        TEXT("estimate", "X", "hold X times the recent mean, rounded up; default 2",
-             &options.estimate),
-        FLAG("partial", "a part of what was asked is welcome", &settings.takes_part),
-        TEXT("key-prefix", "TEXT", "of idempotency keys; default: new each time",
-             &settings.key_prefix),
-        TEXT("record", "FILE", "a JSON line per row", &options.record),
-        FLAG("json", "the report as one JSON object", &options.is_json),
+        ROW_COUNT("generate", "ROWS", "an invented day instead of TRACE.csv", &options.generate, 1,
+                  TRACE_ROWS_MAX),
+        ROW_COUNT("seed", "N", "of the invented day and of who sends what; default 1",
+                  &settings.seed, 0, UINT64_MAX),
+        ROW_FLAG("print", "print the invented day as CSV and play nothing", &options.prints),
+        ROW_TEXT("map", "COLUMN=METER", "which column is which meter, several with commas",
+                 &options.map),
+        ROW_COUNT("limit", "ROWS", "play only the first", &options.limit, 1, TRACE_ROWS_MAX),
+        ROW_TEXT("speed", "X", "times the trace's own pace; default max: no waiting",
+                 &options.speed),
+        ROW_FLAG("clock", "move the server's test clock along with the trace",
+                 &settings.moves_clock),
+        ROW_COUNT("connections", "N", "requests outstanding at a time; default 32",
+                  &settings.connections, 1, POOL_CONNECTIONS_MAX),
+        ROW_COUNT("attempts", "N", "per request, before it counts as failed; default 8",
+                  &settings.attempts, 1, 1000),
+        ROW_DURATION("patience", "without any answer, until the load ends; default 30s",
+                     &settings.patience_ms, 1000, 86400000),
+        ROW_COUNT("customers", "N", "who share the rows; default 100", &settings.customers, 1,
+                  LOAD_CUSTOMERS_MAX),
+        ROW_TEXT("customer-prefix", "TEXT", "they are TEXT00001, ...; default load-",
+                 &settings.customer_prefix),
+        ROW_TEXT("zipf", "S", "customer n sends in proportion to 1/n^S; default 1", &options.zipf),
+        ROW_FLAG("uniform", "all customers send alike", &settings.is_uniform),
+        ROW_TEXT("plan", "NAME", "put every customer on this plan first", &settings.plan),
+        ROW_TEXT("grant", "CATEGORY=N,...", "give every customer N credits of it first",
+                 &options.grants),
+        ROW_TEXT("feature", "NAME", "default codex", &settings.feature),
+        ROW_TEXT("attribute", "NAME=VALUE", "on every request; several with commas",
+                 &options.attributes),
+        ROW_TEXT("estimate", "X", "hold X times the recent mean, rounded up; default 2",
+                 &options.estimate),
+        ROW_FLAG("partial", "a part of what was asked is welcome", &settings.takes_part),
+        ROW_TEXT("key-prefix", "TEXT", "of idempotency keys; default: new each time",
+                 &settings.key_prefix),
+        ROW_TEXT("record", "FILE", "a JSON line per row", &options.record),
+        ROW_FLAG("json", "the report as one JSON object", &options.is_json),
     };
     const struct usage usage = {
         .command = "load",
         .operands = "[TRACE.csv]",
         .summary = "Plays a request trace against a running server and reports what came of it.",
         .notes = notes,
+        .refusal = "a request failed, a balance moved by something else, or the trace was not "
+                   "played to its end",
+        .examples = {{"an invented day, for customers with money",
+"weir load --generate 5000 --plan plus --grant promotional=1,paid=2"},
+                     {"a trace of one's own, sixty times as fast as it was",
+                     "weir load trace.csv --speed 60 --attribute model=gpt-5.5 --record "
+                     "played.ndjson"},
+                     {"the invented day as a file", "weir load --generate 1000 --seed 7 --print > "
+                     "trace.csv"}},
         .rules = rules,
         .rule_count = COUNT_OF(rules),
         .operands_max = 1,

@@ -7,49 +7,45 @@
 #include <string.h>
 
 #include "main/commands.h"
-
-#define WEIR_VERSION "0.1.0"
-
-struct subcommand {
-    const char *first;
-    const char *second; /* NULL: one word is enough */
-    int (*run)(int argc, char **argv);
-    const char *summary;
-};
-
-static const struct subcommand subcommands[] = {
-    {    "serve",    NULL,        command_serve,                                           "run the server"},
-    {   "policy", "check", command_policy_check,                     "say what is wrong with a policy file"},
-    {   "policy",  "show",  command_policy_show,                                "print the policy in force"},
-    {    "grant",    NULL,        command_grant,                                  "give a customer credits"},
-    {   "status",    NULL,       command_status,           "show what a customer's next request would meet"},
-    {  "explain",    NULL,      command_explain,                              "tell all about one decision"},
-    {     "load",    NULL,         command_load,                    "play a request trace against a server"},
-    {   "verify",    NULL,       command_verify, "check that a data directory's files are what was written"},
-    {"reconcile",    NULL,    command_reconcile,              "check that usage, prices and balances agree"},
-};
-#define SUBCOMMAND_COUNT (sizeof(subcommands) / sizeof(subcommands[0]))
+#include "main/text_table.h"
 
 /* Those of one first word, or all. */
-static void print_subcommands(FILE *to, const char *first)
+static void print_subcommands(const struct page *page, const char *first)
 {
-    for (size_t i = 0; i < SUBCOMMAND_COUNT; ++i) {
-        char words[32];
-        const struct subcommand *one = &subcommands[i];
-        if (first != NULL && strcmp(one->first, first) != 0) continue;
-        (void)snprintf(words, sizeof(words), "%s%s%s", one->first, one->second != NULL ? " " : "",
-                       one->second != NULL ? one->second : "");
-        (void)fprintf(to, "  weir %-14s %s\n", words, one->summary);
+    for (int group = 0; group < COMMAND_GROUPS; ++group) {
+        bool is_titled = first != NULL;
+        for (size_t i = 0; i < subcommand_count; ++i) {
+            char name[COMMAND_NAME_BYTES];
+            const struct subcommand *one = &subcommands[i];
+            if ((int)one->group != group) continue;
+            if (first != NULL && strcmp(one->first, first) != 0) continue;
+            if (!is_titled)
+                (void)fprintf(page->file, "\n%s%s%s\n", page_paint(page, PAINT_BOLD),
+                              command_group_names[group], page_plain(page));
+            is_titled = true;
+            (void)fprintf(page->file, "  %sweir %-14s%s ", page_paint(page, PAINT_GREEN),
+                          subcommand_name(one, ' ', name), page_plain(page));
+            page_wrap(page, 22, 22, one->summary);
+        }
     }
 }
 
 static void print_help(FILE *to)
 {
-    (void)fprintf(to, "usage: weir COMMAND [OPTIONS]\n\n"
-                      "Weir decides how much of a metered product a request may use, and from\n"
-                      "where it is paid.\n\n");
-    print_subcommands(to, NULL);
-    (void)fprintf(to, "\n`weir COMMAND --help` says more. `weir --version` prints the version.\n");
+    const struct page page = page_on(to);
+    page_wrap(&page, 0, 0, WEIR_SUMMARY);
+    (void)fprintf(to, "\n%susage:%s weir COMMAND [OPTIONS]\n", page_paint(&page, PAINT_BOLD),
+                  page_plain(&page));
+    print_subcommands(&page, NULL);
+    (void)fprintf(to,
+                  "\n%sFirst steps%s\n"
+                  "  weir serve --data data --policy policy.yaml\n"
+                  "  weir grant ada 25\n"
+                  "  weir status ada\n\n",
+                  page_paint(&page, PAINT_BOLD), page_plain(&page));
+    page_wrap(
+        &page, 0, 0,
+        "`weir COMMAND --help` says more, with examples. `weir --version` prints the version.");
 }
 
 /* Everything that starts with this word, for a word that needs a second one. */
@@ -59,7 +55,7 @@ static int refuse_second_word(const char *first, const char *second)
         (void)fprintf(stderr, "weir %s: a second word is missing; there is:", first);
     else
         (void)fprintf(stderr, "weir %s: unknown command '%s'; there is:", first, second);
-    for (size_t i = 0; i < SUBCOMMAND_COUNT; ++i) {
+    for (size_t i = 0; i < subcommand_count; ++i) {
         if (strcmp(subcommands[i].first, first) == 0)
             (void)fprintf(stderr, " `weir %s %s`", first, subcommands[i].second);
     }
@@ -71,9 +67,43 @@ static int refuse_second_word(const char *first, const char *second)
 static int help_with_second_word(const char *first, const char *second)
 {
     if (second == NULL || strcmp(second, "--help") != 0) return refuse_second_word(first, second);
-    (void)printf("usage: weir %s COMMAND [OPTIONS]\n\n", first);
-    print_subcommands(stdout, first);
+    const struct page page = page_on(stdout);
+    (void)printf("%susage:%s weir %s COMMAND [OPTIONS]\n\n", page_paint(&page, PAINT_BOLD),
+                 page_plain(&page), first);
+    print_subcommands(&page, first);
     return STATUS_DONE;
+}
+
+static int run(int argc, char **argv)
+{
+    const char *word = argv[0];
+    bool is_known = false;
+    for (size_t i = 0; i < subcommand_count; ++i) {
+        const struct subcommand *one = &subcommands[i];
+        if (strcmp(one->first, word) != 0) continue;
+        is_known = true;
+        if (one->second == NULL) return one->run(argc, argv);
+        if (argc > 1 && strcmp(one->second, argv[1]) == 0) return one->run(argc - 1, argv + 1);
+    }
+    if (is_known) return help_with_second_word(word, argc > 1 ? argv[1] : NULL);
+    (void)fprintf(stderr, "weir: unknown command '%s'; `weir --help` lists them\n", word);
+    return STATUS_USAGE;
+}
+
+/* `weir help policy check` is `weir policy check --help`. */
+static int help_about(int argc, char **argv)
+{
+    char help[] = "--help";
+    char *words[4] = {argv[0], help, NULL, NULL};
+    if (argc > 2) {
+        (void)fprintf(stderr, "weir help: unexpected '%s'\n", argv[2]);
+        return STATUS_USAGE;
+    }
+    if (argc == 2) {
+        words[1] = argv[1];
+        words[2] = help;
+    }
+    return run(argc + 1, words);
 }
 
 int main(int argc, char **argv)
@@ -83,6 +113,7 @@ int main(int argc, char **argv)
         return STATUS_USAGE;
     }
     const char *word = argv[1];
+    if (strcmp(word, "help") == 0 && argc > 2) return help_about(argc - 2, argv + 2);
     if (strcmp(word, "--help") == 0 || strcmp(word, "help") == 0) {
         print_help(stdout);
         return STATUS_DONE;
@@ -91,15 +122,5 @@ int main(int argc, char **argv)
         (void)printf("weir %s\n", WEIR_VERSION);
         return STATUS_DONE;
     }
-    bool is_known = false;
-    for (size_t i = 0; i < SUBCOMMAND_COUNT; ++i) {
-        const struct subcommand *one = &subcommands[i];
-        if (strcmp(one->first, word) != 0) continue;
-        is_known = true;
-        if (one->second == NULL) return one->run(argc - 1, argv + 1);
-        if (argc > 2 && strcmp(one->second, argv[2]) == 0) return one->run(argc - 2, argv + 2);
-    }
-    if (is_known) return help_with_second_word(word, argc > 2 ? argv[2] : NULL);
-    (void)fprintf(stderr, "weir: unknown command '%s'; `weir --help` lists them\n", word);
-    return STATUS_USAGE;
+    return run(argc - 1, argv + 1);
 }

@@ -9,25 +9,33 @@
 #include <string.h>
 
 #include "base/base.h"
+#include "main/help.h"
+#include "main/text_table.h"
 
 /* What getopt_long returns for a long option: above every short one. */
-enum { OPTIONS_MAX = 40, FIRST_NUMBER = 256, HELP_NUMBER = FIRST_NUMBER + OPTIONS_MAX };
+enum { OPTIONS_MAX = 48, FIRST_NUMBER = 256 };
 
-static void print_help(const struct usage *usage)
+static options_listener *listener_now;
+static void *listener_self;
+
+static const char *color = "auto";
+
+const struct option_rule options_general[] = {
+    {.name = "color",
+     .argument = "WHEN",
+     .choices = "auto always never",
+     .help = "colours: auto (on a terminal, unless NO_COLOR is set), always or never",
+     .value_out = &color,
+     .kind = OPTION_CHOICE,
+     .section = SECTION_GENERAL},
+    { .name = "help", .help = "print this", .kind = OPTION_FLAG,                       .section = SECTION_GENERAL },
+};
+const size_t options_general_count = COUNT_OF(options_general);
+
+void options_listen(options_listener *listener, void *self)
 {
-    (void)printf("usage: weir %s%s%s [OPTIONS]\n\n%s\n\n", usage->command,
-                 usage->operands[0] != '\0' ? " " : "", usage->operands, usage->summary);
-    for (size_t i = 0; i < usage->rule_count; ++i) {
-        const struct option_rule *rule = &usage->rules[i];
-        char left[40];
-        if (rule->kind == OPTION_ABSENT) continue;
-        (void)snprintf(left, sizeof(left), "--%s%s%s", rule->name,
-                       rule->argument != NULL ? " " : "",
-                       rule->argument != NULL ? rule->argument : "");
-        (void)printf("  %-24s %s%s\n", left, rule->help, rule->required ? " (required)" : "");
-    }
-    (void)printf("  %-24s print this\n", "--help");
-    if (usage->notes != NULL) (void)printf("\n%s\n", usage->notes);
+    listener_now = listener;
+    listener_self = self;
 }
 
 static bool take_digits(const char **text, uint64_t *value_out)
@@ -87,6 +95,17 @@ static bool take_number(const struct option_rule *rule, const char *text)
     return true;
 }
 
+static bool is_choice(const char *choices, const char *text)
+{
+    const size_t length = strlen(text);
+    for (const char *at = choices; *at != '\0';) {
+        const size_t word = strcspn(at, " ");
+        if (word == length && memcmp(at, text, word) == 0) return true;
+        at += word + (at[word] == ' ' ? 1 : 0);
+    }
+    return false;
+}
+
 static bool take_value(const struct option_rule *rule, const char *text)
 {
     switch (rule->kind) {
@@ -96,6 +115,9 @@ static bool take_value(const struct option_rule *rule, const char *text)
     case OPTION_TEXT:
         *(const char **)rule->value_out = text;
         return text[0] != '\0';
+    case OPTION_CHOICE:
+        *(const char **)rule->value_out = text;
+        return is_choice(rule->choices, text);
     case OPTION_COUNT:
     case OPTION_BYTES:
         return take_number(rule, text);
@@ -138,6 +160,9 @@ static void say_expected(const struct option_rule *rule)
     case OPTION_TEXT:
         (void)fprintf(stderr, "must not be empty\n");
         return;
+    case OPTION_CHOICE:
+        (void)fprintf(stderr, "expected one of: %s\n", rule->choices);
+        return;
     case OPTION_COUNT:
         (void)fprintf(stderr, "expected a whole number from %" PRIu64 " to %" PRIu64 "\n",
                       rule->min, rule->max);
@@ -176,12 +201,23 @@ static enum options_result wrong_option(const struct usage *usage, char **argv)
     return wrong(usage);
 }
 
+/* The command's own rules, then the general ones. */
+static const struct option_rule *rule_at(const struct usage *usage, size_t number)
+{
+    return number < usage->rule_count ? &usage->rules[number]
+                                      : &options_general[number - usage->rule_count];
+}
+
 static enum options_result take_option(const struct usage *usage, size_t number, bool *seen)
 {
-    const struct option_rule *rule = &usage->rules[number];
+    const struct option_rule *rule = rule_at(usage, number);
     if (rule->kind == OPTION_ABSENT) {
         (void)fprintf(stderr, "weir %s: --%s is not offered yet\n", usage->command, rule->name);
         return OPTIONS_WRONG;
+    }
+    if (rule->value_out == NULL) {
+        help_print(usage);
+        return OPTIONS_HELP;
     }
     if (seen[number]) {
         (void)fprintf(stderr, "weir %s: --%s is given twice\n", usage->command, rule->name);
@@ -194,6 +230,7 @@ static enum options_result take_option(const struct usage *usage, size_t number,
         return wrong(usage);
     }
     if (rule->given_out != NULL) *rule->given_out = true;
+    page_colour(color);
     return OPTIONS_TAKEN;
 }
 
@@ -220,26 +257,27 @@ static enum options_result check_whole(const struct usage *usage, const bool *se
 enum options_result options_take(const struct usage *usage, int argc, char **argv,
                                  struct operands *operands_out)
 {
-    struct option table[OPTIONS_MAX + 2] = {0};
+    struct option table[OPTIONS_MAX + 1] = {0};
     bool seen[OPTIONS_MAX] = {0};
-    ENSURE(usage->rule_count <= OPTIONS_MAX);
-    for (size_t i = 0; i < usage->rule_count; ++i) {
-        const bool is_flag = usage->rules[i].kind == OPTION_FLAG;
-        table[i] = (struct option){.name = usage->rules[i].name,
+    const size_t count = usage->rule_count + options_general_count;
+    ENSURE(count <= OPTIONS_MAX);
+    if (listener_now != NULL) {
+        listener_now(listener_self, usage);
+        return OPTIONS_HELP;
+    }
+    for (size_t i = 0; i < count; ++i) {
+        const struct option_rule *rule = rule_at(usage, i);
+        const bool is_flag = rule->kind == OPTION_FLAG;
+        table[i] = (struct option){.name = rule->name,
                                    .has_arg = is_flag ? no_argument : required_argument,
                                    .val = FIRST_NUMBER + (int)i};
     }
-    table[usage->rule_count] = (struct option){.name = "help", .val = HELP_NUMBER};
 
     optind = 1;
     opterr = 0;
     for (;;) {
         const int number = getopt_long(argc, argv, ":", table, NULL);
         if (number == -1) break;
-        if (number == HELP_NUMBER) {
-            print_help(usage);
-            return OPTIONS_HELP;
-        }
         if (number == ':') {
             (void)fprintf(stderr, "weir %s: %s needs a value\n", usage->command, argv[optind - 1]);
             return wrong(usage);

@@ -6,6 +6,7 @@
 
 #include "engine/engine.h"
 #include "main/commands.h"
+#include "main/json_text.h"
 #include "main/options.h"
 #include "platform/platform.h"
 #include "policy/policy.h"
@@ -31,6 +32,22 @@ static void print_complaints(const char *file, const struct policy_complaints *c
         (void)printf("%.*s\n", (int)text.used, (const char *)text.at);
     }
     if (complaints->more) (void)printf("%s: and more; mend these first\n", file);
+}
+
+/* What an editor or a pipeline wants of it. */
+static void print_json(const char *file, const struct policy_complaints *complaints)
+{
+    (void)fputs("{\"file\":", stdout);
+    json_put_text(stdout, file);
+    (void)printf(",\"ok\":%s,\"complaints\":[", complaints->count == 0 ? "true" : "false");
+    for (uint32_t i = 0; i < complaints->count; ++i) {
+        const struct policy_complaint *one = &complaints->at[i];
+        (void)printf("%s{\"line\":%" PRIu32 ",\"column\":%" PRIu32 ",\"text\":", i > 0 ? "," : "",
+                     one->line, one->column);
+        json_put_text(stdout, one->text);
+        (void)fputs("}", stdout);
+    }
+    (void)printf("],\"more\":%s}\n", complaints->more ? "true" : "false");
 }
 
 static const char *plural(uint32_t count)
@@ -60,7 +77,7 @@ static struct symbols symbols_at_birth(void)
     return (struct symbols){.name = names, .count = SYMBOL_FIRST_FREE - 1};
 }
 
-static int check_file(const char *file)
+static int check_file(const char *file, bool is_json)
 {
     CLEANUP(block_release) struct block text = {.bytes = POLICY_BYTES_MAX};
     CLEANUP(block_release) struct block room = {.bytes = POLICY_ARENA_BYTES};
@@ -80,27 +97,38 @@ static int check_file(const char *file)
     struct arena arena = arena_over(room.at, room.bytes);
     const struct symbols symbols = symbols_at_birth();
     const struct policy *policy = policy_compile(&arena, yaml, &symbols, &complaints);
-    if (policy == NULL) {
+    if (is_json)
+        print_json(file, &complaints);
+    else if (policy == NULL)
         print_complaints(file, &complaints);
-        return STATUS_REFUSED;
-    }
-    print_summary(file, policy);
-    return STATUS_DONE;
+    else
+        print_summary(file, policy);
+    return policy != NULL ? STATUS_DONE : STATUS_REFUSED;
 }
 
 int command_policy_check(int argc, char **argv)
 {
+    bool is_json = false;
+    const struct option_rule rules[] = {
+        ROW_FLAG("json", "one object: ok, and every complaint with its place", &is_json),
+    };
     const struct usage usage = {
         .command = "policy check",
         .operands = "FILE",
         .summary = "Says everything that is wrong with a policy file, as file:line:column.",
+        .notes = "The same words as the server's when a policy is put: the place, what is wrong, "
+                 "what was expected. All mistakes at once.",
+        .refusal = "the file has mistakes, or cannot be read",
+        .examples = {{"before it is put in force", "weir policy check policy.yaml"}},
+        .rules = rules,
+        .rule_count = COUNT_OF(rules),
         .operands_min = 1,
         .operands_max = 1,
     };
     struct operands operands;
     switch (options_take(&usage, argc, argv, &operands)) {
     case OPTIONS_TAKEN:
-        return check_file(operands.at[0]);
+        return check_file(operands.at[0], is_json);
     case OPTIONS_HELP:
         return STATUS_DONE;
     case OPTIONS_WRONG:

@@ -18,9 +18,9 @@ int command_policy_show(int argc, char **argv)
         .command = "policy show",
         .operands = "",
         .summary = "Prints the policy in force, as it was put.",
-        .notes = "  weir policy show > policy.yaml\n"
-                 "  weir policy check policy.yaml\n"
-                 "  curl -T policy.yaml " CLIENT_SERVER_DEFAULT "/v1/policy",
+        .examples = {{"keep it, to change it", "weir policy show > policy.yaml"},
+                     {"put it back, changed",
+                     "curl -T policy.yaml " CLIENT_SERVER_DEFAULT "/v1/policy"}},
         .rules = rules,
         .rule_count = COUNT_OF(rules),
     };

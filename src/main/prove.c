@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "main/commands.h"
+#include "main/json_text.h"
 #include "main/options.h"
 #include "main/progress.h"
 #include "main/text_table.h"
@@ -65,28 +66,13 @@ static void print_finding(const char *command, const struct proof_finding *findi
 
 /* --- for programs ---------------------------------------------------------------------------- */
 
-static void print_json_text(const char *text)
-{
-    (void)fputc('"', stdout);
-    for (; *text != '\0'; ++text) {
-        const unsigned char byte = (unsigned char)*text;
-        if (byte == '"' || byte == '\\')
-            (void)printf("\\%c", byte);
-        else if (byte < ' ' || byte == 0x7f)
-            (void)printf("\\u%04x", byte);
-        else
-            (void)fputc(byte, stdout);
-    }
-    (void)fputc('"', stdout);
-}
-
 static void print_json_member(const char *name, const char *text, const char *after)
 {
     (void)printf("\"%s\":", name);
     if (text[0] == '\0')
         (void)fputs("null", stdout);
     else
-        print_json_text(text);
+        json_put_text(stdout, text);
     (void)fputs(after, stdout);
 }
 
@@ -102,7 +88,7 @@ static void print_json(const struct proof_verdict *verdict)
     (void)fputs("],\"notes\":[", stdout);
     for (unsigned i = 0; i < COUNT_OF(verdict->notes) && verdict->notes[i][0] != '\0'; ++i) {
         (void)fputs(i > 0 ? "," : "", stdout);
-        print_json_text(verdict->notes[i]);
+        json_put_text(stdout, verdict->notes[i]);
     }
     (void)fputs("],\"finding\":", stdout);
     if (verdict->is_clean) {
@@ -149,9 +135,10 @@ static int run(const char *command, proof_command *prove, const struct prove_opt
     return STATUS_REFUSED;
 }
 
-#define NOTES                                                                                \
-    "Ends with 0 when all is well, with 1 at the first thing that is not, and says where.\n" \
-    "A running server is not disturbed; what it writes meanwhile is left alone."
+#define NOTES                                                                                  \
+    "The directory may be served meanwhile, or be a copy. A running server is not disturbed; " \
+    "what "                                                                                    \
+    "it writes meanwhile is left alone. docs/PROOF.md says what this proves, and what not."
 
 /* `memory` is behind the others: whoever takes it says so by the count. */
 static int take_and_run(int argc, char **argv, const char *command, const char *summary,
@@ -159,28 +146,22 @@ static int take_and_run(int argc, char **argv, const char *command, const char *
 {
     struct prove_options options = {.memory_bytes = PROOF_MEMORY_DEFAULT};
     const struct option_rule rules[] = {
-        {  .name = "data",
-         .argument = "DIR",
-         .help = "data directory, served or a copy; nothing in it is changed",
-         .value_out = &options.directory,
-         .kind = OPTION_TEXT,
-         .required = true  },
-        { .name = "json",
-         .help = "one object instead of text",
-         .value_out = &options.is_json,
-         .kind = OPTION_FLAG },
-        { .name = "memory",
-         .argument = "SIZE",
-         .help = "address space of the rebuilt state, the server's or more (1G)",
-         .value_out = &options.memory_bytes,
-         .min = PROOF_MEMORY_MIN,
-         .max = PROOF_MEMORY_MAX,.kind = OPTION_BYTES},
+        ROW_TEXT_REQUIRED("data", "DIR",
+                          "data directory, served or a copy; nothing in it is changed",
+                          &options.directory),
+        ROW_FLAG("json", "one object instead of text", &options.is_json),
+        ROW_BYTES("memory", "address space of the rebuilt state, the server's or more; default 1G",
+                  &options.memory_bytes, PROOF_MEMORY_MIN, PROOF_MEMORY_MAX),
     };
+    char example[64];
+    (void)snprintf(example, sizeof(example), "weir %s --data data", command);
     const struct usage usage = {
         .command = command,
         .operands = "",
         .summary = summary,
         .notes = NOTES,
+        .refusal = "something is not as it must be; the first of it is told, with what to do",
+        .examples = {{"beside a running server", example}},
         .rules = rules,
         .rule_count = rule_count,
     };

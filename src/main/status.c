@@ -192,24 +192,19 @@ int command_status(int argc, char **argv)
     struct status_options options = {0};
     const struct option_rule rules[] = {
         CLIENT_OPTIONS(&options.client),
-        {.name = "subject",
-                           .argument = "PATH",
-                           .help = "whose limits, such as team-a/alice; default the customer's own",
-                           .kind = OPTION_TEXT,
-                           .value_out = &options.subject},
-        {.name = "feature",
-                           .argument = "NAME",
-                           .help = "only this; default all of the plan",
-                           .kind = OPTION_TEXT,
-                           .value_out = &options.feature},
+        ROW_TEXT("subject", "PATH",
+                 "whose limits, such as team-a/alice; default the customer's own",
+                 &options.subject),
+        ROW_TEXT("feature", "NAME", "only this; default all of the plan", &options.feature),
         client_json_option(&options.is_json),
     };
     const struct usage usage = {
         .command = "status",
         .operands = "CUSTOMER",
         .summary = "Shows what a customer's next request would meet: windows, gates, balance.",
-        .notes = "  weir status acme\n"
-                 "  weir status acme --subject team-a/alice --feature codex",
+        .examples = {{"all of a customer", "weir status ada"},
+                     {"one person's limits for one feature",
+                     "weir status ada --subject team-a/alice --feature chat"}},
         .rules = rules,
         .rule_count = COUNT_OF(rules),
         .operands_min = 1,

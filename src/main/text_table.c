@@ -8,17 +8,41 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/base.h"
 
-struct page page_on(FILE *file)
+enum { PAGE_COLUMNS = 80, WRAP_COLUMNS_MIN = 24 };
+
+static enum { COLOUR_AUTO, COLOUR_ALWAYS, COLOUR_NEVER } colour_when;
+
+void page_colour(const char *when)
+{
+    colour_when = strcmp(when, "always") == 0  ? COLOUR_ALWAYS
+                  : strcmp(when, "never") == 0 ? COLOUR_NEVER
+                                               : COLOUR_AUTO;
+}
+
+/* https://no-color.org: set, and not empty. */
+static bool is_colour_welcome(void)
 {
     const char *terminal = getenv("TERM");
-    const bool is_dumb = terminal == NULL || strcmp(terminal, "dumb") == 0;
+    const char *no_color = getenv("NO_COLOR");
+    return terminal != NULL && strcmp(terminal, "dumb") != 0 &&
+           (no_color == NULL || no_color[0] == '\0');
+}
+
+struct page page_on(FILE *file)
+{
+    struct winsize size = {0};
+    const bool is_terminal = isatty(fileno(file)) != 0;
+    const bool is_sized = is_terminal && ioctl(fileno(file), TIOCGWINSZ, &size) == 0;
     return (struct page){.file = file,
+                         .columns = is_sized && size.ws_col > 0 ? size.ws_col : PAGE_COLUMNS,
                          .is_coloured =
-                             isatty(fileno(file)) && getenv("NO_COLOR") == NULL && !is_dumb};
+                             colour_when == COLOUR_ALWAYS ||
+                             (colour_when == COLOUR_AUTO && is_terminal && is_colour_welcome())};
 }
 
 const char *page_paint(const struct page *page, enum paint paint)
@@ -31,6 +55,51 @@ const char *page_paint(const struct page *page, enum paint paint)
 const char *page_plain(const struct page *page)
 {
     return page->is_coloured ? "\033[0m" : "";
+}
+
+static int width_of(const char *text, size_t bytes)
+{
+    int width = 0;
+    for (size_t i = 0; i < bytes; ++i)
+        width += ((unsigned char)text[i] & 0xc0) != 0x80;
+    return width;
+}
+
+/* One word, bold between its backquotes. */
+static void put_word(const struct page *page, const char *word, size_t bytes, bool *is_code)
+{
+    for (size_t i = 0; i < bytes; ++i) {
+        if (word[i] != '`' || !page->is_coloured) {
+            (void)fputc(word[i], page->file);
+            continue;
+        }
+        *is_code = !*is_code;
+        (void)fputs(*is_code ? page_paint(page, PAINT_BOLD) : page_plain(page), page->file);
+    }
+}
+
+void page_wrap(const struct page *page, unsigned column, unsigned indent, const char *text)
+{
+    const unsigned most =
+        page->columns > indent + WRAP_COLUMNS_MIN ? page->columns : indent + WRAP_COLUMNS_MIN;
+    bool is_code = false;
+    bool is_first = true;
+    while (*text != '\0') {
+        const size_t bytes = strcspn(text, " ");
+        const unsigned width = (unsigned)width_of(text, bytes);
+        if (!is_first && column + 1 + width > most) {
+            (void)fprintf(page->file, "\n%*s", (int)indent, "");
+            column = indent;
+        } else if (!is_first) {
+            (void)fputc(' ', page->file);
+            ++column;
+        }
+        put_word(page, text, bytes, &is_code);
+        column += width;
+        is_first = false;
+        text += bytes + strspn(text + bytes, " ");
+    }
+    (void)fputc('\n', page->file);
 }
 
 void table_begin(struct table *table, const char *columns)
@@ -73,18 +142,10 @@ void table_cell(struct table *table, const char *format, ...)
     memcpy(table->cell[table->rows - 1][table->cells++], text, sizeof(text));
 }
 
-static int width_of(const char *text)
-{
-    int width = 0;
-    for (; *text != '\0'; ++text)
-        width += ((unsigned char)*text & 0xc0) != 0x80;
-    return width;
-}
-
 static void print_cell(const struct page *page, const char *cell, int width, bool is_right,
                        bool is_last)
 {
-    const int blanks = width - width_of(cell);
+    const int blanks = width - width_of(cell, strlen(cell));
     if (is_right)
         (void)fprintf(page->file, "%*s%s", blanks, "", cell);
     else
@@ -98,7 +159,7 @@ void table_print(const struct table *table, const struct page *page)
     int widths[TABLE_COLUMNS_MAX] = {0};
     for (size_t row = 0; row < rows; ++row) {
         for (size_t column = 0; column < columns; ++column) {
-            const int width = width_of(table->cell[row][column]);
+            const int width = width_of(table->cell[row][column], strlen(table->cell[row][column]));
             if (width > widths[column]) widths[column] = width;
         }
     }

@@ -1,6 +1,6 @@
 /*
  * text_table.h: what a person reads on a terminal: aligned tables, bars, grouped numbers. ASCII
- * only; colours on a terminal, never in a pipe or with NO_COLOR set.
+ * only; colours on a terminal, none in a pipe or with NO_COLOR set unless they are asked for.
  */
 #pragma once
 
@@ -23,12 +23,19 @@ struct table {
 
 struct page {
     FILE *file;
+    unsigned columns; /* of the terminal; 80 where there is none */
     bool is_coloured;
 };
 
 struct page page_on(FILE *file);
+void page_colour(const char *when); /* for every page from now on: "auto", "always" or "never" */
 const char *page_paint(const struct page *page, enum paint paint); /* "" when not coloured */
 const char *page_plain(const struct page *page);
+
+/* Breaks lines between words so that they fit; the first line is begun already, at `column`. What
+ * follows it is indented by `indent`. `code` in backquotes is bold, without the quotes, where there
+ * are colours. Ends with a line break. */
+void page_wrap(const struct page *page, unsigned column, unsigned indent, const char *text);
 
 void table_begin(struct table *table, const char *columns);
 /* Rows past the table's end are counted, not kept; table_print says how many there were. */

@@ -1,5 +1,6 @@
 """The command line: help, usage errors, and the exit statuses 0, 1 and 2."""
 
+import json
 import pathlib
 import socket
 import subprocess
@@ -20,12 +21,6 @@ def place(tmp_path):
     return tmp_path
 
 
-@pytest.mark.parametrize("words", [["serve"], ["policy", "check"]], ids=" ".join)
-def test_every_subcommand_has_help(words):
-    status, out, _ = run(*words, "--help")
-    assert status == 0 and words[-1] in out
-
-
 def test_a_word_that_needs_a_second_one_has_help_too():
     status, out, _ = run("policy", "--help")
     assert status == 0 and "weir policy check" in out and "weir policy show" in out, out
@@ -40,6 +35,17 @@ def test_a_size_out_of_range_is_told_in_sizes_that_can_be_given(place):
 def test_a_policy_of_one_of_each_is_not_told_in_plurals(place):
     status, out, _ = run("policy", "check", place / "policy.yaml")
     assert status == 0 and "1 plan," in out, out
+
+
+def test_complaints_about_a_policy_come_as_json_too(place):
+    (place / "wrong.yaml").write_text(POLICY.replace("waterfall", "waterfal"))
+    status, out, err = run("policy", "check", place / "wrong.yaml", "--json")
+    report = json.loads(out)
+    assert status == 1 and err == "" and report["ok"] is False
+    assert report["file"].endswith("wrong.yaml") and not report["more"]
+    place_and_text = [(one["line"] > 0, one["column"] > 0, "waterfal" in one["text"])
+                      for one in report["complaints"]]
+    assert (True, True, True) in place_and_text, report
 
 
 def test_the_program_itself_has_help():

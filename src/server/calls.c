@@ -255,6 +255,17 @@ static enum progress answer_read(struct loop *loop, struct exchange *exchange,
 
 /* ---- commands */
 
+/* Behind the body, in the batch's memory: the next ruling has the loop's. */
+static void add_field(struct answer *answer, const char *name, const char *value, uint32_t length,
+                      struct buffer *out)
+{
+    if (length == 0) return;
+    const struct bytes copy = {out->at + out->used, length};
+    buffer_put(out, value, length);
+    ENSURE(!out->overflowed);
+    answer_add_header(answer, name, copy);
+}
+
 static enum progress call_command(struct loop *loop, struct asked *asked)
 {
     struct exchange *exchange = asked->exchange;
@@ -271,11 +282,13 @@ static enum progress call_command(struct loop *loop, struct asked *asked)
         break;
     }
     ENSURE(!out.overflowed);
-    loop_answer(loop, exchange,
-                (struct answer){.status = status,
-                                .content_type = status == 200 ? CONTENT_JSON : CONTENT_PROBLEM,
-                                .body = buffer_bytes(&out)},
-                RELEASE_IN_ORDER);
+    struct answer answer = {.status = status,
+                            .content_type = status == 200 ? CONTENT_JSON : CONTENT_PROBLEM,
+                            .body = buffer_bytes(&out)};
+    const struct wire_fields *fields = &loop->fields;
+    add_field(&answer, "ratelimit-policy", fields->policy, fields->policy_length, &out);
+    add_field(&answer, "ratelimit", fields->limit, fields->limit_length, &out);
+    loop_answer(loop, exchange, answer, RELEASE_IN_ORDER);
     return PROGRESS_DONE;
 }
 
@@ -508,7 +521,7 @@ static enum progress answer_complaints(struct loop *loop, struct exchange *excha
     if (complaints->more) errors[count++] = BYTES(more);
 
     struct buffer out = batch_answer_buffer(loop->open);
-    wire_render_policy_problem(errors, count, &out);
+    wire_render_policy_problem(errors, count, request_id_bytes(&exchange->request_id), &out);
     ENSURE(!out.overflowed);
     loop_answer(loop, exchange,
                 (struct answer){.status = wire_problem_status(PROBLEM_POLICY_INVALID),
@@ -814,6 +827,7 @@ enum progress loop_call(struct loop *loop, struct asked *asked)
         loop_answer_problem(loop, exchange, &asked->problem, RELEASE_AT_ONCE);
         return PROGRESS_DONE;
     }
+    loop->request_id = request_id_bytes(&exchange->request_id);
     const enum call call = exchange->route->call;
     if (call == CALL_HEALTH) {
         loop_answer_health(loop, exchange);

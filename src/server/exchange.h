@@ -21,6 +21,7 @@
 #include "base/base.h"
 #include "keys/keys.h"
 #include "ledger/ledger.h"
+#include "server/request_id.h"
 
 #define ANSWER_HEADERS_MAX 8u
 
@@ -51,6 +52,7 @@ struct exchange {
     struct bytes authorization;    /* at == NULL: absent */
     struct bytes traceparent;      /* at == NULL: absent */
     struct bytes body;
+    struct request_id request_id;
     int64_t taken_ns;     /* clock_monotonic_ns when all of it had been read */
     _Atomic bool is_gone; /* also read by whoever works long for an answer */
 

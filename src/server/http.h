@@ -21,6 +21,7 @@ struct http_options {
     int listener_fd; /* owned from here on */
     uint32_t connections_max;
     uint32_t request_timeout_ms; /* HTTP_REQUEST_TIMEOUT_MS, but in tests */
+    uint64_t request_ids_seed;   /* of those that are made */
     void (*take)(void *self, struct exchange *exchange);
     void *self;
 };

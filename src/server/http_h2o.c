@@ -98,6 +98,7 @@ struct http {
     bool is_listener_paused;
     bool has_responded; /* since the last turn */
     int64_t swept_ns;   /* connections were last looked over for their time */
+    struct prng request_ids;
     uint32_t connections;
     struct http_exchange *exchanges;
     struct http_exchange *free;
@@ -154,6 +155,17 @@ static struct bytes header_of(h2o_req_t *request, ssize_t at)
     return value.base != NULL ? bytes_of(value) : BYTES("");
 }
 
+/* What a request is called that no exchange was made of; NULL: of none that was read. */
+static struct request_id name_request(struct http *http, h2o_req_t *request)
+{
+    struct request_id id;
+    if (request != NULL) {
+        const ssize_t at = h2o_find_header_by_str(&request->headers, H2O_STRLIT("traceparent"), -1);
+        if (request_id_of_trace(header_of(request, at), &id)) return id;
+    }
+    return request_id_make(&http->request_ids);
+}
+
 static h2o_socket_t *socket_of(h2o_req_t *request)
 {
     return request->conn->callbacks->get_socket(request->conn);
@@ -205,14 +217,17 @@ static void tell_problem(h2o_socket_t *socket, struct problem problem)
     struct buffer out = buffer_over(block, sizeof(block));
     const unsigned status = wire_problem_status(problem.code);
     const int fd = h2o_socket_get_fd(socket);
-    wire_render_problem(&problem, &body);
+    const struct request_id id = name_request(connection_of(socket)->http, NULL);
+    wire_render_problem(&problem, request_id_bytes(&id), &body);
     buffer_put_text(&out, "HTTP/1.1 ");
     buffer_put_decimal(&out, status);
     buffer_put_byte(&out, ' ');
     buffer_put_text(&out, reason_phrase(status));
     buffer_put_text(&out, "\r\nConnection: close\r\nContent-Length: ");
     buffer_put_decimal(&out, body.used);
-    buffer_put_text(&out, "\r\ncontent-type: application/problem+json\r\n\r\n");
+    buffer_put_text(&out, "\r\ncontent-type: application/problem+json\r\nx-request-id: ");
+    buffer_put(&out, id.text, sizeof(id.text));
+    buffer_put_text(&out, "\r\n\r\n");
     buffer_put(&out, body.at, body.used);
     ENSURE(!body.overflowed && !out.overflowed);
     (void)send(fd, out.at, out.used, MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -389,7 +404,14 @@ static void add_header(h2o_req_t *request, const h2o_token_t *name, const char *
     h2o_add_header(&request->pool, &request->res.headers, name, NULL, value, strlen(value));
 }
 
-/* Their values are copied, as the body is. */
+/* Values are copied, as the body is. */
+static void add_request_id(h2o_req_t *request, const struct request_id *id)
+{
+    const h2o_iovec_t value = h2o_strdup(&request->pool, id->text, sizeof(id->text));
+    h2o_add_header_by_str(&request->pool, &request->res.headers, H2O_STRLIT("x-request-id"), 0,
+                          NULL, value.base, value.len);
+}
+
 static void add_own_headers(h2o_req_t *request, const struct answer *answer)
 {
     for (uint32_t i = 0; i < answer->header_count; ++i) {
@@ -402,7 +424,8 @@ static void add_own_headers(h2o_req_t *request, const struct answer *answer)
 }
 
 /* The answer's memory is not ours beyond this call: the body is copied. */
-static void respond(struct http *http, h2o_req_t *request, const struct answer *answer)
+static void respond(struct http *http, h2o_req_t *request, const struct request_id *id,
+                    const struct answer *answer)
 {
     static h2o_generator_t generator = {NULL, NULL};
     h2o_iovec_t body = h2o_iovec_init(NULL, 0);
@@ -411,6 +434,7 @@ static void respond(struct http *http, h2o_req_t *request, const struct answer *
     request->res.status = (int)answer->status;
     request->res.reason = reason_phrase(answer->status);
     request->res.content_length = answer->body.length;
+    add_request_id(request, id);
     add_header(request, H2O_TOKEN_CONTENT_TYPE, answer->content_type);
     add_own_headers(request, answer);
     if (answer->status == 503) add_header(request, H2O_TOKEN_RETRY_AFTER, "1");
@@ -452,6 +476,7 @@ static void begin_pieces(struct http_exchange *held)
     request->res.status = (int)answer->status;
     request->res.reason = reason_phrase(answer->status);
     request->res.content_length = SIZE_MAX;
+    add_request_id(request, &held->exchange.request_id);
     add_header(request, H2O_TOKEN_CONTENT_TYPE, answer->content_type);
     add_own_headers(request, answer);
     held->has_begun = true;
@@ -531,7 +556,7 @@ static void send_exchange(struct exchange *exchange)
         if (held->has_begun)
             end_pieces(held);
         else
-            respond(held->http, request, &exchange->answer);
+            respond(held->http, request, &exchange->request_id, &exchange->answer);
     }
     give_exchange(held);
 }
@@ -556,12 +581,13 @@ static void respond_problem(struct http *http, h2o_req_t *request, struct proble
 {
     uint8_t block[WIRE_PROBLEM_BYTES_MAX];
     struct buffer out = buffer_over(block, sizeof(block));
-    wire_render_problem(&problem, &out);
+    const struct request_id id = name_request(http, request);
+    wire_render_problem(&problem, request_id_bytes(&id), &out);
     ENSURE(!out.overflowed);
     const struct answer answer = {.status = wire_problem_status(problem.code),
                                   .content_type = "application/problem+json",
                                   .body = buffer_bytes(&out)};
-    respond(http, request, &answer);
+    respond(http, request, &id, &answer);
 }
 
 static void take_request(struct http *http, h2o_req_t *request)
@@ -600,6 +626,8 @@ static void take_request(struct http *http, h2o_req_t *request)
         request, h2o_find_header_by_str(&request->headers, H2O_STRLIT("traceparent"), -1));
     exchange->body = bytes_of(request->entity);
     exchange->taken_ns = clock_monotonic_ns();
+    if (!request_id_of_trace(exchange->traceparent, &exchange->request_id))
+        exchange->request_id = request_id_make(&http->request_ids);
     exchange->send = send_exchange;
     park(socket_of(request), request);
     http->options.take(http->options.self, exchange);
@@ -680,7 +708,10 @@ static void send_problem(h2o_ostream_t *base, h2o_req_t *request, h2o_iovec_t *p
     const struct problem problem = problem_for(request->res.status, words);
     struct buffer out = buffer_over(h2o_mem_alloc_pool(&request->pool, WIRE_PROBLEM_BYTES_MAX),
                                     WIRE_PROBLEM_BYTES_MAX);
-    wire_render_problem(&problem, &out);
+    struct http *http = connection_of(socket_of(request))->http;
+    const struct request_id id = name_request(http, request);
+    add_request_id(request, &id);
+    wire_render_problem(&problem, request_id_bytes(&id), &out);
     ENSURE(!out.overflowed);
     request->res.status = (int)wire_problem_status(problem.code);
     request->res.reason = reason_phrase((unsigned)request->res.status);
@@ -807,6 +838,7 @@ struct http *http_open(const struct http_options *options)
     struct http *http = calloc(1, sizeof(*http));
     if (http == NULL) return NULL;
     http->options = *options;
+    http->request_ids.state = options->request_ids_seed;
     http->exchanges = calloc(options->connections_max, sizeof(*http->exchanges));
     http->connection_items = calloc(options->connections_max, sizeof(*http->connection_items));
     if (http->exchanges == NULL || http->connection_items == NULL) {

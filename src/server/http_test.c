@@ -222,6 +222,44 @@ static void pipelined_requests_are_answered_in_order(void **state)
     close_client(fd);
 }
 
+#define TRACE "4bf92f3577b34da6a3ce929d0e0e4736"
+
+static void an_answer_says_what_its_request_is_called(void **state)
+{
+    (void)state;
+    const int fd = connect_client();
+    client_send(fd, "GET /1 HTTP/1.1\r\nHost: a\r\ntraceparent: 00-" TRACE
+                    "-00f067aa0ba902b7-01\r\n\r\n");
+    turn_until_parked(1);
+    assert_memory_equal(parked.first->request_id.text, TRACE, REQUEST_ID_LENGTH);
+    answer_next(200, "first");
+    expect(fd, "x-request-id: " TRACE "\r\n");
+    client_send(fd, "GET /2 HTTP/1.1\r\nHost: a\r\ntraceparent: 00-" TRACE "-01\r\n\r\n");
+    turn_until_parked(1);
+    char made[64];
+    (void)snprintf(made, sizeof(made), "x-request-id: %.32s\r\n", parked.first->request_id.text);
+    assert_null(strstr(made, TRACE));
+    answer_next(200, "second");
+    expect(fd, made);
+    close_client(fd);
+}
+
+/* Also where no exchange was made of it, and where h2o answers itself. */
+static void what_is_refused_early_is_called_by_its_trace_too(void **state)
+{
+    (void)state;
+    int fd = connect_client();
+    client_send(fd, "POST / HTTP/1.1\r\nHost: a\r\ntraceparent: 00-" TRACE
+                    "-00f067aa0ba902b7-01\r\nContent-Length: 99999999\r\n\r\n");
+    expect(fd, "\"request_id\":\"" TRACE "\"");
+    close_client(fd);
+    fd = connect_client();
+    client_send(fd, "POST / HTTP/1.1\r\nHost: a\r\ntraceparent: 00-" TRACE
+                    "-00f067aa0ba902b7-01\r\nTransfer-Encoding: gzip\r\n\r\nabc");
+    expect(fd, "x-request-id: " TRACE "\r\n");
+    close_client(fd);
+}
+
 static void after_an_answer_the_next_request_needs_no_sleep_to_be_read(void **state)
 {
     (void)state;
@@ -274,6 +312,8 @@ static void refused(struct bytes sent, bool is_ended, const char *status, const 
     if (strstr(text, expected) != text) print_error("sent %s\n", (const char *)sent.at);
     assert_memory_equal(text, expected, strlen(expected));
     assert_non_null(strstr(text, "\r\ncontent-type: application/problem+json\r\n"));
+    assert_non_null(strstr(text, "\r\nx-request-id: "));
+    assert_non_null(strstr(text, "\"request_id\":\""));
     (void)snprintf(expected, sizeof(expected), "\"field\":\"%s\"", field);
     if (strstr(text, expected) == NULL) print_error("no %s in %s\n", expected, text);
     assert_non_null(strstr(text, expected));
@@ -543,7 +583,7 @@ static void pieces_arrive_in_order_and_whole(void **state)
     (void)send_piece("first", 5);
     turn_until_parked(1);
     answer_next(200, "");
-    expect(fd, "Connection: close\r\ncontent-type: text/csv\r\n\r\nfirst");
+    expect(fd, "\r\ncontent-type: text/csv\r\n\r\nfirst");
     expect_end(fd);
     close_client(fd);
 }
@@ -826,6 +866,8 @@ int main(void)
         cmocka_unit_test(what_is_absent_is_told_from_what_is_empty),
         cmocka_unit_test(pipelined_requests_are_answered_in_order),
         cmocka_unit_test(after_an_answer_the_next_request_needs_no_sleep_to_be_read),
+        cmocka_unit_test(an_answer_says_what_its_request_is_called),
+        cmocka_unit_test(what_is_refused_early_is_called_by_its_trace_too),
         cmocka_unit_test(what_http_refuses_itself_is_a_problem_too),
         cmocka_unit_test(a_length_that_is_none_is_not_called_a_wrong_body),
         cmocka_unit_test(what_cannot_be_a_request_is_told_as_a_problem),

@@ -133,6 +133,16 @@ static struct batch *batch_to_wait_for(struct loop *loop)
     return loop->open->entries > 0 ? loop->open : loop->in_flight;
 }
 
+/* The body, and the headers' values that stand right behind it. */
+static size_t answer_length(const struct answer *answer)
+{
+    size_t length = answer->body.length;
+    for (uint32_t i = 0; i < answer->header_count; ++i)
+        if (answer->headers[i].value.at == answer->body.at + length)
+            length += answer->headers[i].value.length;
+    return length;
+}
+
 void loop_answer(struct loop *loop, struct exchange *exchange, struct answer answer,
                  enum release release)
 {
@@ -143,7 +153,7 @@ void loop_answer(struct loop *loop, struct exchange *exchange, struct answer ans
         return;
     }
     if (answer.body.at == loop->open->answers + loop->open->answers_used)
-        batch_keep_answer(loop->open, answer.body.length);
+        batch_keep_answer(loop->open, answer_length(&answer));
     exchange_queue_add(&batch->waiting, exchange);
 }
 
@@ -152,7 +162,7 @@ void loop_answer_problem(struct loop *loop, struct exchange *exchange,
 {
     uint8_t block[WIRE_PROBLEM_BYTES_MAX];
     struct buffer out = buffer_over(block, sizeof(block));
-    wire_render_problem(problem, &out);
+    wire_render_problem(problem, request_id_bytes(&exchange->request_id), &out);
     ENSURE(!out.overflowed);
     struct bytes body = buffer_bytes(&out);
     if (release == RELEASE_IN_ORDER) {

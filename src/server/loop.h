@@ -125,6 +125,8 @@ struct loop {
     struct balance_view balance;
     struct status_view status;
     struct customer_view customer;
+    struct wire_fields fields; /* of the decision rendered last */
+    struct bytes request_id;   /* of the exchange at hand, for its problems */
 };
 
 uint64_t loop_bytes(void); /* of zeroes, 64-aligned */

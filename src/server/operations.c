@@ -47,7 +47,7 @@ static bool begin(struct loop *loop, struct asked *asked)
 static void put_problem(struct operations *run, const struct problem *problem)
 {
     wire_batch_next(&run->answer);
-    wire_render_problem(problem, &run->answer);
+    wire_render_problem(problem, BYTES_NONE, &run->answer);
     ++run->next;
 }
 

@@ -110,7 +110,7 @@ static void render_problem(const struct loop *loop, const struct problem *proble
     if (loop->within != NULL)
         wire_render_operation_problem(loop->within, &named, out);
     else
-        wire_render_problem(&named, out);
+        wire_render_problem(&named, loop->request_id, out);
     *status_out = wire_problem_status(problem->code);
 }
 
@@ -123,7 +123,7 @@ static void render_fact(struct loop *loop, const struct command *command, struct
         wire_render_customer(command->customer, &loop->customer, engine_symbols(engine), out);
         return;
     }
-    wire_render_report(&fact->report, fact->at_ms, engine_symbols(engine), out);
+    wire_render_report(&fact->report, fact->at_ms, engine_symbols(engine), out, &loop->fields);
 }
 
 static enum ruled answer_internal(struct loop *loop, struct buffer *out, unsigned *status_out)
@@ -149,7 +149,8 @@ static enum ruled replay(struct loop *loop, uint64_t position, const struct desk
         entry = (struct entry){.at_ms = brought->at_ms, .fact = brought->fact};
     }
     if (!fact_decode(entry.fact, &loop->fact)) return answer_internal(loop, out, status_out);
-    wire_render_report(&loop->fact.report, entry.at_ms, engine_symbols(loop->parts.engine), out);
+    wire_render_report(&loop->fact.report, entry.at_ms, engine_symbols(loop->parts.engine), out,
+                       &loop->fields);
     *status_out = 200;
     return RULED;
 }
@@ -295,6 +296,7 @@ enum ruled loop_rule(struct loop *loop, struct command *command, const struct ex
     const struct desk_job *brought = exchange == NULL ? NULL : exchange->job;
     const struct key_answer *looked = exchange == NULL ? NULL : &exchange->key;
     command->evidence = BYTES_NONE;
+    loop->fields.policy_length = loop->fields.limit_length = 0;
     expect_new_key(loop, command);
     if (!batch_has_room(loop->open)) return RULED_BLOCKED;
     /* What a sticky answer was does not change; other evidence would have to be fetched again. */

@@ -606,6 +606,7 @@ static bool open_door(struct server *server)
     server->http = http_open(&(struct http_options){.listener_fd = fd,
                                                     .connections_max = connections,
                                                     .request_timeout_ms = HTTP_REQUEST_TIMEOUT_MS,
+                                                    .request_ids_seed = entropy_u64(),
                                                     .take = take_exchange,
                                                     .self = server->loop});
     if (server->http == NULL) {

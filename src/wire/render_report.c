@@ -15,6 +15,7 @@ struct view {
     int64_t at_ms;
     struct symbols symbols;
     struct buffer *buffer;
+    struct wire_fields *fields;
 };
 
 static void put_decision_id(struct view view)
@@ -281,51 +282,81 @@ static bool is_for_edge(const struct note *note)
                                 (note->kind == NOTE_RATE && note->refused));
 }
 
-static void put_member_name(struct view view, const struct note *note, bool is_first)
+/* A String holds printable ASCII: what else a name has is percent-encoded. */
+static void put_string(struct buffer *field, struct bytes text)
 {
-    if (!is_first) json_words_part(view.buffer, ", ");
-    json_words_part(view.buffer, "\"");
-    json_text_part(view.buffer, words_name(view.symbols, note->name));
-    json_words_part(view.buffer, "\"");
+    static const char digits[] = "0123456789ABCDEF";
+    buffer_put_byte(field, '"');
+    for (size_t at = 0; at < text.length; at++) {
+        const uint8_t byte = text.at[at];
+        if (byte < 0x20 || byte > 0x7e) {
+            buffer_put_byte(field, '%');
+            buffer_put_byte(field, (uint8_t)digits[byte >> 4]);
+            buffer_put_byte(field, (uint8_t)digits[byte & 15]);
+            continue;
+        }
+        if (byte == '"' || byte == '\\') buffer_put_byte(field, '\\');
+        buffer_put_byte(field, byte);
+    }
+    buffer_put_byte(field, '"');
 }
 
-static void put_parameter(struct view view, const char *name, uint64_t value)
+static void put_parameter(struct buffer *field, const char *name, uint64_t value)
 {
-    json_words_part(view.buffer, name);
-    json_count_part(view.buffer, value < FIELD_INTEGER_MAX ? value : FIELD_INTEGER_MAX);
+    buffer_put_text(field, name);
+    buffer_put_decimal(field, value < FIELD_INTEGER_MAX ? value : FIELD_INTEGER_MAX);
 }
 
-static void put_policy_member(struct view view, const struct note *note)
+/* Requests are what a quota counts where nothing is said. */
+static void put_quota_unit(struct view view, const struct note *note, struct buffer *field)
 {
-    put_parameter(view, ";q=", note->limit);
-    put_parameter(view, ";w=", window_seconds(view, note));
+    if (note->kind != NOTE_SOURCE || view.report->unit == SYMBOL_NONE) return;
+    const struct bytes unit = view.report->unit == UNIT_COST
+                                  ? BYTES("nano-credits")
+                                  : words_name(view.symbols, view.report->unit);
+    if (bytes_equal(unit, BYTES("requests"))) return;
+    buffer_put_text(field, ";qu=");
+    put_string(field, unit);
 }
 
-static void put_limit_member(struct view view, const struct note *note)
+static void put_policy_member(struct view view, const struct note *note, struct buffer *field)
 {
-    put_parameter(view, ";r=", note->kind == NOTE_SOURCE ? note->left : note->amount);
+    put_parameter(field, ";q=", note->limit);
+    put_quota_unit(view, note, field);
+    put_parameter(field, ";w=", window_seconds(view, note));
+}
+
+static void put_limit_member(struct view view, const struct note *note, struct buffer *field)
+{
+    put_parameter(field, ";r=", note->kind == NOTE_SOURCE ? note->left : note->amount);
     if (note->resets_at_ms > 0)
-        put_parameter(view, ";t=", seconds_up(note->resets_at_ms - view.at_ms));
+        put_parameter(field, ";t=", seconds_up(note->resets_at_ms - view.at_ms));
     else if (note->kind == NOTE_RATE && view.report->retry_after_ms >= 0)
-        put_parameter(view, ";t=", seconds_up(view.report->retry_after_ms));
+        put_parameter(field, ";t=", seconds_up(view.report->retry_after_ms));
 }
 
-static void put_rate_limit(struct view view, const char *header,
-                           void (*put)(struct view, const struct note *))
+/* Says how long the field is. */
+static uint32_t put_field(struct view view, char *block,
+                          void (*put)(struct view, const struct note *, struct buffer *))
 {
-    bool is_first = true;
+    struct buffer field = buffer_over(block, WIRE_FIELD_BYTES_MAX);
     for (uint32_t place = 0; place < view.report->note_count; place++) {
         const struct note *note = &view.report->notes[place];
         if (!is_for_edge(note)) continue;
-        if (is_first) {
-            json_key(view.buffer, header);
-            json_text_begin(view.buffer);
-        }
-        put_member_name(view, note, is_first);
-        put(view, note);
-        is_first = false;
+        const size_t whole = field.used;
+        if (whole > 0) buffer_put_text(&field, ", ");
+        put_string(&field, words_name(view.symbols, note->name));
+        put(view, note, &field);
+        if (field.overflowed) return (uint32_t)whole;
     }
-    if (!is_first) json_text_end(view.buffer);
+    return (uint32_t)field.used;
+}
+
+static void put_header(struct view view, const char *name, const char *value, uint32_t length)
+{
+    if (length == 0) return;
+    json_key(view.buffer, name);
+    json_text(view.buffer, (struct bytes){(const uint8_t *)value, length});
 }
 
 static void put_http(struct view view)
@@ -343,8 +374,11 @@ static void put_http(struct view view)
         json_count_part(view.buffer, seconds_up(report->retry_after_ms));
         json_text_end(view.buffer);
     }
-    put_rate_limit(view, "RateLimit-Policy", put_policy_member);
-    put_rate_limit(view, "RateLimit", put_limit_member);
+    struct wire_fields *fields = view.fields;
+    fields->policy_length = put_field(view, fields->policy, put_policy_member);
+    fields->limit_length = put_field(view, fields->limit, put_limit_member);
+    put_header(view, "RateLimit-Policy", fields->policy, fields->policy_length);
+    put_header(view, "RateLimit", fields->limit, fields->limit_length);
     json_close(view.buffer, '}');
     json_close(view.buffer, '}');
 }
@@ -427,9 +461,10 @@ static void put_refund(struct view view)
 }
 
 void wire_render_report(const struct report *report, int64_t at_ms, struct symbols symbols,
-                        struct buffer *buffer)
+                        struct buffer *buffer, struct wire_fields *fields_out)
 {
-    const struct view view = {report, at_ms, symbols, buffer};
+    const struct view view = {report, at_ms, symbols, buffer, fields_out};
+    fields_out->policy_length = fields_out->limit_length = 0;
     json_begin(buffer);
     switch (report->kind) {
     case COMMAND_AUTHORIZE:
@@ -477,7 +512,7 @@ void wire_render_report(const struct report *report, int64_t at_ms, struct symbo
 void wire_put_decision(const struct report *report, int64_t at_ms, struct symbols symbols,
                        struct buffer *buffer)
 {
-    const struct view view = {report, at_ms, symbols, buffer};
+    const struct view view = {report, at_ms, symbols, buffer, NULL};
     json_key(buffer, "outcome");
     json_words(buffer, words_outcome(report->outcome));
     put_units(view);

@@ -72,10 +72,12 @@ static const char *text_of(struct buffer *buffer)
 
 #define NOON "2026-05-01T12:00:00Z"
 
+static struct wire_fields fields;
+
 static const char *rendered(const struct report *report)
 {
     struct buffer buffer = buffer_over(block, sizeof block);
-    wire_render_report(report, at(NOON), symbols(), &buffer);
+    wire_render_report(report, at(NOON), symbols(), &buffer, &fields);
     return text_of(&buffer);
 }
 
@@ -419,6 +421,79 @@ static void windows_are_told_to_the_edge_in_seconds(void **state)
     assert_non_null(strstr(text, "\"drawn\":1,\"skipped\":true,\"window\""));
 }
 
+static bool field_is(const char *field, uint32_t length, const char *expected)
+{
+    return length == strlen(expected) && memcmp(field, expected, length) == 0;
+}
+
+static void the_fields_of_the_body_are_given_beside_it(void **state)
+{
+    (void)state;
+    struct report report = example();
+    (void)rendered(&report);
+    assert_true(field_is(fields.policy, fields.policy_length, "\"included\";q=45;w=18000"));
+    assert_true(field_is(fields.limit, fields.limit_length, "\"included\";r=0;t=7331"));
+    report.kind = COMMAND_RELEASE;
+    (void)rendered(&report);
+    assert_int_equal(fields.policy_length, 0);
+    assert_int_equal(fields.limit_length, 0);
+}
+
+static void a_quota_that_does_not_count_requests_names_its_unit(void **state)
+{
+    (void)state;
+    struct report report = example();
+    report.unit = UNIT_COST;
+    (void)rendered(&report);
+    assert_true(field_is(fields.policy, fields.policy_length,
+                         "\"included\";q=45;qu=\"nano-credits\";w=18000"));
+    report.unit = NAME_OVERAGE; /* any name will do */
+    (void)rendered(&report);
+    assert_true(
+        field_is(fields.policy, fields.policy_length, "\"included\";q=45;qu=\"overage\";w=18000"));
+}
+
+/* RFC 9651: a String is printable ASCII, with quotes and backslashes escaped. */
+static void names_are_strings_of_structured_fields(void **state)
+{
+    (void)state;
+    struct report report = example();
+    struct bytes names[64];
+    struct symbols odd = symbols();
+    memcpy(names, odd.name, (odd.count + 1) * sizeof names[0]);
+    names[report.notes[2].name] = BYTES("say \"\\\" \xc3\xbc\x7f~");
+    odd.name = names;
+    struct buffer buffer = buffer_over(block, sizeof block);
+    wire_render_report(&report, at(NOON), odd, &buffer, &fields);
+    assert_true(
+        field_is(fields.limit, fields.limit_length, "\"say \\\"\\\\\\\" %C3%BC%7F~\";r=0;t=7331"));
+    assert_non_null(strstr(text_of(&buffer),
+                           "\"RateLimit\":\"\\\"say \\\\\\\"\\\\\\\\\\\\\\\" %C3%BC%7F~\\\";r=0"));
+}
+
+/* Half a member would be another policy, or none. */
+static void what_has_no_room_in_a_field_is_left_out_whole(void **state)
+{
+    (void)state;
+    static char longest[NAME_BYTES_MAX];
+    struct report report = example();
+    struct bytes names[64];
+    struct symbols odd = symbols();
+    memset(longest, 0xff, sizeof longest);
+    memcpy(names, odd.name, (odd.count + 1) * sizeof names[0]);
+    names[report.notes[2].name] = (struct bytes){(const uint8_t *)longest, sizeof longest};
+    odd.name = names;
+    for (uint32_t place = 3; place < NOTES_MAX; place++)
+        report.notes[place] = report.notes[2];
+    report.note_count = NOTES_MAX;
+    struct buffer buffer = buffer_over(block, sizeof block);
+    wire_render_report(&report, at(NOON), odd, &buffer, &fields);
+    (void)text_of(&buffer);
+    assert_int_equal(fields.limit_length,
+                     4 * (2 + 3 * NAME_BYTES_MAX + strlen(";r=0;t=7331")) + 3 * 2);
+    assert_memory_equal(fields.limit + fields.limit_length - 7, ";t=7331", 7);
+}
+
 static void a_commit_shows_the_final_allocations(void **state)
 {
     (void)state;
@@ -493,7 +568,7 @@ static void other_reports_have_their_shapes(void **state)
 static const char *rendered_problem(const struct problem *problem)
 {
     struct buffer buffer = buffer_over(block, WIRE_PROBLEM_BYTES_MAX);
-    wire_render_problem(problem, &buffer);
+    wire_render_problem(problem, BYTES_NONE, &buffer);
     return text_of(&buffer);
 }
 
@@ -570,7 +645,7 @@ static void a_policy_problem_lists_all_mistakes(void **state)
     const struct bytes errors[] = {BYTES("policy:3:5: unknown key 'waterfal'"),
                                    BYTES("policy:9:1: \"x\"")};
     struct buffer buffer = buffer_over(block, sizeof block);
-    wire_render_policy_problem(errors, 2, &buffer);
+    wire_render_policy_problem(errors, 2, BYTES_NONE, &buffer);
     assert_string_equal(
         text_of(&buffer),
         "{\"type\":\"/problems/policy_invalid\",\"title\":\"The policy has mistakes\",\"status\":"
@@ -736,9 +811,9 @@ static void batches_clock_and_policy_have_their_frames(void **state)
     struct buffer buffer = buffer_over(block, sizeof block);
     wire_batch_begin(&buffer);
     wire_batch_next(&buffer);
-    wire_render_report(&report, 0, symbols(), &buffer);
+    wire_render_report(&report, 0, symbols(), &buffer, &fields);
     wire_batch_next(&buffer);
-    wire_render_problem(&problem, &buffer);
+    wire_render_problem(&problem, BYTES_NONE, &buffer);
     wire_batch_end(&buffer);
     assert_string_equal(text_of(&buffer),
                         "{\"results\":[{\"version\":1},{\"type\":\"/problems/capacity\",\"title\":"
@@ -802,7 +877,7 @@ static void the_largest_answers_fit_their_bounds(void **state)
             .resets_at_ms = at("9999-06-01T00:00:00.001Z")
         };
     struct buffer buffer = buffer_over(block, WIRE_REPORT_BYTES_MAX);
-    wire_render_report(&report, 0, worst_symbols(), &buffer);
+    wire_render_report(&report, 0, worst_symbols(), &buffer, &fields);
     assert_false(buffer.overflowed);
 
     balance.grant_count = GRANT_VIEWS_MAX;
@@ -861,7 +936,7 @@ static void the_largest_answers_fit_their_bounds(void **state)
     const struct problem problem = {
         .code = PROBLEM_INVALID_SHAPE, .field = path, .value = widest, .expected = path};
     buffer = buffer_over(block, WIRE_PROBLEM_BYTES_MAX);
-    wire_render_problem(&problem, &buffer);
+    wire_render_problem(&problem, BYTES_NONE, &buffer);
     assert_false(buffer.overflowed);
 }
 
@@ -871,7 +946,7 @@ static void what_does_not_fit_is_told(void **state)
     const struct report report = example();
     for (size_t size = 0; size < 700; size += 7) {
         struct buffer buffer = buffer_over(block, size);
-        wire_render_report(&report, at(NOON), symbols(), &buffer);
+        wire_render_report(&report, at(NOON), symbols(), &buffer, &fields);
         assert_true(buffer.overflowed);
     }
 }
@@ -886,6 +961,10 @@ int main(void)
         cmocka_unit_test(every_reason_has_its_code_status_and_sentence),
         cmocka_unit_test(money_limits_are_told_in_credits),
         cmocka_unit_test(windows_are_told_to_the_edge_in_seconds),
+        cmocka_unit_test(the_fields_of_the_body_are_given_beside_it),
+        cmocka_unit_test(a_quota_that_does_not_count_requests_names_its_unit),
+        cmocka_unit_test(names_are_strings_of_structured_fields),
+        cmocka_unit_test(what_has_no_room_in_a_field_is_left_out_whole),
         cmocka_unit_test(a_commit_shows_the_final_allocations),
         cmocka_unit_test(other_reports_have_their_shapes),
         cmocka_unit_test(a_problem_names_the_field_and_the_value),

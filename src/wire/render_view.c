@@ -76,7 +76,7 @@ void wire_render_operation_problem(const struct wire_operation *operation,
     ENSURE(!path.overflowed);
     field[path.used] = '\0';
     within.field = field;
-    wire_render_problem(&within, buffer);
+    wire_render_problem(&within, BYTES_NONE, buffer);
 }
 
 static void put_problem_head(enum problem_code code, struct buffer *buffer)
@@ -92,7 +92,15 @@ static void put_problem_head(enum problem_code code, struct buffer *buffer)
     json_count(buffer, problems[code].status);
 }
 
-void wire_render_problem(const struct problem *problem, struct buffer *buffer)
+static void put_request_id(struct bytes request_id, struct buffer *buffer)
+{
+    if (request_id.length == 0) return;
+    json_key(buffer, "request_id");
+    json_text(buffer, request_id);
+}
+
+void wire_render_problem(const struct problem *problem, struct bytes request_id,
+                         struct buffer *buffer)
 {
     json_begin(buffer);
     put_problem_head(problem->code, buffer);
@@ -109,10 +117,12 @@ void wire_render_problem(const struct problem *problem, struct buffer *buffer)
         json_key(buffer, "value");
         json_text(buffer, json_cut(problem->value, WIRE_PROBLEM_VALUE_BYTES_MAX));
     }
+    put_request_id(request_id, buffer);
     json_close(buffer, '}');
 }
 
-void wire_render_policy_problem(const struct bytes *errors, uint32_t count, struct buffer *buffer)
+void wire_render_policy_problem(const struct bytes *errors, uint32_t count, struct bytes request_id,
+                                struct buffer *buffer)
 {
     const enum problem_code code = PROBLEM_POLICY_INVALID;
     json_begin(buffer);
@@ -137,6 +147,7 @@ void wire_render_policy_problem(const struct bytes *errors, uint32_t count, stru
     for (uint32_t place = 0; place < count; place++)
         json_text(buffer, errors[place]);
     json_close(buffer, ']');
+    put_request_id(request_id, buffer);
     json_close(buffer, '}');
 }
 

@@ -29,7 +29,7 @@ static inline void trial_problem(const struct problem *problem)
     ENSURE(status >= 400 && status < 500);
     ENSURE(problem->field != NULL && problem->field[0] != '\0');
     struct buffer buffer = buffer_over(text, sizeof text);
-    wire_render_problem(problem, &buffer);
+    wire_render_problem(problem, BYTES_NONE, &buffer);
     ENSURE(!buffer.overflowed);
     struct arena arena = arena_over(memory, sizeof memory);
     const struct json_result shown =

@@ -116,11 +116,22 @@ MUST_USE bool wire_check_name(enum wire_name which, struct bytes text, struct pr
 #define WIRE_BALANCE_BYTES_MAX ((GRANT_VIEWS_MAX + 1) * (size_t)4096)
 #define WIRE_STATUS_BYTES_MAX(features) ((8 + 48 * (size_t)(features)) * 1024)
 
+/* What an edge passes on of a decision as header fields, of
+ * draft-ietf-httpapi-ratelimit-headers-10: lists of structured fields, a member per limit as long
+ * as there is room for whole ones. Empty: the decision met no window. */
+#define WIRE_FIELD_BYTES_MAX 1024u
+struct wire_fields {
+    uint32_t policy_length; /* RateLimit-Policy */
+    uint32_t limit_length;  /* RateLimit */
+    char policy[WIRE_FIELD_BYTES_MAX];
+    char limit[WIRE_FIELD_BYTES_MAX];
+};
+
 /* Any report's answer: decisions, commit, release, extend, grant, void, reset, refund. For callers
  * without a view at hand, CUSTOMER gives {"effective_at"} and POLICY {"version"}. at_ms is the
- * entry's. HTTP status 200. Not for COMMAND_DUE. */
+ * entry's. HTTP status 200. Not for COMMAND_DUE. fields_out: the answer's body has them too. */
 void wire_render_report(const struct report *report, int64_t at_ms, struct symbols symbols,
-                        struct buffer *buffer);
+                        struct buffer *buffer, struct wire_fields *fields_out);
 
 /* For receipts, members of an object under way: what a decision said, explained whether that was
  * asked for or not; and what was asked of it. */
@@ -128,9 +139,11 @@ void wire_put_decision(const struct report *report, int64_t at_ms, struct symbol
                        struct buffer *buffer);
 void wire_put_request(const struct command *command, struct buffer *buffer);
 
-/* application/problem+json, with the status of wire_problem_status. */
+/* application/problem+json, with the status of wire_problem_status. An empty request_id is not
+ * shown. */
 unsigned wire_problem_status(enum problem_code code);
-void wire_render_problem(const struct problem *problem, struct buffer *buffer);
+void wire_render_problem(const struct problem *problem, struct bytes request_id,
+                         struct buffer *buffer);
 /* The same of one operation: "quantities.furlongs" is "operations[3].quantities.furlongs" there, or
  * "[3].quantities.furlongs" in a list; a problem without a field is the operation's. For problems
  * that wire_parse_operation did not raise: its own are named already. */
@@ -138,7 +151,8 @@ void wire_render_operation_problem(const struct wire_operation *operation,
                                    const struct problem *problem, struct buffer *buffer);
 /* PROBLEM_POLICY_INVALID with one string per mistake ("file:line:column: ..."). Bound: 1 KiB + 6
  * bytes per byte of the strings. */
-void wire_render_policy_problem(const struct bytes *errors, uint32_t count, struct buffer *buffer);
+void wire_render_policy_problem(const struct bytes *errors, uint32_t count, struct bytes request_id,
+                                struct buffer *buffer);
 
 void wire_render_customer(struct bytes customer, const struct customer_view *view,
                           struct symbols symbols, struct buffer *buffer);

@@ -1,5 +1,9 @@
 """The decision: what is allowed and from where, why not, and when again (SEMANTICS S1-S8, U2, A1, A4)."""
 
+import json
+import re
+import socket
+
 import pytest
 
 from policies import policy
@@ -424,6 +428,34 @@ def test_an_allow_carries_the_rate_limit_headers_of_its_window(weir, customer):
     headers = allowed(customer.consume(2))["http"]["headers"]
     assert headers["RateLimit-Policy"] == '"included";q=5;w=18000'
     assert headers["RateLimit"] == '"included";r=2;t=17990'
+
+
+def test_a_decision_has_its_rate_limit_fields_as_headers_too(weir, customer):
+    answers = [customer.consume(1), customer.check(1), customer.consume(9)]
+    assert [answer.body["outcome"] for answer in answers] == ["allow", "allow", "deny"]
+    for answer in answers:
+        told = answer.body["http"]["headers"]
+        assert answer.headers["RateLimit-Policy"] == told["RateLimit-Policy"]
+        assert answer.headers["RateLimit"] == told["RateLimit"]
+        assert "Retry-After" not in answer.headers   # the call itself was served
+
+
+def test_answers_of_one_batch_keep_their_own_rate_limit_fields(weir, new_customer):
+    """Pipelined, so that they are decided together and wait for one sync."""
+    several = [new_customer(weir) for _ in range(3)]
+    for drawn, customer in enumerate(several):
+        for _ in range(drawn):
+            allowed(customer.consume(1))
+    bodies = [json.dumps(customer.body(1, "chat", {})).encode() for customer in several]
+    with socket.create_connection(("127.0.0.1", weir.port), timeout=10) as wire:
+        wire.sendall(b"".join(
+            b"POST /v1/consume HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s"
+            % (len(body), body) for body in bodies))
+        text = b""
+        while text.count(b'"outcome"') < 3 or not text.endswith(b"}"):
+            text += wire.recv(65536)
+    left = re.findall(rb'\nratelimit: "included";r=(\d)', text)
+    assert left == [b"4", b"3", b"2"], text
 
 
 def test_a1_an_authorize_charges_the_most_that_its_commit_will(weir, customer):

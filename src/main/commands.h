@@ -13,7 +13,8 @@
 enum exit_status {
     STATUS_DONE = 0,
     STATUS_REFUSED = 1, /* a discrepancy, or the world did not let us */
-    STATUS_USAGE = 2
+    STATUS_USAGE = 2,
+    STATUS_FAILED = 3 /* a server that answered had to leave; packaging/ restarts that one only */
 };
 
 /* How they are laid out in `weir --help`, in this order. */

@@ -84,5 +84,13 @@ int command_serve(int argc, char **argv)
     }
     options.connections_max = (uint32_t)connections;
     if (!take_address(http, &options.address)) return STATUS_USAGE;
-    return server_run(&options) ? STATUS_DONE : STATUS_REFUSED;
+    switch (server_run(&options)) {
+    case SERVER_STOPPED:
+        return STATUS_DONE;
+    case SERVER_REFUSED:
+        return STATUS_REFUSED;
+    case SERVER_FAILED:
+        return STATUS_FAILED;
+    }
+    return STATUS_FAILED;
 }

@@ -9,6 +9,7 @@
 #include "platform/file.h"
 #include "platform/log.h"
 #include "platform/memory.h"
+#include "platform/notify.h"
 #include "platform/ring.h"
 #include "platform/signals.h"
 #include "platform/thread.h"

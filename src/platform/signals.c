@@ -9,12 +9,13 @@ int signals_open(void)
     ENSURE(signal(SIGPIPE, SIG_IGN) != SIG_ERR);
     ENSURE(signal(SIGXFSZ, SIG_IGN) != SIG_ERR);
 
-    sigset_t ends;
-    ENSURE(sigemptyset(&ends) == 0);
-    ENSURE(sigaddset(&ends, SIGTERM) == 0);
-    ENSURE(sigaddset(&ends, SIGINT) == 0);
-    ENSURE(pthread_sigmask(SIG_BLOCK, &ends, NULL) == 0);
-    return signalfd(-1, &ends, SFD_CLOEXEC | SFD_NONBLOCK);
+    sigset_t taken;
+    ENSURE(sigemptyset(&taken) == 0);
+    ENSURE(sigaddset(&taken, SIGTERM) == 0);
+    ENSURE(sigaddset(&taken, SIGINT) == 0);
+    ENSURE(sigaddset(&taken, SIGHUP) == 0);
+    ENSURE(pthread_sigmask(SIG_BLOCK, &taken, NULL) == 0);
+    return signalfd(-1, &taken, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
 int signals_take(int fd)

@@ -1,7 +1,7 @@
 /*
- * signals.h: signals as something to read. SIGTERM and SIGINT arrive on a descriptor that the event
- * loop watches; a peer that goes away (SIGPIPE) or a file at its limit (SIGXFSZ) is an error code
- * where it happens, not a death.
+ * signals.h: signals as something to read. SIGTERM, SIGINT and SIGHUP arrive on a descriptor that
+ * the event loop watches; a peer that goes away (SIGPIPE) or a file at its limit (SIGXFSZ) is an
+ * error code where it happens, not a death.
  */
 #pragma once
 

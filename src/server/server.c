@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -18,6 +19,7 @@
 #include "server/http.h"
 #include "server/key_start.h"
 #include "server/loop.h"
+#include "server/manager.h"
 #include "server/recovery.h"
 
 #define CLEANUP(function) __attribute__((cleanup(function)))
@@ -38,6 +40,7 @@ struct reserved {
 
 struct server {
     struct server_options options;
+    struct manager manager;
     struct file_lock lock;
     int signal_fd;
     struct journal *journal;
@@ -65,6 +68,7 @@ struct server {
     struct http *http;
     bool has_wake;
     bool is_stopping;
+    bool is_reloading;
     bool is_clean; /* drained: what is settled now need not be at the next start */
     int64_t recovery_began_ns;
     int64_t recovery_told_ns;
@@ -111,6 +115,7 @@ static void server_close(struct server *server)
     if (server->has_wake) wake_close(&server->wake);
     if (server->signal_fd >= 0) (void)close(server->signal_fd);
     file_unlock(&server->lock);
+    manager_close(&server->manager);
 }
 
 /* ---- the data directory */
@@ -231,12 +236,18 @@ static bool open_keys(struct server *server)
 
 /* ---- recovery */
 
+static bool asks_to_end(int signal)
+{
+    return signal != 0 && signal != SIGHUP;
+}
+
 static bool tell_recovery(void *self, uint64_t sequence, uint64_t sequence_last)
 {
     struct server *server = self;
-    if (signals_take(server->signal_fd) != 0) return false;
+    if (asks_to_end(signals_take(server->signal_fd))) return false;
     if (elapsed_ms(server->recovery_told_ns) < 1000) return true;
     server->recovery_told_ns = clock_monotonic_ns();
+    manager_recovering(&server->manager, sequence, sequence_last);
     struct log_line line = log_begin(LOG_INFO, "recovering");
     log_number(&line, "batch", (int64_t)sequence);
     log_number(&line, "of", (int64_t)sequence_last);
@@ -589,7 +600,25 @@ static void on_wake(void *self)
 static void on_signal(void *self)
 {
     struct server *server = self;
-    if (signals_take(server->signal_fd) != 0) server->is_stopping = true;
+    const int signal = signals_take(server->signal_fd);
+    if (asks_to_end(signal)) server->is_stopping = true;
+    if (signal == SIGHUP) server->is_reloading = true;
+}
+
+/* What SIGHUP asks for. Nothing is read from files anew: a policy is changed through the API. */
+static void reload(struct server *server)
+{
+    server->is_reloading = false;
+    manager_reloading(&server->manager);
+    log_event(LOG_INFO, "reloaded");
+    manager_reloaded(&server->manager, server->loop, server->http);
+}
+
+static void tell_ready(struct server *server, const char *address)
+{
+    char where[LISTENER_TEXT_SIZE + 8];
+    (void)snprintf(where, sizeof where, "http://%s", address);
+    manager_ready(&server->manager, where, server->loop, server->http);
 }
 
 static bool open_door(struct server *server)
@@ -618,6 +647,7 @@ static bool open_door(struct server *server)
     (void)printf("weir: no keys configured: listening on loopback only\n");
     (void)printf("weir: listening on http://%s\n", text);
     (void)fflush(stdout);
+    tell_ready(server, text);
     return true;
 }
 
@@ -628,12 +658,14 @@ static void turn(struct server *server, int32_t wait_ms_max)
     const int32_t wait_ms = loop_wait_ms(server->loop);
     http_turn(server->http, wait_ms < wait_ms_max ? wait_ms : wait_ms_max);
     (void)loop_step(server->loop);
+    manager_turn(&server->manager, server->loop, server->http);
 }
 
 /* Answers what was read, up to a bound. */
 static bool drain(struct server *server)
 {
     const int64_t began_ns = clock_monotonic_ns();
+    manager_stopping(&server->manager, "stopping: answering what was read");
     loop_stop(server->loop);
     http_drain(server->http);
     while (http_connections(server->http) > 0 || !loop_is_idle(server->loop)) {
@@ -662,33 +694,39 @@ static void leave_failed(struct server *server)
                   "weir: %s failed; leaving. What was not answered is unknown: clients repeat it "
                   "with their keys\n",
                   server->loop->failed);
+    manager_stopping(&server->manager, "failed: see the log; what was not answered is unknown");
     while (elapsed_ms(began_ns) < FAILED_MS_MAX)
         turn(server, 50);
 }
 
 static bool serve(struct server *server)
 {
-    while (!server->is_stopping && server->loop->failure == APPEND_NONE)
-        turn(server, INT32_MAX);
+    while (!server->is_stopping && server->loop->failure == APPEND_NONE) {
+        turn(server, manager_wait_ms(&server->manager));
+        if (server->is_reloading) reload(server);
+    }
     if (server->loop->failure == APPEND_NONE && drain(server)) return true;
     leave_failed(server);
     return false;
 }
 
-bool server_run(const struct server_options *options)
+enum server_end server_run(const struct server_options *options)
 {
     CLEANUP(server_close)
-    struct server server = {.options = *options, .lock = FILE_LOCK_NONE, .signal_fd = -1};
+    struct server server = {
+        .options = *options, .manager = manager_open(), .lock = FILE_LOCK_NONE, .signal_fd = -1};
     (void)setvbuf(stdout, NULL, _IOLBF, 0);
     server.signal_fd = signals_open();
     if (server.signal_fd < 0) {
         (void)fprintf(stderr, "weir: no file descriptors left\n");
-        return false;
+        return SERVER_REFUSED;
     }
-    if (!open_journal(&server) || !start_state(&server) || !open_keys(&server)) return false;
-    if (!recover(&server)) return false;
-    if (server.is_stopping) return true;
+    if (!open_journal(&server) || !start_state(&server) || !open_keys(&server))
+        return SERVER_REFUSED;
+    if (!recover(&server)) return SERVER_REFUSED;
+    if (server.is_stopping) return SERVER_STOPPED;
     start_clock(&server);
-    if (!start_threads(&server) || !start_policy(&server) || !open_door(&server)) return false;
-    return serve(&server);
+    if (!start_threads(&server) || !start_policy(&server) || !open_door(&server))
+        return SERVER_REFUSED;
+    return serve(&server) ? SERVER_STOPPED : SERVER_FAILED;
 }

@@ -35,5 +35,11 @@ struct server_options {
     int64_t usage_for_ms;          /* and usage events the ledger */
 };
 
-/* Serves until SIGTERM or SIGINT. True: everything acknowledged is durable and all is closed. */
-bool server_run(const struct server_options *options);
+enum server_end {
+    SERVER_STOPPED, /* asked to: everything acknowledged is durable and all is closed */
+    SERVER_REFUSED, /* it did not come to answer: somebody has to do something first */
+    SERVER_FAILED   /* it answered, until the journal or the books failed: a new start may do */
+};
+
+/* Serves until SIGTERM or SIGINT. */
+enum server_end server_run(const struct server_options *options);

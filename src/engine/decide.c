@@ -259,6 +259,7 @@ struct ruling decide_request(const struct decision_context *c)
     const struct plan_feature *terms = current_terms(&view, &ask);
 
     struct report *report = &c->fact->report;
+    c->fact->feature = feature->name;
     report->kind = command->kind;
     report->id = command->kind == COMMAND_CHECK ? 0 : c->stamp.position;
     report->explain = command->explain;
@@ -304,6 +305,7 @@ struct ruling decide_usage(const struct decision_context *c)
         return (struct ruling){.kind = RULING_PROBLEM, .problem = problem};
     const struct plan_feature *terms = current_terms(&view, &ask);
     struct report *report = &c->fact->report;
+    c->fact->feature = feature->name;
     report->kind = command->kind;
     report->id = c->stamp.position;
     report->explain = command->explain;

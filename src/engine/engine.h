@@ -190,6 +190,17 @@ struct engine_counts {
 };
 struct engine_counts engine_counts(const struct engine *engine);
 
+/* What each kind of block takes. */
+struct engine_slab {
+    const char *name;
+    uint32_t live;
+    uint32_t records_max; /* the ceiling */
+    uint64_t bytes_live;
+    uint64_t bytes_touched; /* of memory that was ever used: stays with the process */
+};
+#define ENGINE_SLABS 10u
+void engine_slabs(const struct engine *engine, struct engine_slab slabs_out[ENGINE_SLABS]);
+
 /* A hash over everything that can be seen, for tests and audits: equal states, equal hashes,
  * whatever the order of blocks in memory. Walks all. */
 uint64_t engine_state_hash(const struct engine *engine, int64_t now_ms);

@@ -419,6 +419,7 @@ struct fact {
     uint64_t scope_hash;
     bool is_out_of_range; /* a draft moved a sum beyond its range: never journaled */
     uint64_t crowd_of;    /* report.crowd != 0: which crowd it is, not encoded; else 0 */
+    uint32_t feature;     /* symbol of what was asked for or used, not encoded; 0: of nothing */
     struct report report;
     uint32_t effect_count;
     struct effect effects[EFFECTS_MAX];

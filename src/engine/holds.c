@@ -140,6 +140,7 @@ static struct ruling commit_open(const struct decision_context *c, const struct 
     }
 
     struct report *report = &c->fact->report;
+    c->fact->feature = terms->feature;
     report->kind = COMMAND_COMMIT;
     report->id = hold->id;
     report->status = c->command->status;
@@ -210,6 +211,7 @@ static struct ruling commit_late(const struct decision_context *c, const struct 
     price_outcome(c->command, terms.on_failure, effect->hold.quantities, ask.quantities);
 
     struct report *report = &c->fact->report;
+    c->fact->feature = terms.feature;
     report->kind = COMMAND_COMMIT;
     report->id = c->command->target;
     report->status = c->command->status;
@@ -353,6 +355,7 @@ struct ruling decide_extend(const struct decision_context *c)
     const struct plan_feature *terms = current_terms(&view, &ask);
 
     struct report *report = &c->fact->report;
+    c->fact->feature = hold->terms.feature;
     report->kind = COMMAND_EXTEND;
     report->id = hold->id;
     report->hold = HOLD_HELD;

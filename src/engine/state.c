@@ -226,6 +226,35 @@ struct engine_counts engine_counts(const struct engine *engine)
     };
 }
 
+void engine_slabs(const struct engine *engine, struct engine_slab slabs_out[ENGINE_SLABS])
+{
+    const struct {
+        const char *name;
+        const struct slab *slab;
+    } slabs[ENGINE_SLABS] = {
+        { "customers",  &engine->customers},
+        {    "scopes",     &engine->scopes},
+        {     "slots",      &engine->slots},
+        {     "rings",      &engine->rings},
+        {    "grants",     &engine->grants},
+        {     "holds",      &engine->holds},
+        {     "lines",      &engine->lines},
+        {      "keys",       &engine->keys},
+        {     "ended",      &engine->ended},
+        {"remainders", &engine->remainders},
+    };
+    for (unsigned i = 0; i < ENGINE_SLABS; i++) {
+        const struct slab *slab = slabs[i].slab;
+        slabs_out[i] = (struct engine_slab){
+            .name = slabs[i].name,
+            .live = slab->live,
+            .records_max = slab->records_max,
+            .bytes_live = (uint64_t)slab->live * slab->record_bytes,
+            .bytes_touched = (uint64_t)slab->used * slab->record_bytes,
+        };
+    }
+}
+
 /* Identities. */
 
 struct hash128 customer_id(const struct engine *engine, struct bytes name)

@@ -13,4 +13,5 @@
 #include "platform/ring.h"
 #include "platform/signals.h"
 #include "platform/thread.h"
+#include "platform/usage.h"
 #include "platform/wake.h"

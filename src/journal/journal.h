@@ -150,6 +150,10 @@ MUST_USE enum journal_fault journal_sqlite_open_witness(const char *directory,
 MUST_USE enum journal_fault journal_sqlite_find(struct journal *journal, uint64_t from,
                                                 uint64_t *first_out, uint64_t *newest_out);
 
+/* How many entries there are in the batches behind one. */
+MUST_USE enum journal_fault journal_sqlite_entries_after(struct journal *journal, uint64_t sequence,
+                                                         uint64_t *entries_out);
+
 /* Bytes in the write-ahead log, which an idle reader can pin; 0 when there is none. Any thread. */
 uint64_t journal_sqlite_log_bytes(const struct journal *journal);
 

@@ -885,3 +885,18 @@ uint64_t journal_sqlite_log_bytes(const struct journal *journal)
     if (stat(database->log_path, &status) != 0) return 0;
     return (uint64_t)status.st_size;
 }
+
+enum journal_fault journal_sqlite_entries_after(struct journal *journal, uint64_t sequence,
+                                                uint64_t *entries_out)
+{
+    struct database *database = (struct database *)journal;
+    STATEMENT_ENDED_AT_END sqlite3_stmt *statement = NULL;
+    if (sqlite3_prepare_v2(database->connection,
+                           "SELECT coalesce(sum(entries),0) FROM batch WHERE sequence>?1", -1,
+                           &statement, NULL) != SQLITE_OK ||
+        sqlite3_bind_int64(statement, 1, (sqlite3_int64)sequence) != SQLITE_OK ||
+        sqlite3_step(statement) != SQLITE_ROW)
+        return refuse_sqlite(database, JOURNAL_READ_FAILED, "its entries cannot be counted");
+    *entries_out = (uint64_t)sqlite3_column_int64(statement, 0);
+    return JOURNAL_OK;
+}

@@ -443,6 +443,7 @@ bool settle_batches(struct settler *settler)
         upkeep_sweep(settler, settler->entries) && settler_commit(settler);
     if (!is_committed) return false;
     settler->counts.transactions++;
+    atomic_fetch_add_explicit(&settler->entries_shown, settler->entries, memory_order_relaxed);
     atomic_store_explicit(&settler->cursor_ms_shown, settler->cursor_ms, memory_order_relaxed);
     atomic_store_explicit(&settler->cursor_shown, settler->cursor, memory_order_release);
     return true;

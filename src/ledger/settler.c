@@ -449,6 +449,11 @@ uint64_t settler_cursor(const struct settler *settler)
     return atomic_load_explicit(&settler->cursor_shown, memory_order_acquire);
 }
 
+uint64_t settler_entries(const struct settler *settler)
+{
+    return atomic_load_explicit(&settler->entries_shown, memory_order_relaxed);
+}
+
 int64_t settler_cursor_ms(const struct settler *settler)
 {
     return atomic_load_explicit(&settler->cursor_ms_shown, memory_order_relaxed);

@@ -62,6 +62,7 @@ void settler_wind_down(struct settler *settler, int64_t until_ns);
 
 /* Any thread. */
 uint64_t settler_cursor(const struct settler *settler);   /* last settled batch, durable */
+uint64_t settler_entries(const struct settler *settler);  /* settled since settler_open */
 int64_t settler_cursor_ms(const struct settler *settler); /* its last stamp; 0: none yet */
 enum ledger_fault settler_fault(const struct settler *settler);
 const char *settler_detail(const struct settler *settler); /* after a fault */

@@ -137,6 +137,7 @@ struct settler {
     uint32_t asked; /* the asking thread's: asks whose answers were not taken */
     _Atomic uint64_t durable;
     _Atomic uint64_t cursor_shown;
+    _Atomic uint64_t entries_shown;
     _Atomic int64_t cursor_ms_shown;
     _Atomic int64_t until_ns; /* INT64_MAX: not winding down */
     _Atomic int fault;

@@ -31,7 +31,8 @@ int command_serve(int argc, char **argv)
 {
     const char *http = "127.0.0.1:7878";
     uint64_t connections = SERVER_CONNECTIONS_DEFAULT;
-    struct server_options options = {.memory_bytes = SERVER_MEMORY_DEFAULT,
+    struct server_options options = {.version = WEIR_VERSION,
+                                     .memory_bytes = SERVER_MEMORY_DEFAULT,
                                      .receipts_for_ms = SERVER_RECEIPTS_FOR_MS_DEFAULT,
                                      .snapshot_every_bytes = SERVER_SNAPSHOT_EVERY_DEFAULT,
                                      .usage_for_ms = SERVER_USAGE_FOR_MS_DEFAULT};

@@ -522,6 +522,7 @@ static enum progress answer_complaints(struct loop *loop, struct exchange *excha
 
     struct buffer out = batch_answer_buffer(loop->open);
     wire_render_policy_problem(errors, count, request_id_bytes(&exchange->request_id), &out);
+    metrics_problem(&loop->metrics, PROBLEM_POLICY_INVALID);
     ENSURE(!out.overflowed);
     loop_answer(loop, exchange,
                 (struct answer){.status = wire_problem_status(PROBLEM_POLICY_INVALID),
@@ -654,38 +655,41 @@ static void put_key_health(const struct loop *loop, struct buffer *out)
     buffer_put_text(out, loop->filing.is_short ? ",\"full\":true}" : ",\"full\":false}");
 }
 
-/* What an operator should look at; the server goes on. */
-struct condition {
-    const char *name;
-    bool holds;
-};
-
-static uint64_t journal_log_bytes(const struct loop *loop)
+uint64_t loop_journal_log_bytes(const struct loop *loop)
 {
     return loop->parts.journal_log_bytes == NULL
                ? 0
                : loop->parts.journal_log_bytes(loop->parts.journaling->journal);
 }
 
-static uint64_t ledger_log(const struct loop *loop)
+uint64_t loop_ledger_log_bytes(const struct loop *loop)
 {
     return loop->parts.settling == NULL ? 0 : ledger_log_bytes(loop->parts.settling->ledger);
 }
 
-static bool put_conditions(const struct loop *loop, struct buffer *out)
+uint32_t loop_conditions(const struct loop *loop, struct condition conditions_out[CONDITIONS_MAX])
 {
     const struct settling *settling = loop->parts.settling;
     const struct snapshots *snapshots = loop->parts.snapshots;
     const struct condition conditions[] = {
         {"clock_jump_unconfirmed",       clock_state(loop->parts.clock).unconfirmed_ms != 0},
         {     "settlement_behind", settling != NULL && settling->lag_ms > SETTLING_HURRY_MS},
-        {     "journal_log_large",                journal_log_bytes(loop) > LOG_LARGE_BYTES},
-        {      "ledger_log_large",                       ledger_log(loop) > LOG_LARGE_BYTES},
+        {     "journal_log_large",           loop_journal_log_bytes(loop) > LOG_LARGE_BYTES},
+        {      "ledger_log_large",            loop_ledger_log_bytes(loop) > LOG_LARGE_BYTES},
         {       "snapshot_failed",       snapshots != NULL && snapshots->news.failures != 0},
     };
+    _Static_assert(COUNT_OF(conditions) <= CONDITIONS_MAX, "they fit");
+    memcpy(conditions_out, conditions, sizeof(conditions));
+    return COUNT_OF(conditions);
+}
+
+static bool put_conditions(const struct loop *loop, struct buffer *out)
+{
+    struct condition conditions[CONDITIONS_MAX];
+    const uint32_t count = loop_conditions(loop, conditions);
     bool any = false;
     buffer_put_text(out, ",\"conditions\":[");
-    for (size_t i = 0; i < COUNT_OF(conditions); ++i) {
+    for (uint32_t i = 0; i < count; ++i) {
         if (!conditions[i].holds) continue;
         buffer_put_text(out, any ? ",\"" : "\"");
         buffer_put_text(out, conditions[i].name);
@@ -707,8 +711,8 @@ static void put_settlement(const struct loop *loop, struct buffer *out)
     put_number(out, ",\"lag_ms\":", (uint64_t)settling->lag_ms);
     buffer_put_text(out,
                     atomic_load(&settling->hurries) ? ",\"hurries\":true}" : ",\"hurries\":false}");
-    put_number(out, ",\"logs\":{\"journal_bytes\":", journal_log_bytes(loop));
-    put_number(out, ",\"ledger_bytes\":", ledger_log(loop));
+    put_number(out, ",\"logs\":{\"journal_bytes\":", loop_journal_log_bytes(loop));
+    put_number(out, ",\"ledger_bytes\":", loop_ledger_log_bytes(loop));
     buffer_put_byte(out, '}');
 }
 
@@ -837,6 +841,10 @@ enum progress loop_call(struct loop *loop, struct asked *asked)
         loop_answer_ready(loop, exchange);
         return PROGRESS_DONE;
     }
+    if (call == CALL_METRICS) {
+        loop_answer_metrics(loop, exchange);
+        return PROGRESS_DONE;
+    }
     if (!batch_has_room(loop->open)) return PROGRESS_BLOCKED;
     switch (call) {
     case CALL_COMMAND:
@@ -866,6 +874,7 @@ enum progress loop_call(struct loop *loop, struct asked *asked)
         return call_clock(loop, asked);
     case CALL_HEALTH:
     case CALL_READY:
+    case CALL_METRICS:
         break;
     }
     ENSURE(false);

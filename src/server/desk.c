@@ -78,6 +78,14 @@ struct desk_job *desk_take_job(struct desk *desk)
     return job;
 }
 
+uint32_t desk_jobs_taken(const struct desk *desk)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 1; i <= DESK_JOBS_MAX; ++i)
+        count += desk->jobs[i].is_taken;
+    return count;
+}
+
 void desk_give_job(struct desk *desk, struct desk_job *job)
 {
     ENSURE(job->is_taken);

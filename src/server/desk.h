@@ -125,6 +125,7 @@ void desk_stop(struct desk *desk);
 struct desk_job *desk_take_job(struct desk *desk);
 void desk_give_job(struct desk *desk, struct desk_job *job);
 void desk_order(struct desk *desk, struct desk_job *job);
+uint32_t desk_jobs_taken(const struct desk *desk);
 struct desk_job *desk_take_end(struct desk *desk); /* NULL: none is done */
 void desk_order_key(struct desk *desk, const struct key_order *order);
 MUST_USE bool desk_take_key_end(struct desk *desk, struct key_end *end_out);

@@ -41,6 +41,14 @@ struct answer {
     bool is_cut;   /* instead of the next piece: there is none, and the client must notice */
 };
 
+/* For metrics; 0: not yet. */
+struct exchange_times {
+    int64_t begun_ns;   /* the loop turned to it first */
+    int64_t turn_ns;    /* and last */
+    int64_t waited_ns;  /* between its turns */
+    int64_t decided_ns; /* its answer was made, and waits for a batch */
+};
+
 struct exchange {
     struct bytes method;
     struct bytes path;             /* as sent, without the query */
@@ -61,6 +69,7 @@ struct exchange {
 
     /* The loop's own, zero at first. */
     struct exchange *next;
+    struct exchange_times times;
     const struct route *route;
     struct bytes target;        /* the path's {id}, as sent */
     struct desk_job *job;       /* what the desk brought for it */

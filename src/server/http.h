@@ -9,6 +9,7 @@
 #include "base/base.h"
 #include "server/exchange.h"
 #include "server/http_head.h"
+#include "server/metrics.h"
 
 /* From the end of one answer (or the accept) until the next request is read whole. Who has begun
  * one is told so (408), who has not is left without a word. */
@@ -20,8 +21,9 @@
 struct http_options {
     int listener_fd; /* owned from here on */
     uint32_t connections_max;
-    uint32_t request_timeout_ms; /* HTTP_REQUEST_TIMEOUT_MS, but in tests */
-    uint64_t request_ids_seed;   /* of those that are made */
+    uint32_t request_timeout_ms;     /* HTTP_REQUEST_TIMEOUT_MS, but in tests */
+    uint64_t request_ids_seed;       /* of those that are made */
+    struct metrics_network *network; /* counted into; NULL: nobody asks */
     void (*take)(void *self, struct exchange *exchange);
     void *self;
 };

@@ -100,6 +100,8 @@ struct http {
     int64_t swept_ns;   /* connections were last looked over for their time */
     struct prng request_ids;
     uint32_t connections;
+    struct metrics_network *network;
+    struct metrics_network own; /* where nobody asks */
     struct http_exchange *exchanges;
     struct http_exchange *free;
     struct connection *connection_items;
@@ -211,6 +213,7 @@ static void drain_input(int fd)
 /* On the bare socket, as the last word on it. Whoever cannot take it at once does without. */
 static void tell_problem(h2o_socket_t *socket, struct problem problem)
 {
+    ++connection_of(socket)->http->network->problems[problem.code];
     uint8_t body_block[WIRE_PROBLEM_BYTES_MAX];
     uint8_t block[WIRE_PROBLEM_BYTES_MAX + 256];
     struct buffer body = buffer_over(body_block, sizeof(body_block));
@@ -584,6 +587,7 @@ static void respond_problem(struct http *http, h2o_req_t *request, struct proble
     const struct request_id id = name_request(http, request);
     wire_render_problem(&problem, request_id_bytes(&id), &out);
     ENSURE(!out.overflowed);
+    ++http->network->problems[problem.code];
     const struct answer answer = {.status = wire_problem_status(problem.code),
                                   .content_type = "application/problem+json",
                                   .body = buffer_bytes(&out)};
@@ -706,6 +710,7 @@ static void send_problem(h2o_ostream_t *base, h2o_req_t *request, h2o_iovec_t *p
 {
     const struct bytes words = count == 1 ? bytes_of(pieces[0]) : BYTES_NONE;
     const struct problem problem = problem_for(request->res.status, words);
+    ++connection_of(socket_of(request))->http->network->problems[problem.code];
     struct buffer out = buffer_over(h2o_mem_alloc_pool(&request->pool, WIRE_PROBLEM_BYTES_MAX),
                                     WIRE_PROBLEM_BYTES_MAX);
     struct http *http = connection_of(socket_of(request))->http;
@@ -749,7 +754,7 @@ static void on_connection_closed(void *self)
     struct http *http = connection->http;
     connection->socket = NULL;
     give_connection(http, connection);
-    --http->connections;
+    http->network->connections = --http->connections;
     if (!http->is_listener_paused || http->listener == NULL) return;
     http->is_listener_paused = false;
     h2o_socket_read_start(http->listener, on_accept);
@@ -762,7 +767,8 @@ static void accept_one(struct http *http, h2o_socket_t *socket)
     http->connection_free = connection->next_free;
     *connection =
         (struct connection){.http = http, .socket = socket, .since_ns = clock_monotonic_ns()};
-    ++http->connections;
+    http->network->connections = ++http->connections;
+    ++http->network->accepted;
     socket->on_close.cb = on_connection_closed;
     socket->on_close.data = connection;
     (void)setsockopt(h2o_socket_get_fd(socket), IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms,
@@ -780,6 +786,7 @@ static void on_accept(h2o_socket_t *listener, const char *error)
         if (http->connections == http->options.connections_max) {
             h2o_socket_read_stop(listener);
             http->is_listener_paused = true;
+            ++http->network->pauses;
             return;
         }
         h2o_socket_t *socket = h2o_evloop_socket_accept(listener);
@@ -839,6 +846,8 @@ struct http *http_open(const struct http_options *options)
     if (http == NULL) return NULL;
     http->options = *options;
     http->request_ids.state = options->request_ids_seed;
+    http->network = options->network != NULL ? options->network : &http->own;
+    http->network->connections_max = options->connections_max;
     http->exchanges = calloc(options->connections_max, sizeof(*http->exchanges));
     http->connection_items = calloc(options->connections_max, sizeof(*http->connection_items));
     if (http->exchanges == NULL || http->connection_items == NULL) {

@@ -54,6 +54,7 @@ bool journal_step(void *self)
     if (!journaling->is_appending) {
         if (!ring_take(&journaling->orders, &order)) return false;
         if (order.keep_from != 0) journal->calls->keep_from(journal, order.keep_from);
+        journaling->began_ns = clock_monotonic_ns();
         journal->calls->append_start(journal, order.header, order.body);
         journaling->is_appending = true;
         journaling->body = order.body;
@@ -62,6 +63,7 @@ bool journal_step(void *self)
     const enum append_result end = journal->calls->append_finish(journal);
     if (end == APPEND_NONE) return has_worked;
     journaling->is_appending = false;
+    journaling->append_ns = clock_monotonic_ns() - journaling->began_ns;
     if (end == APPEND_COMMITTED && journaling->settling != NULL)
         settling_offer(journaling->settling, &journal->committed, journaling->body);
     const bool is_put = ring_put(&journaling->ends, &end);

@@ -27,6 +27,8 @@ struct journaling {
     enum append_result end_items[2];
     bool is_appending;
     struct bytes body;         /* of the batch that is being appended */
+    int64_t began_ns;          /* when that was begun */
+    int64_t append_ns;         /* what the last one took; the loop's to read from its end on */
     struct settling *settling; /* is offered each batch; NULL: nobody settles */
     struct wake *loop_wake;    /* signalled after each end; NULL: nobody sleeps (simulation) */
     struct runner runner;

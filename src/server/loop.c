@@ -18,8 +18,8 @@ uint64_t loop_bytes(void)
            2 * (ALIGNED(BATCH_BODY_BYTES) + ALIGNED(BATCH_ANSWERS_BYTES)) +
            (LOOP_ASKED_MAX + 1) * ALIGNED(ASKED_ARENA_BYTES) +
            LOOP_RUNS_MAX * (ALIGNED(RUN_ARENA_BYTES) + ALIGNED(LOOP_RUN_ANSWER_BYTES)) +
-           READINGS_MAX * ALIGNED(READING_BYTES) + ALIGNED(COMMAND_BYTES_MAX) +
-           ALIGNED(FACT_BYTES_MAX);
+           READINGS_MAX * ALIGNED(READING_BYTES) + ALIGNED(METRICS_BYTES_MAX) +
+           ALIGNED(COMMAND_BYTES_MAX) + ALIGNED(FACT_BYTES_MAX);
 }
 
 static void *carve(uint8_t **at, size_t bytes)
@@ -65,6 +65,7 @@ struct loop *loop_over(void *block, struct loop_parts parts)
     }
     for (unsigned i = 0; i < READINGS_MAX; ++i)
         loop->readings[i].block = carve(&at, READING_BYTES);
+    loop->metrics_block = carve(&at, METRICS_BYTES_MAX);
     if (parts.keys != NULL)
         filing_start(&loop->filing, parts.engine, parts.keys,
                      filing_piece(engine_counts(parts.engine).keys_max), filing_time(loop));
@@ -108,6 +109,7 @@ static void send_answer(struct loop *loop, struct exchange *exchange)
         loop->policy_exchange = NULL;
         queue_all(loop, &loop->policy_waiting);
     }
+    metrics_sent(&loop->metrics, exchange);
     struct operations *run = exchange->run;
     struct reading *reading = exchange->reading;
     exchange->run = NULL;
@@ -154,6 +156,7 @@ void loop_answer(struct loop *loop, struct exchange *exchange, struct answer ans
     }
     if (answer.body.at == loop->open->answers + loop->open->answers_used)
         batch_keep_answer(loop->open, answer_length(&answer));
+    metrics_answered(&loop->metrics, exchange);
     exchange_queue_add(&batch->waiting, exchange);
 }
 
@@ -165,6 +168,7 @@ void loop_answer_problem(struct loop *loop, struct exchange *exchange,
     wire_render_problem(problem, request_id_bytes(&exchange->request_id), &out);
     ENSURE(!out.overflowed);
     struct bytes body = buffer_bytes(&out);
+    metrics_problem(&loop->metrics, problem->code);
     if (release == RELEASE_IN_ORDER) {
         struct buffer kept = batch_answer_buffer(loop->open);
         buffer_put(&kept, body.at, body.length);
@@ -273,9 +277,11 @@ static bool take_journal_end(struct loop *loop)
     if (loop->parts.snapshots != NULL)
         snapshots_note_durable(loop->parts.snapshots, ended->sequence,
                                loop->parts.journaling->journal->tip.hash);
+    metrics_durable(&loop->metrics, ended, loop->parts.journaling->append_ns);
     struct exchange *exchange;
     while ((exchange = exchange_queue_take(&ended->waiting)) != NULL)
         send_answer(loop, exchange);
+    metrics_released(&loop->metrics);
     /* Answers of reads that waited for this batch alone lie in the open one's memory. */
     if (loop->open->entries == 0) loop->open->answers_used = 0;
     return true;
@@ -436,6 +442,7 @@ static bool work_on_some(struct loop *loop)
         if (exchange == NULL) break;
         struct asked *asked = &loop->asked[count++];
         asked->exchange = exchange;
+        metrics_begun(&loop->metrics, exchange);
         arena_reset(&asked->arena);
         loop_prepare(loop, asked);
     }
@@ -456,11 +463,14 @@ static bool work_on_some(struct loop *loop)
 static bool work(struct loop *loop)
 {
     bool has_worked = false;
+    if (loop->arrived.first != NULL) metrics_tick(&loop->metrics);
     while (loop->arrived.first != NULL) {
         has_worked = true;
-        if (work_on_some(loop)) continue;
-        if (seal(loop)) continue;
+        const bool has_room = work_on_some(loop);
+        metrics_tick(&loop->metrics);
+        if (has_room || seal(loop)) continue;
         loop->is_blocked = true;
+        ++loop->metrics.blocked;
         break;
     }
     return has_worked;

@@ -25,6 +25,8 @@
 #include "server/exchange.h"
 #include "server/filing.h"
 #include "server/journaling.h"
+#include "server/metrics.h"
+#include "server/metrics_survey.h"
 #include "server/policies.h"
 #include "server/retention.h"
 #include "server/snapshots.h"
@@ -66,8 +68,10 @@ struct loop_parts {
     struct settling *settling;   /* NULL: nobody settles, and nothing is ever settled */
     uint64_t tip_sequence;       /* the newest batch of the journal */
     uint64_t (*journal_log_bytes)(const struct journal *journal); /* NULL: it has none */
-    int64_t receipts_for_ms; /* batches older than that may go; 0: none do */
-    int64_t usage_for_ms;    /* so may usage events of the books */
+    int64_t receipts_for_ms;     /* batches older than that may go; 0: none do */
+    int64_t usage_for_ms;        /* so may usage events of the books */
+    const struct survey *survey; /* NULL: nobody looks at the machine */
+    const char *version;         /* of the program; NULL: unknown */
 };
 
 struct loop {
@@ -104,6 +108,8 @@ struct loop {
     uint64_t jumps_told; /* of the wall clock, logged so far */
     uint32_t exchanges;  /* taken and not yet given back */
     uint64_t answers_sent;
+    struct metrics metrics;
+    uint8_t *metrics_block; /* METRICS_BYTES_MAX */
 
     struct asked asked[LOOP_ASKED_MAX];
     struct operations runs[LOOP_RUNS_MAX];

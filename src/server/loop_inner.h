@@ -81,6 +81,21 @@ enum progress loop_call(struct loop *loop, struct asked *asked);
 void loop_answer_health(struct loop *loop, struct exchange *exchange);
 void loop_answer_ready(struct loop *loop, struct exchange *exchange);
 
+/* What an operator should look at; the server goes on. */
+struct condition {
+    const char *name;
+    bool holds;
+};
+#define CONDITIONS_MAX 16u
+uint32_t loop_conditions(const struct loop *loop, struct condition conditions_out[CONDITIONS_MAX]);
+/* Write-ahead logs of the two databases. */
+uint64_t loop_journal_log_bytes(const struct loop *loop);
+uint64_t loop_ledger_log_bytes(const struct loop *loop);
+
+/* ---- metrics_text.c */
+
+void loop_answer_metrics(struct loop *loop, struct exchange *exchange);
+
 /* How usage is told. */
 struct usage_form {
     enum wire_call call; /* WIRE_CALLS: in none of the forms */

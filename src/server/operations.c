@@ -44,8 +44,9 @@ static bool begin(struct loop *loop, struct asked *asked)
 }
 
 /* A refusal in place of a result. */
-static void put_problem(struct operations *run, const struct problem *problem)
+static void put_problem(struct loop *loop, struct operations *run, const struct problem *problem)
 {
+    metrics_problem(&loop->metrics, problem->code);
     wire_batch_next(&run->answer);
     wire_render_problem(problem, BYTES_NONE, &run->answer);
     ++run->next;
@@ -60,12 +61,12 @@ static enum ruled rule_next(struct loop *loop, struct exchange *exchange)
                                       .expected = "fewer operations: the answer is full"};
     arena_reset(&asked->arena);
     if (run->answer.size - run->answer.used < ANSWER_ROOM) {
-        put_problem(run, &too_large);
+        put_problem(loop, run, &too_large);
         return RULED;
     }
     if (!wire_parse_operation(&run->at[run->next], &asked->arena, &asked->command,
                               &asked->problem)) {
-        put_problem(run, &asked->problem);
+        put_problem(loop, run, &asked->problem);
         return RULED;
     }
     engine_prefetch(loop->parts.engine, &asked->command);

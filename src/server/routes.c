@@ -32,7 +32,18 @@ static const struct route routes[] = {
     {"POST",                "/v1/clock",           CALL_CLOCK,              0,               0},
     { "GET",                 "/healthz",          CALL_HEALTH,              0,               0},
     { "GET",                  "/readyz",           CALL_READY,              0,               0},
+    { "GET",                 "/metrics",         CALL_METRICS,              0,               0},
 };
+
+uint32_t route_number(const struct route *route)
+{
+    return route == NULL ? 0 : (uint32_t)(route - routes) + 1;
+}
+
+const struct route *route_numbered(uint32_t number)
+{
+    return number == 0 || number > COUNT_OF(routes) ? NULL : &routes[number - 1];
+}
 
 static bool path_matches(const char *pattern, struct bytes path, struct bytes *target_out)
 {

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/base.h"
 #include "server/reading.h"
@@ -24,6 +25,7 @@ enum call {
     CALL_CLOCK,
     CALL_HEALTH,
     CALL_READY,
+    CALL_METRICS,
     CALL_POLICY_FILE /* no route: --policy at start */
 };
 
@@ -40,6 +42,10 @@ enum route_match { ROUTE_FOUND, ROUTE_NO_PATH, ROUTE_NO_METHOD };
 /* HEAD finds GET. target_out: what stands at "{}", as sent. */
 enum route_match route_find(struct bytes method, struct bytes path, const struct route **route_out,
                             struct bytes *target_out);
+/* From 1 on; 0: none of the table. */
+uint32_t route_number(const struct route *route);
+/* NULL: there is none of that number. */
+const struct route *route_numbered(uint32_t number);
 /* The Allow header for a path that has routes. */
 const char *route_allow(struct bytes path);
 

@@ -22,6 +22,7 @@ static void put_entry(struct loop *loop, const struct command *command, const st
 static void journal_and_apply(struct loop *loop, const struct command *command)
 {
     put_entry(loop, command, &loop->fact);
+    metrics_fact(&loop->metrics, command, &loop->fact);
     engine_apply(loop->parts.engine, &loop->fact);
 }
 
@@ -102,8 +103,8 @@ static const char *field_meant(enum problem_code code)
     return NULL;
 }
 
-static void render_problem(const struct loop *loop, const struct problem *problem,
-                           struct buffer *out, unsigned *status_out)
+static void render_problem(struct loop *loop, const struct problem *problem, struct buffer *out,
+                           unsigned *status_out)
 {
     struct problem named = *problem;
     if (named.field == NULL) named.field = field_meant(problem->code);
@@ -112,6 +113,7 @@ static void render_problem(const struct loop *loop, const struct problem *proble
     else
         wire_render_problem(&named, loop->request_id, out);
     *status_out = wire_problem_status(problem->code);
+    metrics_problem(&loop->metrics, problem->code);
 }
 
 static void render_fact(struct loop *loop, const struct command *command, struct buffer *out)
@@ -152,6 +154,7 @@ static enum ruled replay(struct loop *loop, uint64_t position, const struct desk
     wire_render_report(&loop->fact.report, entry.at_ms, engine_symbols(loop->parts.engine), out,
                        &loop->fields);
     *status_out = 200;
+    ++loop->metrics.replays;
     return RULED;
 }
 
@@ -243,9 +246,10 @@ static void put_in_crowd(struct loop *loop, const struct command *command)
     if (!batch_join_crowd(loop->open, fact->crowd_of, &position)) {
         journal_and_apply(loop, command);
         batch_open_crowd(loop->open, fact->crowd_of);
-    } else if (command->kind != COMMAND_EXTEND) {
-        fact->report.id = position;
+        return;
     }
+    metrics_crowded(&loop->metrics, fact);
+    if (command->kind != COMMAND_EXTEND) fact->report.id = position;
 }
 
 /* Where a key is kept that the state lacks, as far as filters and an earlier look can tell; false:
@@ -326,6 +330,7 @@ enum ruled loop_rule(struct loop *loop, struct command *command, const struct ex
         (void)(batch_has_room(loop->open) && run_due_for(loop, command));
         return RULED;
     case RULING_ANSWER:
+        metrics_answer(&loop->metrics, command, &loop->fact);
         render_fact(loop, command, out);
         return RULED;
     case RULING_REPLAY:

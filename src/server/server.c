@@ -63,6 +63,7 @@ struct server {
     struct desk *desk;
     struct journaling journaling;
     struct settling settling;
+    struct survey survey;
     struct ledger_reader *books; /* the desk's */
     struct loop *loop;
     struct http *http;
@@ -72,6 +73,7 @@ struct server {
     bool is_clean; /* drained: what is settled now need not be at the next start */
     int64_t recovery_began_ns;
     int64_t recovery_told_ns;
+    int64_t recovery_took_ms;
 };
 
 static int64_t elapsed_ms(int64_t since_ns)
@@ -98,6 +100,7 @@ static void release(struct reserved *reserved)
 /* Also of a server that was started in part. */
 static void server_close(struct server *server)
 {
+    survey_stop(&server->survey);
     if (server->desk != NULL) desk_stop(server->desk);
     if (server->snapshots != NULL) snapshots_stop(server->snapshots);
     journaling_stop(&server->journaling);
@@ -291,7 +294,7 @@ static void tell_recovered(const struct server *server)
         (void)printf("weir: data directory %s, recovered %" PRIu64 " entries of %" PRIu64
                      " batches%s in %" PRId64 " ms\n",
                      server->options.data, recovered->entries, recovered->batches, from,
-                     elapsed_ms(server->recovery_began_ns));
+                     server->recovery_took_ms);
 }
 
 static bool recover(struct server *server)
@@ -311,6 +314,7 @@ static bool recover(struct server *server)
                                          .self = server};
     const enum recovery_end end = recovery_run(&parts, &server->recovered);
     release(&scratch);
+    server->recovery_took_ms = elapsed_ms(server->recovery_began_ns);
     switch (end) {
     case RECOVERY_DONE:
         if (!check_cut(server)) return false;
@@ -447,10 +451,15 @@ static bool start_threads(struct server *server)
                                                  .settling = &server->settling,
                                                  .journal_log_bytes = journal_sqlite_log_bytes,
                                                  .tip_sequence = server->journal->tip.sequence,
+                                                 .survey = &server->survey,
+                                                 .version = server->options.version,
                                                  .receipts_for_ms = server->options.receipts_for_ms,
                                                  .usage_for_ms = server->options.usage_for_ms});
-    if (settling_start_threads(&server->settling) && journaling_start_thread(&server->journaling) &&
-        desk_start_thread(server->desk) && snapshots_start_thread(server->snapshots))
+    metrics_recovered(&server->loop->metrics, server->recovery_took_ms, server->recovered.entries);
+    survey_start(&server->survey, server->options.data);
+    if (survey_start_thread(&server->survey) && settling_start_threads(&server->settling) &&
+        journaling_start_thread(&server->journaling) && desk_start_thread(server->desk) &&
+        snapshots_start_thread(server->snapshots))
         return true;
     (void)fprintf(stderr, "weir: the system has no threads to give\n");
     return false;
@@ -636,6 +645,7 @@ static bool open_door(struct server *server)
                                                     .connections_max = connections,
                                                     .request_timeout_ms = HTTP_REQUEST_TIMEOUT_MS,
                                                     .request_ids_seed = entropy_u64(),
+                                                    .network = &server->loop->metrics.network,
                                                     .take = take_exchange,
                                                     .self = server->loop});
     if (server->http == NULL) {

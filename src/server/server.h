@@ -23,6 +23,7 @@
 #define SERVER_RETENTION_MS_MAX (36500 * DAY_MS)
 
 struct server_options {
+    const char *version;             /* of the program, for operators */
     const char *data;                /* the data directory */
     const char *policy_file;         /* NULL: the policy in force stays */
     struct listener_address address; /* of HTTP; loopback */

@@ -40,7 +40,14 @@ enum ledger_fault settling_open(struct settling *settling, const struct settling
                                                 .customers_max = parts->customers_max,
                                                 .usage_for_ms = parts->usage_for_ms,
                                                 .loop_wake = parts->loop_wake};
-    return settler_open(&settler_parts, &settling->settler, detail_out);
+    const enum ledger_fault settler_fault =
+        settler_open(&settler_parts, &settling->settler, detail_out);
+    if (settler_fault != LEDGER_OK) return settler_fault;
+    if (journal_sqlite_entries_after(settling->reader, settler_cursor(settling->settler),
+                                     &settling->backlog) == JOURNAL_OK)
+        return LEDGER_OK;
+    (void)snprintf(detail_out->text, sizeof(detail_out->text), "%s", settling->reader->detail);
+    return LEDGER_JOURNAL_FAILED;
 }
 
 /* ---- the threads */

@@ -44,6 +44,8 @@ struct settling {
     _Atomic bool hurries;
     _Atomic bool is_stepping; /* by one of the two */
 
+    uint64_t backlog; /* entries that were not settled when it was opened */
+
     /* The loop's own. */
     struct settling_lag lag;
     int64_t lag_ms;

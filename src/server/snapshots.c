@@ -110,6 +110,7 @@ static void give_up(struct snapshots *snapshots, const char *failure)
     if (snapshots->stage == SNAPSHOTS_GIVE_UP) return;
     snapshots->stage = SNAPSHOTS_GIVE_UP;
     snapshots->news.failures++;
+    snapshots->totals.failed++;
     snapshots->news.failed_sequence = snapshots->sequence;
     snapshots->news.failed_at_ms = snapshots->at_ms;
     snapshots->news.failure = failure;
@@ -180,6 +181,8 @@ static void take_finished(struct snapshots *snapshots, uint64_t bytes)
     snapshots->parts.newest = snapshots->sequence;
     snapshots->news = (struct snapshots_news){
         .sequence = snapshots->sequence, .at_ms = snapshots->at_ms, .bytes = bytes};
+    snapshots->totals.made++;
+    snapshots->totals.took_ns = clock_monotonic_ns() - snapshots->began_ns;
     tell(snapshots, LOG_INFO, "snapshot");
 }
 

@@ -83,6 +83,13 @@ struct snapshots_news {
     const char *failure;  /* of the last one; NULL without failures */
 };
 
+/* Since the start. */
+struct snapshots_totals {
+    uint64_t made;
+    uint64_t failed;
+    int64_t took_ns; /* the last one that was made */
+};
+
 struct snapshots {
     struct snapshots_parts parts;
     enum snapshots_stage stage;
@@ -96,6 +103,7 @@ struct snapshots {
     int64_t at_ms; /* stamp of the mark */
 
     struct snapshots_news news;
+    struct snapshots_totals totals;
     uint32_t orders_open;
 
     struct buffer chunks[SNAPSHOT_CHUNKS];

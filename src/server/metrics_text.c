@@ -1,0 +1,752 @@
+/*
+ * metrics_text.c: GET /metrics in Prometheus's text format, version 0.0.4.
+ *
+ * Rendered in one go on the loop's thread, from what lies in memory, and two looks at the size of
+ * the write-ahead logs. The answer is bounded: features beyond METRICS_FEATURES_MAX share a label,
+ * calls are those of the route table, all other labels are closed words. Label sets that never
+ * counted anything are left out where their number is the product of several lists (docs/METRICS.md
+ * says where), so that most answers are short.
+ *
+ * A family is one of the tables or functions below, and docs/METRICS.md has a row for each: a test
+ * compares them.
+ */
+#include <limits.h>
+
+#include "server/loop_inner.h"
+
+#define CONTENT_METRICS "text/plain; version=0.0.4; charset=utf-8"
+
+enum unit { WHOLE, MILLI, NANO }; /* what a number counts, of what is told */
+
+static void put_text(struct buffer *out, const char *text)
+{
+    buffer_put_text(out, text);
+}
+
+/* "12.5" of 12500 thousandths. */
+static void put_number(struct buffer *out, uint64_t value, enum unit unit)
+{
+    uint64_t scale = unit == NANO ? 1000000000 : unit == MILLI ? 1000 : 1;
+    uint64_t fraction = value % scale;
+    buffer_put_decimal(out, value / scale);
+    if (fraction != 0) buffer_put_byte(out, '.');
+    while (fraction != 0) {
+        scale /= 10;
+        buffer_put_byte(out, (uint8_t)('0' + fraction / scale));
+        fraction %= scale;
+    }
+}
+
+static void begin_family(struct buffer *out, const char *name, const char *type, const char *help)
+{
+    put_text(out, "# HELP ");
+    put_text(out, name);
+    buffer_put_byte(out, ' ');
+    put_text(out, help);
+    put_text(out, "\n# TYPE ");
+    put_text(out, name);
+    buffer_put_byte(out, ' ');
+    put_text(out, type);
+    buffer_put_byte(out, '\n');
+}
+
+/* A label's value: names come from the policy. */
+static void put_escaped(struct buffer *out, struct bytes value)
+{
+    for (size_t i = 0; i < value.length; ++i) {
+        const uint8_t byte = value.at[i];
+        if (byte == '\n') {
+            put_text(out, "\\n");
+            continue;
+        }
+        if (byte == '"' || byte == '\\') buffer_put_byte(out, '\\');
+        buffer_put_byte(out, byte);
+    }
+}
+
+/* One or two labels; their texts are ours or escaped already. */
+struct labels {
+    const char *first;
+    struct bytes first_value;
+    const char *second; /* NULL: there is one */
+    const char *second_value;
+    const char *third; /* NULL: there are two */
+    const char *third_value;
+};
+
+static void put_label(struct buffer *out, const char *name, const char *value)
+{
+    if (name == NULL) return;
+    buffer_put_byte(out, ',');
+    put_text(out, name);
+    put_text(out, "=\"");
+    put_text(out, value);
+    buffer_put_byte(out, '"');
+}
+
+static void put_labels(struct buffer *out, const struct labels *labels)
+{
+    put_text(out, labels->first);
+    put_text(out, "=\"");
+    put_escaped(out, labels->first_value);
+    buffer_put_byte(out, '"');
+    put_label(out, labels->second, labels->second_value);
+    put_label(out, labels->third, labels->third_value);
+}
+
+static void put_sample(struct buffer *out, const char *name, const struct labels *labels,
+                       uint64_t value, enum unit unit)
+{
+    put_text(out, name);
+    if (labels != NULL) {
+        buffer_put_byte(out, '{');
+        put_labels(out, labels);
+        buffer_put_byte(out, '}');
+    }
+    buffer_put_byte(out, ' ');
+    put_number(out, value, unit);
+    buffer_put_byte(out, '\n');
+}
+
+static void put_word(struct buffer *out, const char *name, const char *label, const char *word,
+                     uint64_t value, enum unit unit)
+{
+    const struct labels labels = {.first = label, .first_value = bytes_of_text(word)};
+    put_sample(out, name, &labels, value, unit);
+}
+
+/* ---- families of one number */
+
+struct scalar {
+    const char *name;
+    const char *type;
+    const char *help;
+    uint64_t value;
+    enum unit unit;
+};
+
+static void put_scalars(struct buffer *out, const struct scalar *scalars, size_t count)
+{
+    for (size_t i = 0; i < count; ++i) {
+        begin_family(out, scalars[i].name, scalars[i].type, scalars[i].help);
+        put_sample(out, scalars[i].name, NULL, scalars[i].value, scalars[i].unit);
+    }
+}
+
+/* ---- histograms */
+
+struct distribution {
+    const uint64_t *bounds;
+    const uint64_t *counts; /* one more than bounds */
+    uint32_t bound_count;
+    uint64_t sum;
+    enum unit unit;
+};
+
+static struct distribution of_latency(const struct latency *latency)
+{
+    return (struct distribution){.bounds = latency_bounds_ns,
+                                 .counts = latency->counts,
+                                 .bound_count = LATENCY_BOUNDS,
+                                 .sum = latency->sum_ns,
+                                 .unit = NANO};
+}
+
+/* What stands before each bucket's bound is put together once. */
+static void put_distribution(struct buffer *out, const char *name, const struct labels *labels,
+                             struct distribution of)
+{
+    uint8_t block[512];
+    struct buffer start = buffer_over(block, sizeof(block));
+    put_text(&start, name);
+    put_text(&start, "_bucket{");
+    if (labels != NULL) {
+        put_labels(&start, labels);
+        buffer_put_byte(&start, ',');
+    }
+    put_text(&start, "le=\"");
+    ENSURE(!start.overflowed);
+    uint64_t count = 0;
+    for (uint32_t i = 0; i <= of.bound_count; ++i) {
+        count += of.counts[i];
+        buffer_put(out, start.at, start.used);
+        if (i < of.bound_count)
+            put_number(out, of.bounds[i], of.unit);
+        else
+            put_text(out, "+Inf");
+        put_text(out, "\"} ");
+        buffer_put_decimal(out, count);
+        buffer_put_byte(out, '\n');
+    }
+    char text[64];
+    struct buffer whole = buffer_over(text, sizeof(text));
+    put_text(&whole, name);
+    put_text(&whole, "_sum");
+    buffer_put_byte(&whole, '\0');
+    put_sample(out, text, labels, of.sum, of.unit);
+    whole.used -= sizeof("_sum");
+    put_text(&whole, "_count");
+    buffer_put_byte(&whole, '\0');
+    ENSURE(!whole.overflowed);
+    put_sample(out, text, labels, count, WHOLE);
+}
+
+static uint64_t count_of(const struct latency *latency)
+{
+    uint64_t count = 0;
+    for (uint32_t i = 0; i <= LATENCY_BOUNDS; ++i)
+        count += latency->counts[i];
+    return count;
+}
+
+/* ---- the server itself */
+
+static void put_server(const struct loop *loop, struct buffer *out)
+{
+    const struct engine_policy_info policy = engine_policy_info(loop->parts.engine);
+    struct condition conditions[CONDITIONS_MAX];
+    const uint32_t condition_count = loop_conditions(loop, conditions);
+    const char *version = loop->parts.version != NULL ? loop->parts.version : "unknown";
+    begin_family(out, "weir_build_info", "gauge", "Which program runs: always 1.");
+    put_word(out, "weir_build_info", "version", version, 1, WHOLE);
+    begin_family(
+        out, "weir_condition", "gauge",
+        "Conditions of GET /healthz, and whether the server has failed: 1 where it holds.");
+    put_word(out, "weir_condition", "condition", "failed", loop->failure != APPEND_NONE, WHOLE);
+    for (uint32_t i = 0; i < condition_count; ++i)
+        put_word(out, "weir_condition", "condition", conditions[i].name, conditions[i].holds,
+                 WHOLE);
+    const struct scalar scalars[] = {
+        {                             "weir_ready", "gauge","1 while requests are taken, 0 while the server is stopping.",
+         !loop->is_stopping && loop->failure == APPEND_NONE, WHOLE                                                                                              },
+        {                    "weir_uptime_seconds", "gauge",                                 "Since the loop was started.",
+         (uint64_t)(clock_monotonic_ns() - loop->started_ns),  NANO                                                                                             },
+        {                  "weir_recovery_seconds", "gauge",                   "What the start took to rebuild the state.",
+         (uint64_t)loop->metrics.recovery_ms, MILLI                                                                                                             },
+        {                 "weir_recovered_entries", "gauge",              "Entries of the journal that the start applied.",
+         loop->metrics.recovered_entries, WHOLE                                                                                                                 },
+        {                    "weir_policy_version", "gauge",                             "Version of the policy in force.",                policy.version, WHOLE},
+        {"weir_policy_installed_timestamp_seconds", "gauge",
+         "When the policy in force was installed, in seconds since 1970.", (uint64_t)policy.installed_ms, MILLI                                                 },
+    };
+    put_scalars(out, scalars, COUNT_OF(scalars));
+}
+
+/* ---- decisions and money, by feature */
+
+static const char *const outcome_words[] = {NULL, "allow", "partial", "deny"};
+
+static const char *const source_words[METRICS_SOURCES] = {
+    [PAID_BY_ALLOWANCE] = "allowance",
+    [PAID_BY_PROMOTIONAL] = "promotional",
+    [PAID_BY_ENTITLEMENT] = "entitlement",
+    [PAID_BY_PAID] = "paid",
+    [PAID_BY_OVERAGE] = "overage",
+    [PAID_BY_UNLIMITED] = "unlimited",
+    [PAID_BY_DEBT] = "debt",
+};
+
+static struct bytes feature_name(const struct loop *loop, uint32_t number)
+{
+    if (number == 0) return BYTES("other");
+    return engine_symbols(loop->parts.engine).name[loop->metrics.features[number].symbol];
+}
+
+static void put_decisions(const struct loop *loop, struct buffer *out)
+{
+    static const char name[] = "weir_decisions_total";
+    begin_family(out, name, "counter",
+                 "Decisions (authorize, consume, extend), by feature, outcome and reason.");
+    for (uint32_t i = 0; i <= loop->metrics.feature_count; ++i) {
+        const struct metrics_feature *feature = &loop->metrics.features[i];
+        struct labels labels = {.first = "feature",
+                                .first_value = feature_name(loop, i),
+                                .second = "outcome",
+                                .third = "reason"};
+        for (unsigned outcome = OUTCOME_ALLOW; outcome <= OUTCOME_DENY; ++outcome) {
+            labels.second_value = outcome_words[outcome];
+            for (unsigned reason = 0; reason < METRICS_REASONS; ++reason) {
+                const uint64_t count = feature->decisions[outcome][reason];
+                const bool is_plain = outcome == OUTCOME_ALLOW && reason == REASON_OK && i != 0;
+                labels.third_value = reason_code((enum reason)reason);
+                if (count != 0 || is_plain) put_sample(out, name, &labels, count, WHOLE);
+            }
+        }
+    }
+}
+
+/* One number of each feature and source; `first` is that of the feature 0. */
+static void put_by_source(const struct loop *loop, struct buffer *out, const char *name,
+                          const uint64_t *first, enum unit unit)
+{
+    const size_t stride = sizeof(struct metrics_feature) / sizeof(*first);
+    for (uint32_t i = 0; i <= loop->metrics.feature_count; ++i) {
+        struct labels labels = {
+            .first = "feature", .first_value = feature_name(loop, i), .second = "source"};
+        for (unsigned source = 0; source < METRICS_SOURCES; ++source) {
+            const uint64_t value = first[i * stride + source];
+            labels.second_value = source_words[source];
+            if (value != 0) put_sample(out, name, &labels, value, unit);
+        }
+    }
+}
+
+static void put_uses(const struct loop *loop, struct buffer *out)
+{
+    const struct metrics_feature *features = loop->metrics.features;
+    begin_family(out, "weir_decision_draws_total", "counter",
+                 "Decisions that took or held something of a source, by feature and source.");
+    put_by_source(loop, out, "weir_decision_draws_total", features->draws, WHOLE);
+    begin_family(out, "weir_used_units_total", "counter",
+                 "Units that were used and settled, by feature and source that paid.");
+    put_by_source(loop, out, "weir_used_units_total", features->units, WHOLE);
+    begin_family(out, "weir_charged_credits_total", "counter",
+                 "Credits charged for use, before refunds, by feature and source that paid.");
+    put_by_source(loop, out, "weir_charged_credits_total", features->charged_nano, NANO);
+    begin_family(out, "weir_usage_reports_total", "counter",
+                 "Reports of usage after the fact (POST /v1/usage), by feature.");
+    for (uint32_t i = 0; i <= loop->metrics.feature_count; ++i) {
+        const struct labels labels = {.first = "feature", .first_value = feature_name(loop, i)};
+        put_sample(out, "weir_usage_reports_total", &labels, features[i].reports, WHOLE);
+    }
+}
+
+static void put_checks(const struct metrics *metrics, struct buffer *out)
+{
+    begin_family(out, "weir_checks_total", "counter",
+                 "Checks, which change nothing, by outcome and reason.");
+    for (unsigned outcome = OUTCOME_ALLOW; outcome <= OUTCOME_DENY; ++outcome)
+        for (unsigned reason = 0; reason < METRICS_REASONS; ++reason) {
+            const uint64_t count = metrics->checks[outcome][reason];
+            const struct labels labels = {.first = "outcome",
+                                          .first_value = bytes_of_text(outcome_words[outcome]),
+                                          .second = "reason",
+                                          .second_value = reason_code((enum reason)reason)};
+            if (count != 0 || (outcome == OUTCOME_ALLOW && reason == REASON_OK))
+                put_sample(out, "weir_checks_total", &labels, count, WHOLE);
+        }
+}
+
+static void put_credits(const struct metrics *metrics, struct buffer *out)
+{
+    static const char granted[] = "weir_granted_credits_total";
+    static const char overshoot[] = "weir_overshoot_credits_total";
+    begin_family(out, granted, "counter",
+                 "Credits of grants that came to be, bought or renewed, by category.");
+    put_word(out, granted, "category", "promotional", metrics->granted_nano[CATEGORY_PROMOTIONAL],
+             NANO);
+    put_word(out, granted, "category", "entitlement", metrics->granted_nano[CATEGORY_ENTITLEMENT],
+             NANO);
+    put_word(out, granted, "category", "paid", metrics->granted_nano[CATEGORY_PAID], NANO);
+    begin_family(out, overshoot, "counter",
+                 "What usage cost beyond all that could pay, by how the plan books it.");
+    put_word(out, overshoot, "booked", "refund", metrics->overshoot_nano[OVERSHOOT_REFUND], NANO);
+    put_word(out, overshoot, "booked", "debt", metrics->overshoot_nano[OVERSHOOT_DEBT], NANO);
+    put_word(out, overshoot, "booked", "overage", metrics->overshoot_nano[OVERSHOOT_OVERAGE], NANO);
+    const struct scalar scalars[] = {
+        {"weir_refunded_credits_total", "counter",                  "Credits given back by refunds.",
+         metrics->refunded_nano, NANO},
+        { "weir_expired_credits_total", "counter", "Credits that were gone with their grants' time.",
+         metrics->expired_nano, NANO },
+        {  "weir_voided_credits_total", "counter",           "Credits taken back by voiding grants.",
+         metrics->voided_nano, NANO  },
+    };
+    put_scalars(out, scalars, COUNT_OF(scalars));
+}
+
+static void put_holds(const struct loop *loop, struct buffer *out)
+{
+    static const char ended[] = "weir_holds_ended_total";
+    static const char due[] = "weir_due_total";
+    const struct metrics *metrics = &loop->metrics;
+    begin_family(out, ended, "counter",
+                 "Holds that ended, by how; late commits count as committed.");
+    put_word(out, ended, "how", "committed", metrics->holds_ended[HOLD_COMMITTED], WHOLE);
+    put_word(out, ended, "how", "released", metrics->holds_ended[HOLD_RELEASED], WHOLE);
+    put_word(out, ended, "how", "expired", metrics->holds_ended[HOLD_EXPIRED], WHOLE);
+    begin_family(out, due, "counter", "What fell due and was done, by what it was.");
+    put_word(out, due, "what", "hold_expiry", metrics->due[DUE_HOLD_EXPIRY], WHOLE);
+    put_word(out, due, "what", "renewal", metrics->due[DUE_RENEWAL], WHOLE);
+    put_word(out, due, "what", "grant_expiry", metrics->due[DUE_GRANT_EXPIRY], WHOLE);
+    put_word(out, due, "what", "grant_effective", metrics->due[DUE_GRANT_EFFECTIVE], WHOLE);
+    const struct scalar scalars[] = {
+        {           "weir_open_holds",   "gauge","Holds that are open now.",
+         engine_counts(loop->parts.engine).holds,WHOLE                                                                                                                  },
+        {   "weir_holds_opened_total", "counter",                "Holds that were opened.", metrics->holds_opened,
+         WHOLE                                                                                                          },
+        {   "weir_commits_late_total", "counter",     "Commits of holds that had expired.",
+         metrics->commits_late, WHOLE                                                                                   },
+        {"weir_crowded_denials_total", "counter",
+         "Denials that were counted into the journal's entry of an equal one.",      metrics->crowded,
+         WHOLE                                                                                                          },
+        {        "weir_replays_total", "counter",
+         "Requests that were answered with what their idempotency key was answered first.",      metrics->replays, WHOLE},
+    };
+    put_scalars(out, scalars, COUNT_OF(scalars));
+}
+
+/* ---- requests */
+
+/* "POST /v1/consume" */
+static struct bytes call_name(uint32_t number, uint8_t block[128])
+{
+    const struct route *route = route_numbered(number);
+    if (route == NULL) return BYTES("other");
+    struct buffer name = buffer_over(block, 128);
+    put_text(&name, route->method);
+    buffer_put_byte(&name, ' ');
+    put_text(&name, route->pattern);
+    ENSURE(!name.overflowed);
+    return buffer_bytes(&name);
+}
+
+/* 0 is what is none of the routes. */
+static bool is_call(uint32_t number)
+{
+    return number == 0 || route_numbered(number) != NULL;
+}
+
+static const char *status_word(unsigned place, uint8_t block[16])
+{
+    const unsigned status = metrics_status(place);
+    if (status == 0) return "none";
+    if (status == 1) return "other";
+    struct buffer text = buffer_over(block, 16);
+    buffer_put_decimal(&text, status);
+    buffer_put_byte(&text, '\0');
+    return (const char *)block;
+}
+
+static void put_requests(const struct metrics *metrics, struct buffer *out)
+{
+    static const char name[] = "weir_requests_total";
+    uint8_t call_block[128];
+    uint8_t status_block[16];
+    begin_family(out, name, "counter",
+                 "Requests answered, by call and HTTP status; none: the client had left.");
+    for (uint32_t i = 0; is_call(i); ++i) {
+        struct labels labels = {
+            .first = "call", .first_value = call_name(i, call_block), .second = "code"};
+        for (unsigned place = 0; metrics_status(place) != UINT_MAX; ++place) {
+            if (metrics->calls[i].answers[place] == 0) continue;
+            labels.second_value = status_word(place, status_block);
+            put_sample(out, name, &labels, metrics->calls[i].answers[place], WHOLE);
+        }
+    }
+}
+
+static void put_latencies(const struct metrics *metrics, struct buffer *out)
+{
+    static const char whole[] = "weir_request_seconds";
+    static const char stages[] = "weir_request_stage_seconds";
+    static const char *const stage_words[STAGES] = {
+        [STAGE_QUEUE] = "queue",     [STAGE_DECIDE] = "decide", [STAGE_WAIT] = "wait",
+        [STAGE_DURABLE] = "durable", [STAGE_SEND] = "send",
+    };
+    uint8_t block[128];
+    begin_family(out, whole, "histogram",
+                 "From a request's last byte read to its answer handed to the network, by call.");
+    for (uint32_t i = 0; is_call(i); ++i) {
+        const struct metrics_call *call = &metrics->calls[i];
+        const struct labels labels = {.first = "call", .first_value = call_name(i, block)};
+        if (count_of(&call->whole) != 0)
+            put_distribution(out, whole, &labels, of_latency(&call->whole));
+    }
+    begin_family(out, stages, "histogram", "Parts of weir_request_seconds, by call and stage.");
+    for (uint32_t i = 0; is_call(i); ++i) {
+        struct labels labels = {
+            .first = "call", .first_value = call_name(i, block), .second = "stage"};
+        for (unsigned stage = 0; stage < STAGES; ++stage) {
+            const struct latency *latency = &metrics->calls[i].stages[stage];
+            labels.second_value = stage_words[stage];
+            if (count_of(latency) != 0) put_distribution(out, stages, &labels, of_latency(latency));
+        }
+    }
+}
+
+static void put_problems(const struct metrics *metrics, struct buffer *out)
+{
+    static const char *const codes[] = {
+#define X(name, code, status, title) code,
+        PROBLEM_TABLE(X)
+#undef X
+    };
+    static const char name[] = "weir_problems_total";
+    begin_family(out, name, "counter",
+                 "Problems told (RFC 9457), operations of batches included, by code.");
+    for (unsigned i = PROBLEM_NONE + 1; i < METRICS_PROBLEMS; ++i)
+        put_word(out, name, "code", codes[i], metrics->problems[i] + metrics->network.problems[i],
+                 WHOLE);
+}
+
+static void put_queues(const struct loop *loop, struct buffer *out)
+{
+    static const char parked[] = "weir_parked_requests";
+    const struct metrics *metrics = &loop->metrics;
+    begin_family(out, parked, "gauge", "Requests that wait for their turn, by whose.");
+    put_word(out, parked, "on", "desk", loop->desk_waiting.count, WHOLE);
+    put_word(out, parked, "on", "policy", loop->policy_waiting.count, WHOLE);
+    put_word(out, parked, "on", "batch", loop->run_waiting.count, WHOLE);
+    put_word(out, parked, "on", "reading", loop->reading_waiting.count, WHOLE);
+    put_word(out, parked, "on", "settlement", loop->head_asked.count + loop->head_waiting.count,
+             WHOLE);
+    put_word(out, parked, "on", "key_files", loop->key_waiting.count + loop->key_looks, WHOLE);
+    const struct scalar scalars[] = {
+        {                 "weir_exchanges",   "gauge","Requests taken and not answered yet, this one included.",
+         loop->exchanges,WHOLE                                                                                                                         },
+        {           "weir_queued_requests",   "gauge",               "Requests that the loop has not turned to.",
+         loop->arrived.count, WHOLE                                                                                            },
+        {       "weir_blocked_turns_total", "counter",
+         "Turns of the loop that ended with one batch full and the other in flight.",             metrics->blocked, WHOLE      },
+        {               "weir_connections",   "gauge",                              "Connections that are open.", metrics->network.connections,
+         WHOLE                                                                                                                 },
+        {           "weir_connections_max",   "gauge",       "As many as may be open at a time (--connections).",
+         metrics->network.connections_max, WHOLE                                                                               },
+        {"weir_connections_accepted_total", "counter",                                   "Connections accepted.",
+         metrics->network.accepted, WHOLE                                                                                      },
+        {     "weir_listener_pauses_total", "counter",
+         "Times that nobody was accepted for a while, because all connections were taken.",      metrics->network.pauses, WHOLE},
+    };
+    put_scalars(out, scalars, COUNT_OF(scalars));
+}
+
+/* ---- durability */
+
+static void put_journal(const struct loop *loop, struct buffer *out)
+{
+    const struct metrics *metrics = &loop->metrics;
+    begin_family(out, "weir_journal_batch_entries", "histogram",
+                 "Entries of a batch made durable.");
+    put_distribution(out, "weir_journal_batch_entries", NULL,
+                     (struct distribution){.bounds = size_bounds,
+                                           .counts = metrics->batch_entries.counts,
+                                           .bound_count = SIZE_BOUNDS,
+                                           .sum = metrics->batch_entries.sum});
+    begin_family(out, "weir_journal_append_seconds", "histogram",
+                 "What appending a batch took the journal's thread: hash, insert, sync.");
+    put_distribution(out, "weir_journal_append_seconds", NULL, of_latency(&metrics->appends));
+    begin_family(out, "weir_log_bytes", "gauge", "Size of a database's write-ahead log.");
+    put_word(out, "weir_log_bytes", "database", "journal", loop_journal_log_bytes(loop), WHOLE);
+    put_word(out, "weir_log_bytes", "database", "ledger", loop_ledger_log_bytes(loop), WHOLE);
+    begin_family(out, "weir_retention_bound_batch", "gauge",
+                 "No batch from this one on may leave the journal now, by what keeps it.");
+    put_word(out, "weir_retention_bound_batch", "by", retained_by_text(loop->retention.found.by),
+             loop->retention.found.sequence, WHOLE);
+    const struct scalar scalars[] = {
+        {"weir_journal_batches_total", "counter","Batches made durable.",metrics->batches,WHOLE                                                                                                                       },
+        {  "weir_journal_bytes_total", "counter",                 "Their bytes, headers aside.",                 metrics->batch_bytes,
+         WHOLE                                                                                                               },
+        {"weir_journal_entries_total", "counter",                              "Their entries.",           metrics->batch_entries.sum,
+         WHOLE                                                                                                               },
+        {        "weir_journal_batch",   "gauge", "Number of the newest batch that is durable.",
+         loop->durable_sequence, WHOLE                                                                                       },
+        {  "weir_journal_first_batch",   "gauge",
+         "Number of the first batch that the journal keeps; 0: nothing was cut.", engine_cut(loop->parts.engine).first, WHOLE},
+    };
+    put_scalars(out, scalars, COUNT_OF(scalars));
+}
+
+static void put_snapshots(const struct loop *loop, struct buffer *out)
+{
+    const struct snapshots *snapshots = loop->parts.snapshots;
+    const struct snapshots_news news =
+        snapshots != NULL ? snapshots->news : (struct snapshots_news){0};
+    const struct snapshots_totals totals =
+        snapshots != NULL ? snapshots->totals : (struct snapshots_totals){0};
+    static const char age[] = "weir_snapshot_age_seconds";
+    begin_family(out, age, "gauge",
+                 "Since the state of the newest snapshot; none: there is none of this process.");
+    if (news.at_ms != 0)
+        put_sample(out, age, NULL,
+                   loop->now_ms > news.at_ms ? (uint64_t)(loop->now_ms - news.at_ms) : 0, MILLI);
+    const struct scalar scalars[] = {
+        {              "weir_snapshot_batch",   "gauge","Number of the newest snapshot's batch; 0: there is none.",
+         news.sequence,WHOLE                                                                                                                                                                    },
+        {              "weir_snapshot_bytes",   "gauge",                "Its size; 0: it is of an earlier process.",                                     news.bytes,
+         WHOLE                                                                                                                                                            },
+        {   "weir_snapshot_duration_seconds",   "gauge",                   "What making it took, beside decisions.",
+         (uint64_t)totals.took_ns,  NANO                                                                                                                                  },
+        {             "weir_snapshots_total", "counter",                                          "Snapshots made.",                                    totals.made, WHOLE},
+        {     "weir_snapshot_failures_total", "counter",                                      "Snapshots given up.",                                  totals.failed, WHOLE},
+        {"weir_journal_since_snapshot_bytes",   "gauge",
+         "Journal behind the newest snapshot: what a start would read.", snapshots != NULL ? snapshots->since_bytes : 0, WHOLE                                            },
+    };
+    put_scalars(out, scalars, COUNT_OF(scalars));
+}
+
+static uint64_t entries_unsettled(const struct loop *loop)
+{
+    const struct settling *settling = loop->parts.settling;
+    const uint64_t durable = settling->backlog + loop->metrics.batch_entries.sum;
+    const uint64_t settled = settler_entries(settling->settler);
+    return durable > settled ? durable - settled : 0;
+}
+
+static void put_settlement(const struct loop *loop, struct buffer *out)
+{
+    const struct settling *settling = loop->parts.settling;
+    const bool is_open = settling != NULL;
+    const uint64_t settled = is_open ? loop->settled_sequence : loop->durable_sequence;
+    const struct scalar scalars[] = {
+        {"weir_settlement_lag_seconds", "gauge",
+         "How long ago the oldest entry became durable that is not in the books.",is_open ? (uint64_t)settling->lag_ms : 0,MILLI                                                                                                                                                    },
+        {"weir_settlement_lag_entries", "gauge",    "Durable entries that are not in the books.",
+         is_open ? entries_unsettled(loop) : 0, WHOLE                                                                                                     },
+        {"weir_settlement_lag_batches", "gauge",
+         "Durable batches (rows of journal.db) that are not in the books.", loop->durable_sequence > settled ? loop->durable_sequence - settled : 0, WHOLE},
+        {      "weir_settlement_batch", "gauge",      "Number of the newest batch in the books.",                                                                 settled,
+         WHOLE                                                                                                                                            },
+        {    "weir_settlement_hurries", "gauge", "1 while settlement runs at ordinary priority.",
+         is_open && atomic_load(&settling->hurries), WHOLE                                                                                                },
+    };
+    put_scalars(out, scalars, COUNT_OF(scalars));
+}
+
+/* ---- capacity */
+
+static void put_slabs(const struct loop *loop, struct buffer *out)
+{
+    struct engine_slab slabs[ENGINE_SLABS];
+    engine_slabs(loop->parts.engine, slabs);
+    begin_family(out, "weir_slab_records", "gauge", "Records of the state, by kind.");
+    for (unsigned i = 0; i < ENGINE_SLABS; ++i)
+        put_word(out, "weir_slab_records", "slab", slabs[i].name, slabs[i].live, WHOLE);
+    begin_family(out, "weir_slab_records_max", "gauge",
+                 "Their ceilings, which --memory gives: beyond, requests get 503 capacity.");
+    for (unsigned i = 0; i < ENGINE_SLABS; ++i)
+        put_word(out, "weir_slab_records_max", "slab", slabs[i].name, slabs[i].records_max, WHOLE);
+    begin_family(out, "weir_slab_bytes", "gauge", "Memory of the records there are.");
+    for (unsigned i = 0; i < ENGINE_SLABS; ++i)
+        put_word(out, "weir_slab_bytes", "slab", slabs[i].name, slabs[i].bytes_live, WHOLE);
+    begin_family(out, "weir_slab_touched_bytes", "gauge",
+                 "Memory of as many records as there ever were: the process keeps it.");
+    for (unsigned i = 0; i < ENGINE_SLABS; ++i)
+        put_word(out, "weir_slab_touched_bytes", "slab", slabs[i].name, slabs[i].bytes_touched,
+                 WHOLE);
+}
+
+static void put_keys(const struct loop *loop, struct buffer *out)
+{
+    const struct keys_status keys =
+        loop->parts.keys != NULL ? keys_status(loop->parts.keys) : (struct keys_status){0};
+    const struct scalar scalars[] = {
+        {           "weir_key_files", "gauge","Files of idempotency keys.",            keys.files,WHOLE                                                                                                                    },
+        {       "weir_key_file_keys", "gauge", "Keys in them, those that are over included.",             keys.kept,
+         WHOLE                                                                                                            },
+        {    "weir_key_filter_bytes", "gauge",                    "Memory of their filters.",     keys.memory_bytes, WHOLE},
+        {"weir_key_filter_bytes_max", "gauge",            "As much as the filters may take.",       keys.memory_max,
+         WHOLE                                                                                                            },
+        {      "weir_key_room_short", "gauge",
+         "1 while no filter more has room, and keys stay in the state.", loop->filing.is_short,
+         WHOLE                                                                                                            },
+    };
+    put_scalars(out, scalars, COUNT_OF(scalars));
+}
+
+static void put_desk(const struct loop *loop, struct buffer *out)
+{
+    uint64_t readings = 0;
+    for (uint32_t i = 0; i < READINGS_MAX; ++i)
+        readings += loop->readings[i].is_taken;
+    const struct scalar scalars[] = {
+        {    "weir_desk_jobs", "gauge", "Jobs that the desk's thread has or has done.",
+         desk_jobs_taken(loop->parts.desk), WHOLE                                                                 },
+        {"weir_desk_jobs_max", "gauge",                      "As many as it may have.",       DESK_JOBS_MAX, WHOLE},
+        {     "weir_readings", "gauge",                "Reads of the books under way.",            readings, WHOLE},
+        { "weir_readings_max", "gauge",                           "As many as may be.",        READINGS_MAX, WHOLE},
+        {      "weir_exports", "gauge",       "Of the readings, those sent in pieces.",       loop->streams, WHOLE},
+        {  "weir_exports_max", "gauge",                           "As many as may be.", READING_STREAMS_MAX, WHOLE},
+    };
+    put_scalars(out, scalars, COUNT_OF(scalars));
+}
+
+static void put_clock(const struct loop *loop, struct buffer *out)
+{
+    static const char jumps[] = "weir_clock_jumps_total";
+    const struct clock_state clock = clock_state(loop->parts.clock);
+    begin_family(out, jumps, "counter", "Jumps of the wall clock, by direction.");
+    put_word(out, jumps, "direction", "back", clock.jumps_back, WHOLE);
+    put_word(out, jumps, "direction", "forward", clock.jumps_forward, WHOLE);
+    const struct scalar scalars[] = {
+        {  "weir_clock_timestamp_seconds", "gauge","The time of decisions, in seconds since 1970.",
+         (uint64_t)loop->now_ms,MILLI                                        },
+        {"weir_clock_unconfirmed_seconds", "gauge",          "Jumps forward that are not followed.",
+         (uint64_t)clock.unconfirmed_ms, MILLI},
+        {      "weir_clock_ahead_seconds", "gauge",
+         "How far the time of decisions is ahead of the wall clock.", (uint64_t)clock.ahead_ms,
+         MILLI                                },
+    };
+    put_scalars(out, scalars, COUNT_OF(scalars));
+}
+
+/* ---- the process and its disk */
+
+static void put_survey(const struct survey *survey, struct buffer *out)
+{
+    static const char threads[] = "weir_thread_cpu_seconds_total";
+    static const char files[] = "weir_data_bytes";
+    begin_family(out, threads, "counter", "Processor time, by thread; loop decides.");
+    for (unsigned i = 0; i < SURVEY_THREADS_COUNT; ++i)
+        put_word(out, threads, "thread", survey_thread_label((enum survey_thread)i),
+                 survey_thread_ns(survey, (enum survey_thread)i), NANO);
+    begin_family(out, files, "gauge", "Disk space of the data directory, by kind of file.");
+    for (unsigned i = 0; i < SURVEY_FILES_COUNT; ++i)
+        put_word(out, files, "file", survey_file_label((enum survey_file)i),
+                 survey_file_bytes(survey, (enum survey_file)i), WHOLE);
+    const struct scalar scalars[] = {
+        {        "weir_filesystem_bytes",   "gauge", "Size of the data directory's file system.",
+         survey_number(survey,      SURVEY_FILESYSTEM_BYTES), WHOLE                                                                                         },
+        {   "weir_filesystem_free_bytes",   "gauge",                       "What is left of it.",
+         survey_number(survey, SURVEY_FILESYSTEM_FREE_BYTES), WHOLE                                                                                         },
+        {    "process_cpu_seconds_total", "counter",          "Processor time, user and system.",
+         survey_number(survey,                SURVEY_CPU_NS),  NANO                                                                                         },
+        {"process_resident_memory_bytes",   "gauge",                            "Memory in use.",
+         survey_number(survey,        SURVEY_RESIDENT_BYTES), WHOLE                                                                                         },
+        { "process_virtual_memory_bytes",   "gauge",  "Address space, most of it only reserved.",
+         survey_number(survey,         SURVEY_VIRTUAL_BYTES), WHOLE                                                                                         },
+        {             "process_open_fds",   "gauge",                  "File descriptors in use.",
+         survey_number(survey,           SURVEY_DESCRIPTORS), WHOLE                                                                                         },
+        {              "process_max_fds",   "gauge",                 "As many as may be in use.",
+         survey_number(survey,       SURVEY_DESCRIPTORS_MAX), WHOLE                                                                                         },
+        {              "process_threads",   "gauge",                                  "Threads.", survey_number(survey,               SURVEY_THREADS), WHOLE},
+        {   "process_start_time_seconds",   "gauge", "When the process was started, since 1970.",
+         survey_number(survey,            SURVEY_STARTED_MS), MILLI                                                                                         },
+    };
+    put_scalars(out, scalars, COUNT_OF(scalars));
+}
+
+/* ---- */
+
+static void put_all(const struct loop *loop, struct buffer *out)
+{
+    put_server(loop, out);
+    put_decisions(loop, out);
+    put_uses(loop, out);
+    put_checks(&loop->metrics, out);
+    put_credits(&loop->metrics, out);
+    put_holds(loop, out);
+    put_requests(&loop->metrics, out);
+    put_latencies(&loop->metrics, out);
+    put_problems(&loop->metrics, out);
+    put_queues(loop, out);
+    put_journal(loop, out);
+    put_snapshots(loop, out);
+    put_settlement(loop, out);
+    put_slabs(loop, out);
+    put_keys(loop, out);
+    put_desk(loop, out);
+    put_clock(loop, out);
+    if (loop->parts.survey != NULL) put_survey(loop->parts.survey, out);
+}
+
+void loop_answer_metrics(struct loop *loop, struct exchange *exchange)
+{
+    struct buffer out = buffer_over(loop->metrics_block, METRICS_BYTES_MAX);
+    const struct policy *policy = loop->parts.policies->current->policy;
+    if (policy != NULL) metrics_know_features(&loop->metrics, policy);
+    put_all(loop, &out);
+    ENSURE(!out.overflowed);
+    const struct answer answer = {
+        .status = 200, .content_type = CONTENT_METRICS, .body = buffer_bytes(&out)};
+    loop_answer(loop, exchange, answer, RELEASE_AT_ONCE);
+}

@@ -300,7 +300,6 @@ static uint64_t reset_slots(struct view *view, uint64_t scope, uint32_t first, u
             slot->window.used != 0) {
             struct effect *effect = view_effect(view, EFFECT_WINDOW);
             effect->window.slot = at;
-            effect->window.start_ms = slot->window.start_ms;
             effect->window.end_ms = slot->window.end_ms;
             effect->window.generation = slot->window.generation + 1;
             effect->window.delta = -slot->window.used;

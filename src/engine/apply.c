@@ -140,14 +140,12 @@ static void slot_drop(struct application *a, struct slot_name name)
 static void apply_window(struct application *a, const struct effect *effect)
 {
     struct slot *slot = slot_claim(a, effect->window.slot, SLOT_WINDOW);
-    const bool opens = slot->window.end_ms != effect->window.end_ms ||
-                       slot->window.start_ms != effect->window.start_ms;
+    const bool opens = slot->window.end_ms != effect->window.end_ms;
     const int64_t before = opens ? 0 : slot->window.used;
     ENSURE(before + effect->window.delta == effect->window.after);
     ENSURE(effect->window.after >= 0);
     slot->window = (struct window_slot){
         .used = effect->window.after,
-        .start_ms = effect->window.start_ms,
         .end_ms = effect->window.end_ms,
         .generation = effect->window.generation,
     };

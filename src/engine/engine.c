@@ -187,6 +187,16 @@ bool engine_due_for(struct engine *engine, const struct policy *policy,
     return true;
 }
 
+bool engine_due_again(struct engine *engine, const struct policy *policy, const struct command *due,
+                      struct stamp stamp, struct command *command_out, struct fact *fact_out)
+{
+    ENSURE(due->kind == COMMAND_DUE);
+    const struct owner owner = owner_of_id(engine, due->owner);
+    if (!due_draft(engine, policy, owner, stamp, command_out, fact_out)) return false;
+    if (owner.customer == 0) command_out->customer = due->customer;
+    return true;
+}
+
 /* Customers of before who lack a recurring grant that a policy brought: looked for once, after each
  * policy, so that the idle ones get theirs too. */
 static bool due_of_new_recurring(struct engine *engine, const struct policy *policy,

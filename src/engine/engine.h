@@ -95,6 +95,11 @@ MUST_USE bool engine_due_for(struct engine *engine, const struct policy *policy,
  * false, though engine_due_at has passed. */
 MUST_USE bool engine_due(struct engine *engine, const struct policy *policy, struct stamp stamp,
                          struct command *command_out, struct fact *fact_out);
+/* The same for whom a journaled due command is about: drafts again what he had due first. For
+ * audits: who is a stranger is taken to have been let in. */
+MUST_USE bool engine_due_again(struct engine *engine, const struct policy *policy,
+                               const struct command *due, struct stamp stamp,
+                               struct command *command_out, struct fact *fact_out);
 /* When the next of all customers is due; INSTANT_NEVER. */
 int64_t engine_due_at(const struct engine *engine);
 

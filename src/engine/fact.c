@@ -193,7 +193,7 @@ WALK walk_report(struct codec c, bool w, struct report *report)
 WALK walk_window_ref(struct codec c, bool w, struct window_ref *ref)
 {
     walk_slot(c, w, &ref->slot);
-    walk_i64(c, w, &ref->start_ms);
+    walk_i64(c, w, &ref->instance_ms);
     walk_u32(c, w, &ref->generation);
     walk_bool(c, w, &ref->sliding);
 }
@@ -255,7 +255,6 @@ WALK walk_ended(struct codec c, bool w, struct effect *effect)
 WALK walk_window(struct codec c, bool w, struct effect *effect)
 {
     walk_slot(c, w, &effect->window.slot);
-    walk_i64(c, w, &effect->window.start_ms);
     walk_i64(c, w, &effect->window.end_ms);
     walk_u32(c, w, &effect->window.generation);
     walk_i64(c, w, &effect->window.delta);

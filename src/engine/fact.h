@@ -241,7 +241,8 @@ struct quote {
 /* Which counters of which windows a hold line was drawn from, so that returns find them. */
 struct window_ref {
     struct slot_name slot;
-    int64_t start_ms; /* of the window instance; sliding: of the slot within the ring */
+    int64_t instance_ms; /* which one: the end of a fixed window, whose ends only go forward; the
+                            start of a sliding one's slot within the ring */
     uint32_t generation;
     bool sliding;
 };
@@ -263,8 +264,7 @@ struct effect {
         } setting;
         struct {
             struct slot_name slot;
-            int64_t start_ms; /* of the instance after the effect */
-            int64_t end_ms;
+            int64_t end_ms;      /* of the instance after the effect: it is known by that */
             uint32_t generation; /* how often the instance was reset */
             int64_t delta; /* against the instance's own count; a new instance counts from 0 */
             int64_t after;

@@ -97,7 +97,6 @@ WALK walk_counter(struct codec c, bool w, struct slot *slot, struct ring *ring)
     switch ((enum slot_kind)slot->kind) {
     case SLOT_WINDOW:
         walk_i64(c, w, &slot->window.used);
-        walk_i64(c, w, &slot->window.start_ms);
         walk_i64(c, w, &slot->window.end_ms);
         walk_u32(c, w, &slot->window.generation);
         return;
@@ -199,7 +198,7 @@ WALK walk_window_refs(struct codec c, bool w, uint32_t *count, struct window_ref
     walk_count(c, w, count, max);
     for (uint32_t i = 0; i < *count; i++) {
         walk_slot_name(c, w, &refs[i].slot);
-        walk_i64(c, w, &refs[i].start_ms);
+        walk_i64(c, w, &refs[i].instance_ms);
         walk_u32(c, w, &refs[i].generation);
         walk_bool(c, w, &refs[i].sliding);
     }

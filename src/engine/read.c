@@ -270,8 +270,7 @@ static uint64_t hash_slots(const struct engine *engine, const struct customer *c
         uint64_t hash = mix(hash_mix(seed, slot->id), slot->kind);
         switch ((enum slot_kind)slot->kind) {
         case SLOT_WINDOW:
-            hash =
-                mix(mix(mix(hash, slot->window.used), slot->window.start_ms), slot->window.end_ms);
+            hash = mix(mix(hash, slot->window.used), slot->window.end_ms);
             break;
         case SLOT_SLIDING: {
             const struct ring *ring = slab_at(&engine->rings, slot->sliding.ring);
@@ -324,7 +323,7 @@ static uint64_t hash_refs(uint64_t hash, const struct window_ref *refs, uint32_t
 {
     for (uint32_t i = 0; i < count; i++) {
         hash = hash_mix(hash_mix(hash, refs[i].slot.scope), refs[i].slot.id);
-        hash = mix(mix(mix(hash, refs[i].start_ms), refs[i].generation), refs[i].sliding);
+        hash = mix(mix(mix(hash, refs[i].instance_ms), refs[i].generation), refs[i].sliding);
     }
     return hash;
 }

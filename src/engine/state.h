@@ -28,7 +28,6 @@ enum slot_kind {
  * back after it. */
 struct window_slot {
     int64_t used;
-    int64_t start_ms;
     int64_t end_ms;
     uint32_t generation;
 };

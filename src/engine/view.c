@@ -157,8 +157,8 @@ static bool window_running(const struct view *view, struct slot_name slot,
 {
     const struct effect *effect = drafted(view, EFFECT_WINDOW, slot);
     if (effect != NULL) {
-        *window_out = (struct window_slot){effect->window.after, effect->window.start_ms,
-                                           effect->window.end_ms, effect->window.generation};
+        *window_out = (struct window_slot){effect->window.after, effect->window.end_ms,
+                                           effect->window.generation};
         return true;
     }
     const struct slot *stored = stored_slot(view, slot, SLOT_WINDOW);
@@ -186,10 +186,19 @@ static int64_t sliding_drafted(const struct view *view, struct slot_name slot)
     return sum;
 }
 
+/* The stored ring, as long as anything may count in it: when it is over, whether it has been
+ * forgotten yet must not show. */
+static const struct slot *stored_ring(const struct view *view, struct slot_name name)
+{
+    const struct slot *slot = stored_slot(view, name, SLOT_SLIDING);
+    if (slot == NULL || slot_is_default(view->engine, view->block, slot, view->now_ms)) return NULL;
+    return slot;
+}
+
 static void sliding_read(const struct view *view, struct counter *counter)
 {
     const int64_t per_ms = counter->period.duration_ms;
-    const struct slot *slot = stored_slot(view, counter->slot, SLOT_SLIDING);
+    const struct slot *slot = stored_ring(view, counter->slot);
     counter->sliding = true;
     counter->open = true;
     counter->starts_anew = slot == NULL || slot->sliding.per_ms != per_ms;
@@ -210,21 +219,15 @@ void counter_read(const struct view *view, struct slot_name slot, struct period 
 {
     *counter_out = (struct counter){.slot = slot, .period = period, .changes_at = INSTANT_NEVER};
     struct window_slot window;
-    const bool exists = window_running(view, slot, &window);
-    if (exists && view->now_ms < window.end_ms) {
+    if (window_running(view, slot, &window) && view->now_ms < window.end_ms) {
         counter_out->open = true;
         counter_out->used = window.used;
-        counter_out->start_ms = window.start_ms;
         counter_out->end_ms = window.end_ms;
         counter_out->generation = window.generation;
         counter_out->changes_at = window.end_ms;
         return;
     }
-    if (period.start == START_SLIDING) {
-        sliding_read(view, counter_out);
-        return;
-    }
-    if (exists) counter_out->start_ms = window.end_ms; /* the next instance starts no earlier */
+    if (period.start == START_SLIDING) sliding_read(view, counter_out);
 }
 
 int64_t counter_resets_at(const struct view *view, const struct counter *counter)
@@ -279,7 +282,6 @@ static void window_add(struct view *view, const struct counter *counter, int64_t
 {
     struct effect *effect = view_effect(view, EFFECT_WINDOW);
     effect->window.slot = counter->slot;
-    effect->window.start_ms = counter->start_ms;
     effect->window.end_ms = counter->end_ms;
     effect->window.generation = counter->generation;
     effect->window.delta = delta;
@@ -295,22 +297,19 @@ struct window_ref counter_add(struct view *view, struct counter *counter, int64_
         counter->used += delta;
     if (counter->sliding) {
         const int64_t resolution_ms = sliding_resolution(counter->period.duration_ms);
-        ref.start_ms = view->now_ms / resolution_ms * resolution_ms;
+        ref.instance_ms = view->now_ms / resolution_ms * resolution_ms;
         ref.generation = counter->generation;
-        sliding_add(view, counter, ref.start_ms, delta);
+        sliding_add(view, counter, ref.instance_ms, delta);
         counter->starts_anew = false;
         return ref;
     }
     if (!counter->open) {
-        const struct window_span span =
-            window_opens(counter->period, view->now_ms, view->anchor_ms);
-        if (span.start_ms > counter->start_ms) counter->start_ms = span.start_ms;
-        counter->end_ms = span.end_ms;
+        counter->end_ms = window_opens(counter->period, view->now_ms, view->anchor_ms).end_ms;
         counter->generation = 0;
         counter->open = true;
-        counter->changes_at = span.end_ms;
+        counter->changes_at = counter->end_ms;
     }
-    ref.start_ms = counter->start_ms;
+    ref.instance_ms = counter->end_ms;
     ref.generation = counter->generation;
     window_add(view, counter, delta);
     return ref;
@@ -324,20 +323,20 @@ static bool counter_standing(const struct view *view, struct window_ref ref,
     struct window_slot window;
     if (!ref.sliding) {
         if (!window_running(view, ref.slot, &window) || view->now_ms >= window.end_ms) return false;
-        counter.start_ms = window.start_ms;
         counter.end_ms = window.end_ms;
         counter.used = window.used;
         counter.generation = window.generation;
         *counter_out = counter;
-        return window.start_ms == ref.start_ms;
+        return window.end_ms == ref.instance_ms;
     }
     const struct slot *slot = stored_slot(view, ref.slot, SLOT_SLIDING);
-    if (slot == NULL || ref.start_ms % sliding_resolution(slot->sliding.per_ms) != 0) return false;
+    if (slot == NULL || ref.instance_ms % sliding_resolution(slot->sliding.per_ms) != 0)
+        return false;
     counter.period = (struct period){PERIOD_DURATION, START_SLIDING, slot->sliding.per_ms};
     counter.generation = slot->sliding.generation;
-    counter.used = sliding_running(view, ref.slot, slot->sliding.per_ms, ref.start_ms);
+    counter.used = sliding_running(view, ref.slot, slot->sliding.per_ms, ref.instance_ms);
     *counter_out = counter;
-    return sliding_is_live(ref.start_ms, slot->sliding.per_ms, view->now_ms);
+    return sliding_is_live(ref.instance_ms, slot->sliding.per_ms, view->now_ms);
 }
 
 void counter_return(struct view *view, struct window_ref ref, int64_t amount)
@@ -349,7 +348,7 @@ void counter_return(struct view *view, struct window_ref ref, int64_t amount)
     if (amount <= 0) return;
     counter.used -= amount;
     if (ref.sliding)
-        sliding_add(view, &counter, ref.start_ms, -amount);
+        sliding_add(view, &counter, ref.instance_ms, -amount);
     else
         window_add(view, &counter, -amount);
 }

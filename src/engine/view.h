@@ -94,7 +94,6 @@ struct counter {
     bool starts_anew; /* the ring, or the slot's kind, is of another shape */
     uint32_t generation;
     int64_t used;
-    int64_t start_ms;
     int64_t end_ms;     /* of a fixed window, while open */
     int64_t changes_at; /* when time alone changes `used`; INSTANT_NEVER */
 };

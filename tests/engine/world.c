@@ -53,6 +53,7 @@ struct world {
     struct fact *decoded;
     struct command due_command;
     struct command command;
+    struct fact *again; /* as the twin decides it */
     struct evidence *evidence;
     uint8_t evidence_bytes[EVIDENCE_BYTES_MAX];
     bool purity;
@@ -301,6 +302,26 @@ static void remember_hold(struct world *world, const struct fact *fact)
     }
 }
 
+/* The twin has forgotten other things than the engine by now: what it decides must be the same. */
+static void decide_again(struct world *world, const struct command *command, struct bytes fact)
+{
+    static uint8_t block[FACT_BYTES_MAX];
+    static struct command due;
+    struct fact *again = world->again;
+    const struct stamp stamp = {.now_ms = world->now_ms, .position = position_of(world->next)};
+    if (command->kind == COMMAND_DUE) {
+        ENSURE(engine_due_again(world->twin, world->policy, command, stamp, &due, again));
+        ENSURE(due.due_what == command->due_what && due.due_id == command->due_id);
+    } else {
+        const struct ruling ruling =
+            engine_decide(world->twin, world->policy, command, stamp, again);
+        ENSURE(ruling.kind == RULING_FACT);
+    }
+    struct buffer buffer = buffer_over(block, sizeof block);
+    fact_encode(again, &buffer);
+    ENSURE(bytes_equal(buffer_bytes(&buffer), fact));
+}
+
 static void record(struct world *world, const struct command *command, struct fact *fact)
 {
     static uint8_t block[FACT_BYTES_MAX], again[FACT_BYTES_MAX];
@@ -335,6 +356,7 @@ static void record(struct world *world, const struct command *command, struct fa
     memcpy(entry->bytes, block, buffer.used);
     memcpy(entry->bytes + buffer.used, body, command_buffer.used);
 
+    if (world->purity) decide_again(world, command, buffer_bytes(&buffer));
     engine_apply(world->engine, fact);
     /* As recovery does: a replay forgets when it must. */
     if (!engine_has_room_for(world->twin, world->decoded))
@@ -429,6 +451,7 @@ struct world *world_open_with(const char *const *policies, unsigned count,
     world->fact = zeroes(sizeof *world->fact);
     world->decoded = zeroes(sizeof *world->decoded);
     world->evidence = zeroes(sizeof *world->evidence);
+    world->again = zeroes(sizeof *world->again);
     world->entries = zeroes(WORLD_ENTRIES_MAX * sizeof *world->entries);
     world->policies = policies;
     world->policy_count = count;
@@ -454,6 +477,7 @@ void world_close(struct world *world)
         munmap(world->arenas[i], POLICY_ARENA_BYTES);
     munmap(world->entries, WORLD_ENTRIES_MAX * sizeof *world->entries);
     munmap(world->evidence, sizeof *world->evidence);
+    munmap(world->again, sizeof *world->again);
     munmap(world->fact, sizeof *world->fact);
     munmap(world->decoded, sizeof *world->decoded);
     munmap(world->block, engine_bytes(world->ceilings));

@@ -5,6 +5,7 @@
  *   - deciding changes nothing: the state's hash before and after is one
  *   - a fact survives its codec, byte for byte, and so does the command
  *   - applying the decoded facts to a second engine gives the same state
+ *   - that engine, which has forgotten other things, decides every command to the same fact
  *   - no balance, counter or hold is ever impossible
  *   - what a settling fact says of its price is the exact cost, reckoned once more
  *

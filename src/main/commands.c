@@ -23,6 +23,7 @@ const struct subcommand subcommands[] = {
      "check that a data directory's files are what was written"                                                 },
     { "reconcile",    NULL,    command_reconcile,  GROUP_PROVE,
      "check that usage, prices and balances agree"                                                              },
+    {    "replay",    NULL,       command_replay,  GROUP_PROVE,  "decide everything again and compare the facts"},
     {"completion",    NULL,   command_completion,  GROUP_SHELL,                  "print the completion for bash"},
     {    "manual",    NULL,       command_manual,  GROUP_SHELL,         "print a manual page, or write them all"},
 };

@@ -53,5 +53,6 @@ int command_explain(int argc, char **argv);
 int command_load(int argc, char **argv);
 int command_verify(int argc, char **argv);
 int command_reconcile(int argc, char **argv);
+int command_replay(int argc, char **argv);
 int command_manual(int argc, char **argv);
 int command_completion(int argc, char **argv);

@@ -186,3 +186,11 @@ int command_reconcile(int argc, char **argv)
                         "agree, to the nano-credit.",
                         proof_reconcile, 3);
 }
+
+int command_replay(int argc, char **argv)
+{
+    return take_and_run(argc, argv, "replay",
+                        "Decides every command of the journal again: each must give the fact that "
+                        "was promised.",
+                        proof_replay, 3);
+}

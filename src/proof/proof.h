@@ -45,7 +45,7 @@ struct proof_verdict {
 
 struct proof_parts {
     const char *directory;
-    uint64_t memory_bytes; /* reconcile: address space for the engine's state */
+    uint64_t memory_bytes; /* reconcile, replay: address space for the engine's state */
     /* Work is under way: `done` of `whole` of what (whole 0: nobody knows). May be called
      * often. */
     void (*progress)(void *self, const char *what, uint64_t done, uint64_t whole);
@@ -57,3 +57,5 @@ void proof_verify(const struct proof_parts *parts, struct proof_verdict *verdict
 /* Is it the same money all the way: usage x price book = monetization = balance updates = balances
  * = engine state, and is every row what its journal entry makes? */
 void proof_reconcile(const struct proof_parts *parts, struct proof_verdict *verdict_out);
+/* Does every command, decided again, give the fact that the journal has? */
+void proof_replay(const struct proof_parts *parts, struct proof_verdict *verdict_out);

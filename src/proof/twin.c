@@ -34,6 +34,7 @@ void twin_end(struct twin *twin)
 {
     memory_release(twin->block, twin->block_bytes);
     free(twin->view);
+    free((void *)(uintptr_t)twin->yaml.at);
 }
 
 /* So many that every kind is swept whole. */
@@ -79,6 +80,20 @@ static bool find_in_snapshot(const struct twin *twin, uint64_t sequence, const c
     return verdict_find(twin->verdict, file, what, ADVICE_SNAPSHOT);
 }
 
+/* It begins with the YAML; what follows is the server's. */
+static bool take_policy(struct twin *twin, struct bytes piece)
+{
+    struct reader reader = reader_over(piece);
+    const struct bytes yaml = reader_take_bytes(&reader);
+    if (reader.bad) return false;
+    free((void *)(uintptr_t)twin->yaml.at);
+    uint8_t *copy = malloc(yaml.length + 1);
+    ENSURE(copy != NULL);
+    if (yaml.length > 0) memcpy(copy, yaml.at, yaml.length);
+    twin->yaml = (struct bytes){copy, yaml.length};
+    return true;
+}
+
 static bool load_pieces(struct twin *twin, struct snapshot_reader *reader, uint64_t sequence)
 {
     struct snapshot_detail detail;
@@ -89,6 +104,7 @@ static bool load_pieces(struct twin *twin, struct snapshot_reader *reader, uint6
         if (read != SNAPSHOT_OK)
             return find_in_snapshot(twin, sequence, snapshot_fault_text(read), detail.text);
         if (kind == SNAPSHOT_PIECE_IMAGE) fault = engine_image_load(twin->engine, piece);
+        if (kind == SNAPSHOT_PIECE_POLICY && !take_policy(twin, piece)) fault = IMAGE_DAMAGED;
     }
     if (fault == IMAGE_OK) fault = engine_image_loaded(twin->engine);
     if (fault == IMAGE_OK) return true;

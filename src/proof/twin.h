@@ -14,6 +14,7 @@ struct twin {
     struct engine *engine;
     struct hash_key key;
     uint64_t sequence; /* the state is that of all batches up to it */
+    struct bytes yaml; /* of the policy in force at a snapshot that was loaded; owned */
     struct engine_ceilings ceilings;
     struct balance_view *view;
     uint64_t memory_bytes;

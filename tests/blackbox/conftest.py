@@ -13,17 +13,19 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
-from weir_client import START, Customer, Server  # noqa: E402
+from weir_client import START, Customer, Server, run  # noqa: E402
 
 _numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="module")
 def weir(request, tmp_path_factory):
-    """The module's server, on the test clock."""
+    """The module's server, on the test clock. All that its tests made it decide is decided again."""
     server = Server(tmp_path_factory.mktemp("weir"), request.module.POLICY).start()
     yield server
     server.stop()
+    status, _, stderr = run("replay", "--data", server.data)
+    assert status == 0, stderr
 
 
 @pytest.fixture

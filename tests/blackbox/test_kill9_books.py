@@ -368,7 +368,7 @@ class Torture:
     # -- between lives
 
     def prove(self):
-        for command in ("verify", "reconcile"):
+        for command in ("verify", "reconcile", "replay"):
             status, out, err = run(command, "--data", self.weir.data, "--json", timeout=120)
             assert status == 0, (command, json.loads(out)["finding"], err)
         self.proofs += 1

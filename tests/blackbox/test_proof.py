@@ -137,7 +137,7 @@ def test_a_directory_that_is_not_there_is_told(tmp_path):
     assert status == 1 and "nothing" in err and "to do:" in err
 
 
-@pytest.mark.parametrize("command", ["verify", "reconcile"])
+@pytest.mark.parametrize("command", ["verify", "reconcile", "replay"])
 def test_a_directory_without_a_journal_is_told(command, tmp_path):
     (tmp_path / "notes.txt").write_text("not ours")
     finding = found(command, tmp_path, "journal.db", "is not in this directory")

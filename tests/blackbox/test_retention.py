@@ -1,5 +1,6 @@
 """A journal that does not grow for ever: what nobody can ask for any more goes, what somebody can stays."""
 
+import json
 import sqlite3
 import time
 
@@ -214,3 +215,15 @@ def test_a_beginning_that_nobody_cut_is_missed(fresh, has_snapshot):
     told = refused.value.stderr
     assert refused.value.status == 1 and "backup" in told, told
     assert ("batches 2 to 3 are missing" if has_snapshot else "begins at batch 4") in told, told
+
+
+def test_what_is_left_is_decided_again_from_the_snapshot(busy):
+    weir, customer = busy
+    live_until_cut(weir, customer, 40)
+    weir.stop()
+    status, out, err = run("replay", "--data", weir.data, "--json")
+    assert status == 0, err
+    verdict = json.loads(out)
+    checked = {count["what"]: count["number"] for count in verdict["checked"]}
+    assert "the journal's beginning was cut" in verdict["notes"][0]
+    assert 0 < checked["commands decided again"] < checked["entries"]

@@ -42,8 +42,10 @@ $$sudo env DEBIAN_FRONTEND=noninteractive apt-get update -q && \
 $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $$missing
 endef
 
+# Prometheus is unpacked, not installed: tests/ops/unpack.sh says why.
 deps:
 	$(call install,$(PACKAGES_TEST))
+	@tests/ops/unpack.sh build/prometheus
 
 deps-build:
 	$(call install,$(PACKAGES_BUILD))

@@ -17,7 +17,7 @@ mkdir -p "$logs"
 # Debian names it by its version; suppressions of leaks work by the names that it finds.
 export ASAN_SYMBOLIZER_PATH=${ASAN_SYMBOLIZER_PATH:-/usr/bin/llvm-symbolizer-14}
 
-all_steps=(build unit purity floors rules format spelling shell cppcheck blackbox oracle
+all_steps=(build unit purity floors rules format spelling shell cppcheck blackbox oracle ops
     asan asan_blackbox tsan fuzz tidy)
 steps=("${@:-${all_steps[@]}}")
 
@@ -159,7 +159,7 @@ step_tidy() {
 
 step_spelling() {
     local places=()
-    for place in README.md docs api src tests sim bench fuzz examples demo console clients; do
+    for place in README.md docs api ops src tests sim bench fuzz examples demo console clients; do
         [ -e "$place" ] && places+=("$place")
     done
     need codespell && codespell "${places[@]}" && echo 'no misspelling found'
@@ -188,6 +188,12 @@ step_blackbox() {
 
 step_oracle() {
     setup "$build" gcc && WEIR_RUNS=${WEIR_RUNS:-30} run_pytest "$build/weir" oracle
+}
+
+# What make deps unpacked is found last.
+step_ops() {
+    PATH=$PATH:$PWD/build/prometheus/usr/bin
+    need prometheus && need promtool && setup "$build" gcc && run_pytest "$build/weir" ops
 }
 
 # Reports go to files, so that none is missed where a test does not look at how its server ended.

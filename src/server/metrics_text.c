@@ -417,6 +417,20 @@ static const char *status_word(unsigned place, uint8_t block[16])
     return (const char *)block;
 }
 
+static bool has_answered(const struct metrics_call *call)
+{
+    uint64_t answers = 0;
+    for (uint32_t i = 0; i < METRICS_STATUSES; ++i)
+        answers |= call->answers[i];
+    return answers != 0;
+}
+
+/* What alerts divide by each other must be there before the first one, or that is not seen. */
+static bool status_is_watched(unsigned status)
+{
+    return status == 200 || status == 500 || status == 503;
+}
+
 static void put_requests(const struct metrics *metrics, struct buffer *out)
 {
     static const char name[] = "weir_requests_total";
@@ -425,10 +439,12 @@ static void put_requests(const struct metrics *metrics, struct buffer *out)
     begin_family(out, name, "counter",
                  "Requests answered, by call and HTTP status; none: the client had left.");
     for (uint32_t i = 0; is_call(i); ++i) {
+        const bool is_called = has_answered(&metrics->calls[i]);
         struct labels labels = {
             .first = "call", .first_value = call_name(i, call_block), .second = "code"};
         for (unsigned place = 0; metrics_status(place) != UINT_MAX; ++place) {
-            if (metrics->calls[i].answers[place] == 0) continue;
+            const bool is_watched = is_called && status_is_watched(metrics_status(place));
+            if (metrics->calls[i].answers[place] == 0 && !is_watched) continue;
             labels.second_value = status_word(place, status_block);
             put_sample(out, name, &labels, metrics->calls[i].answers[place], WHOLE);
         }
@@ -670,7 +686,9 @@ static void put_clock(const struct loop *loop, struct buffer *out)
     const struct scalar scalars[] = {
         {  "weir_clock_timestamp_seconds", "gauge","The time of decisions, in seconds since 1970.",
          (uint64_t)loop->now_ms,MILLI                                        },
-        {"weir_clock_unconfirmed_seconds", "gauge",          "Jumps forward that are not followed.",
+        {            "weir_clock_is_test", "gauge", "1 where the clock stands still until it is moved.",
+         clock.is_test, WHOLE                 },
+        {"weir_clock_unconfirmed_seconds", "gauge",              "Jumps forward that are not followed.",
          (uint64_t)clock.unconfirmed_ms, MILLI},
         {      "weir_clock_ahead_seconds", "gauge",
          "How far the time of decisions is ahead of the wall clock.", (uint64_t)clock.ahead_ms,

@@ -40,19 +40,20 @@
 #define EXPLODED_DIMENSIONS                                                    \
     "position,at_ms,customer,subject,feature,ifnull(endpoint,'') AS endpoint," \
     "ifnull(model,'') AS model,ifnull(origin,'') AS origin,outcome,"
-#define LEDGER_EXPLODED_SQL                                                                      \
+#define LEDGER_EXPLODED_OF(events)                                                               \
     "SELECT " EXPLODED_DIMENSIONS "'event' AS what,'' AS name,count*(1-late) AS requests,"       \
     "count*(outcome='deny') AS denied,units_allowed AS units,charged,0 AS quantity,"             \
-    "ifnull(duration_ms,0) AS duration_ms FROM usage_events "                                    \
+    "ifnull(duration_ms,0) AS duration_ms FROM " events " "                                      \
     "UNION ALL "                                                                                 \
     "SELECT " EXPLODED_DIMENSIONS "'source',source.value->>'source',0,0,source.value->>'units'," \
-    "source.value->>'charged',0,0 FROM usage_events,json_each(sources) AS source "               \
+    "source.value->>'charged',0,0 FROM " events ",json_each(sources) AS source "                 \
     "UNION ALL "                                                                                 \
     "SELECT " EXPLODED_DIMENSIONS "'meter',meter.key,0,0,0,0,meter.value,0 "                     \
-    "FROM usage_events,json_each(actual) AS meter "                                              \
+    "FROM " events ",json_each(actual) AS meter "                                                \
     "UNION ALL "                                                                                 \
     "SELECT " EXPLODED_DIMENSIONS "'overshoot','',0,0,overshoot_units,"                          \
-    "overshoot_charged-overshoot_refunded,0,0 FROM usage_events WHERE overshoot_units<>0"
+    "overshoot_charged-overshoot_refunded,0,0 FROM " events " WHERE overshoot_units<>0"
+#define LEDGER_EXPLODED_SQL LEDGER_EXPLODED_OF("usage_events")
 
 struct schema_object {
     const char *type;

@@ -10,7 +10,8 @@
  * ever skipped as "identical": it is a fault, it names the position, and the settler stops.
  *
  * A step is bounded (about 50 ms) and never waits for a peer: one transaction over whole batches,
- * or a slice of what can wait. After a fault every step does nothing.
+ * or a slice of what can wait (half a second where the sums are half a million events behind).
+ * After a fault every step does nothing.
  */
 #pragma once
 

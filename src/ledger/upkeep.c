@@ -16,6 +16,13 @@
 /* Under load a slice is cut behind so many transactions, or behind the next while more is due. */
 #define CUT_EVERY 8
 #define ROLL_SLICES_HURRIED 4 /* what must be rolled before it can be cut goes in larger slices */
+/* Of many customers at random a slice touches the same pages whether it is large or small, and each
+ * is written once a slice: so a slice is that part of what is behind, within so many of the usual,
+ * and within fewer while there is something to settle now and then, which waits for its end.
+ * Measured with 100,000 customers and 1 M events behind: 18.3 GB written in slices of 1,024 events,
+ * 6.1 GB of 8,192, 1.7 GB of 32,768. */
+#define ROLL_SHARE 16
+#define ROLL_SLICES_MAX 32
 /* A slice that is not full waits that long: queries scan what is not rolled anyway. */
 #define ROLL_IDLE_NS (10 * INT64_C(1000000000))
 /* While there is something to settle now and then, slices rest so much longer than they take. */
@@ -335,7 +342,11 @@ bool upkeep_roll(struct settler *settler)
         now_ns - settler->rolled_ns < ROLL_IDLE_NS)
         return false;
     if (is_resting(settler, now_ns)) return false;
-    return roll_slice(settler, settler->parts.roll_events);
+    const uint64_t share = settler->events_unrolled / ROLL_SHARE;
+    const uint64_t least = settler->parts.roll_events;
+    const bool is_alone = settler->counts.transactions == settler->slices_behind;
+    const uint64_t most = least * (is_alone ? ROLL_SLICES_MAX : ROLL_SLICES_HURRIED);
+    return roll_slice(settler, share < least ? least : share < most ? share : most);
 }
 
 /* As many hour rows a slice as events are rolled in one: each is added to one row. */

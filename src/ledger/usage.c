@@ -6,6 +6,9 @@
  * piece, with the position through which the rollup was complete when the piece was read; and of
  * the events behind, those are added that the fence of their own hour and customer does not cover.
  * Days are only read where they were whole before the first fence, so no such event is of theirs.
+ *
+ * Span by span, the fences are those of the span, and its events are found by customer in a table
+ * of positions (usage_behind), made first of everything that was not rolled then.
  */
 #include "ledger/usage.h"
 
@@ -19,10 +22,17 @@ enum {
     ROLLUP_ROWS_MAX = 8000,
     ROLLUP_HOURS_MAX = 500, /* of one customer */
     EVENTS_MAX = 2000,
-    LINES_MAX_A_CALL = 500
+    BEHIND_MAX = 10000, /* events whose positions are noted */
+    LINES_MAX_A_CALL = 500,
+    /* Of a span, as long as it is not one customer's alone. */
+    SPAN_ROWS_MAX = 16000,
+    SPAN_ROWS_LEAST = 32, /* of one hour */
+    SPAN_EVENTS_MAX = EVENTS_MAX
 };
 
-#define SQL_BYTES 4096
+#define TEMPORARY_KIB "32768" /* of what is gathered, in memory; the rest in a temporary file */
+#define SQL_BYTES 8192
+#define ANY_NAME "\xff" /* behind every customer's */
 
 static const struct {
     const char *rolled;   /* in usage_rollup */
@@ -50,6 +60,22 @@ void usage_scan_begin(struct usage_scan *scan, const struct usage_query *query, 
     scan->number = number;
     scan->at_customer = buffer_over(scan->customer_block, sizeof(scan->customer_block));
     scan->after = buffer_over(scan->after_block, sizeof(scan->after_block));
+    scan->span_from = buffer_over(scan->span_blocks[0], sizeof(scan->span_blocks[0]));
+    scan->span_to = buffer_over(scan->span_blocks[1], sizeof(scan->span_blocks[1]));
+    uint32_t used = 0;
+    for (uint32_t i = 0; i < query->group_count; ++i)
+        if (query->group_by[i] == BY_CUSTOMER) scan->places[used++] = i;
+    for (uint32_t i = 0; i < query->group_count; ++i)
+        if (query->group_by[i] != BY_CUSTOMER) scan->places[used++] = i;
+    for (uint32_t i = 0; i < used; ++i)
+        scan->query.group_by[i] = query->group_by[scan->places[i]];
+}
+
+/* Of customers told apart, or of one. */
+static bool is_spanned(const struct usage_scan *scan)
+{
+    return scan->query.only[BY_CUSTOMER].at != NULL ||
+           (scan->query.group_count > 0 && scan->query.group_by[0] == BY_CUSTOMER);
 }
 
 static bool is_by_source(const struct usage_query *query)
@@ -88,14 +114,28 @@ static void put_filters(struct buffer *sql, const struct usage_query *query)
     }
 }
 
-/* INSERT what `where` finds in a table of sums, or in the events (NULL), grouped, onto what is
- * there. */
+#define OF_EVENTS "WITH usage_exploded AS (" LEDGER_EXPLODED_SQL ") "
+#define IS_BEHIND_FENCE                                                   \
+    "event.position>(SELECT rolled FROM temp.usage_fences WHERE scan=?1 " \
+    "AND (hour_ms,usage_fences.customer)>="                               \
+    "(event.at_ms-event.at_ms%3600000,event.customer) "                   \
+    "ORDER BY hour_ms,usage_fences.customer LIMIT 1)"
+/* Positions of these are in usage_behind. */
+#define OF_PICKED                                                                       \
+    "WITH picked AS MATERIALIZED (SELECT event.* FROM (SELECT * FROM temp.usage_behind" \
+    " WHERE scan=?1 AND (customer,position)>(?3,?2) AND (customer,position)<=(?5,?4)"   \
+    ") AS behind CROSS JOIN usage_events AS event ON event.position=behind.position "   \
+    "WHERE is_cut OR " IS_BEHIND_FENCE "),"                                             \
+    "usage_exploded AS (" LEDGER_EXPLODED_OF("picked") ") "
+
+/* INSERT what `where` finds in a table of sums, or (NULL) in the events that `with` says, grouped,
+ * onto what is there. */
 static void put_sum(struct buffer *sql, const struct usage_query *query, const char *table,
-                    const char *where)
+                    const char *with, const char *where)
 {
     const bool is_rolled = table != NULL;
     buffer_put_text(sql, "INSERT INTO temp.usage_groups ");
-    if (!is_rolled) buffer_put_text(sql, "WITH usage_exploded AS (" LEDGER_EXPLODED_SQL ") ");
+    if (!is_rolled) buffer_put_text(sql, with);
     buffer_put_text(sql, "SELECT ?1,");
     for (uint32_t i = 0; i < (uint32_t)USAGE_DIMENSIONS; ++i) {
         if (i < query->group_count)
@@ -159,11 +199,15 @@ static bool make_tables(struct ledger_reader *reader)
      * tables can. */
     reader->has_groups = execute(
         reader, "PRAGMA query_only=off;"
+                "PRAGMA temp.journal_mode=memory;"
+                "PRAGMA temp.cache_size=-" TEMPORARY_KIB ";"
                 "CREATE TEMP TABLE usage_groups(scan,k0,k1,k2,k3,k4,k5,k6,k7,k8,k9,what,name,"
                 "requests,denied,units,charged,quantity,duration_ms,"
                 "PRIMARY KEY(scan,k0,k1,k2,k3,k4,k5,k6,k7,k8,k9,what,name))WITHOUT ROWID;"
                 "CREATE TEMP TABLE usage_fences(scan,hour_ms,customer,rolled,"
-                "PRIMARY KEY(scan,hour_ms,customer))WITHOUT ROWID");
+                "PRIMARY KEY(scan,hour_ms,customer))WITHOUT ROWID;"
+                "CREATE TEMP TABLE usage_behind(scan,customer,position,is_cut,"
+                "PRIMARY KEY(scan,customer,position))WITHOUT ROWID");
     return reader->has_groups;
 }
 
@@ -174,10 +218,9 @@ struct found {
     int64_t second;
 };
 
-static bool find(struct ledger_reader *reader, sqlite3_stmt *statement, struct found *found_out,
-                 struct buffer *text)
+static bool ask(struct ledger_reader *reader, sqlite3_stmt *statement, struct found *found_out,
+                struct buffer *text)
 {
-    if (statement == NULL) return false;
     const int end = sqlite3_step(statement);
     *found_out = (struct found){.is_found = end == SQLITE_ROW};
     if (end == SQLITE_ROW) {
@@ -190,8 +233,18 @@ static bool find(struct ledger_reader *reader, sqlite3_stmt *statement, struct f
             found_out->second = sqlite3_column_int64(statement, 1);
         }
     }
-    (void)sqlite3_finalize(statement);
+    (void)sqlite3_reset(statement);
     return end == SQLITE_ROW || end == SQLITE_DONE || read_failed(reader, NULL);
+}
+
+/* The same of a statement that is asked once. */
+static bool find(struct ledger_reader *reader, sqlite3_stmt *statement, struct found *found_out,
+                 struct buffer *text)
+{
+    if (statement == NULL) return false;
+    const bool is_read = ask(reader, statement, found_out, text);
+    (void)sqlite3_finalize(statement);
+    return is_read;
 }
 
 /* ---- where to read */
@@ -255,6 +308,7 @@ static bool add_stretch(struct ledger_reader *reader, struct usage_scan *scan, i
     stretch->to_ms = to_ms;
     if (behind <= stretch->first) return true;
     stretch->last = behind - 1;
+    if (stretch->first < scan->edges_from) scan->edges_from = stretch->first;
     ++scan->stretch_count;
     return true;
 }
@@ -265,18 +319,26 @@ static int64_t hour_up(int64_t instant_ms)
     return start_ms == instant_ms ? start_ms : start_ms + HOUR_MS;
 }
 
+static bool forget_rows(struct ledger_reader *reader, const struct usage_scan *scan,
+                        const char *text)
+{
+    sqlite3_stmt *statement = prepare_text(reader, text);
+    if (statement == NULL) return false;
+    (void)sqlite3_bind_int64(statement, 1, scan->number);
+    return run(reader, statement);
+}
+
+static bool forget_sums(struct ledger_reader *reader, const struct usage_scan *scan)
+{
+    return forget_rows(reader, scan, "DELETE FROM temp.usage_groups WHERE scan=?1") &&
+           forget_rows(reader, scan, "DELETE FROM temp.usage_fences WHERE scan=?1");
+}
+
 /* What is gathered under this number, also by a scan that nobody ended. */
 static bool forget(struct ledger_reader *reader, const struct usage_scan *scan)
 {
-    static const char *const texts[] = {"DELETE FROM temp.usage_groups WHERE scan=?1",
-                                        "DELETE FROM temp.usage_fences WHERE scan=?1"};
-    for (unsigned i = 0; i < COUNT_OF(texts); ++i) {
-        sqlite3_stmt *statement = prepare_text(reader, texts[i]);
-        if (statement == NULL) return false;
-        (void)sqlite3_bind_int64(statement, 1, scan->number);
-        if (!run(reader, statement)) return false;
-    }
-    return true;
+    return forget_sums(reader, scan) &&
+           forget_rows(reader, scan, "DELETE FROM temp.usage_behind WHERE scan=?1");
 }
 
 static void add_part(struct usage_scan *scan, bool is_days, int64_t from_ms, int64_t to_ms)
@@ -287,8 +349,16 @@ static void add_part(struct usage_scan *scan, bool is_days, int64_t from_ms, int
 
 static void begin_part(struct usage_scan *scan)
 {
-    scan->at_hour_ms = scan->parts[scan->part].from_ms - 1;
+    if (scan->part < scan->part_count) scan->at_hour_ms = scan->parts[scan->part].from_ms - 1;
     scan->at_customer.used = 0;
+}
+
+/* Goes over the parts from the first on. */
+static void begin_pass(struct usage_scan *scan, enum usage_phase phase)
+{
+    scan->phase = phase;
+    scan->part = 0;
+    begin_part(scan);
 }
 
 static bool is_by_hour(const struct usage_query *query)
@@ -312,7 +382,58 @@ static void add_parts(struct usage_scan *scan)
     add_part(scan, false, scan->hours_from_ms, from_ms);
     add_part(scan, true, from_ms, to_ms);
     add_part(scan, false, to_ms, scan->hours_to_ms);
-    begin_part(scan);
+}
+
+static void set_name(struct buffer *name, struct bytes text)
+{
+    name->used = 0;
+    buffer_put(name, text.at, text.length);
+    ENSURE(!name->overflowed);
+}
+
+/* Behind this name and before every other one. */
+static void set_name_behind(struct buffer *name, struct bytes text)
+{
+    set_name(name, text);
+    buffer_put_byte(name, 0);
+    ENSURE(!name->overflowed);
+}
+
+/* The span that begins at a name. One customer's ends behind him; where others end is to be found.
+ */
+static void begin_span(struct usage_scan *scan, struct bytes from)
+{
+    const bool is_one = scan->query.only[BY_CUSTOMER].at != NULL;
+    set_name(&scan->span_from, from);
+    if (is_one)
+        set_name_behind(&scan->span_to, from);
+    else
+        set_name(&scan->span_to, BYTES(ANY_NAME));
+    scan->is_last_span = is_one;
+    scan->slots_seen = 0;
+    begin_pass(scan, is_one ? USAGE_SPAN_ROLLUP : USAGE_SPAN);
+}
+
+/* The customers that are asked for: one; all; or those from the one of a group on. */
+static void begin_spans(struct usage_scan *scan)
+{
+    const struct bytes only = scan->query.only[BY_CUSTOMER];
+    struct reader after = reader_over(buffer_bytes(&scan->after));
+    struct bytes from = BYTES("");
+    if (only.at != NULL)
+        from = only.length <= CUSTOMER_BYTES_MAX ? only : BYTES(ANY_NAME); /* nobody has it */
+    else if (scan->after.used > 0)
+        from = reader_take_bytes(&after);
+    begin_span(scan, from);
+}
+
+static struct usage_stretch tail_of(const struct usage_scan *scan, uint64_t rolled_through)
+{
+    return (struct usage_stretch){.first = rolled_through + 1,
+                                  .last = last_position(scan),
+                                  .from_ms = scan->hours_from_ms,
+                                  .to_ms = scan->hours_to_ms,
+                                  .is_tail = true};
 }
 
 static bool start(struct ledger_reader *reader, struct usage_scan *scan)
@@ -320,6 +441,7 @@ static bool start(struct ledger_reader *reader, struct usage_scan *scan)
     const int64_t from_ms = scan->query.from_ms;
     const int64_t to_ms = scan->query.to_ms;
     if (!forget(reader, scan) || !read_state(reader, &scan->state)) return false;
+    scan->edges_from = UINT64_MAX;
     scan->rolled_least = UINT64_MAX;
     scan->hours_from_ms = hour_up(from_ms);
     scan->hours_to_ms = to_ms == INT64_MAX ? to_ms : calendar_hour_start(to_ms);
@@ -328,8 +450,12 @@ static bool start(struct ledger_reader *reader, struct usage_scan *scan)
         return add_stretch(reader, scan, from_ms, to_ms);
     }
     add_parts(scan);
-    return add_stretch(reader, scan, from_ms, scan->hours_from_ms) &&
-           add_stretch(reader, scan, scan->hours_to_ms, to_ms);
+    if (!add_stretch(reader, scan, from_ms, scan->hours_from_ms) ||
+        !add_stretch(reader, scan, scan->hours_to_ms, to_ms))
+        return false;
+    if (is_spanned(scan) && scan->state.rolled_through < last_position(scan))
+        scan->stretches[scan->stretch_count++] = tail_of(scan, scan->state.rolled_through);
+    return true;
 }
 
 /* ---- the rollup */
@@ -392,9 +518,9 @@ static bool put_fence(struct ledger_reader *reader, struct usage_scan *scan, int
 static enum ledger_read end_part(struct ledger_reader *reader, struct usage_scan *scan)
 {
     if (!put_fence(reader, scan, part_end(scan) - 1, BYTES(""))) return LEDGER_FAILED;
-    if (++scan->part == scan->part_count) return LEDGER_END;
+    ++scan->part;
     begin_part(scan);
-    return LEDGER_MORE;
+    return scan->part == scan->part_count ? LEDGER_END : LEDGER_MORE;
 }
 
 /* Sums up to and with a key; without one, all that is left. */
@@ -403,7 +529,7 @@ static enum ledger_read sum_rollup(struct ledger_reader *reader, struct usage_sc
 {
     uint8_t block[SQL_BYTES];
     struct buffer sql = buffer_over(block, sizeof(block));
-    put_sum(&sql, &scan->query, table_of(scan),
+    put_sum(&sql, &scan->query, table_of(scan), NULL,
             end->is_found ? " WHERE (start_ms,customer)>(?2,?3) AND "
                             "(start_ms,customer)<=(?4,?5)"
                           : " WHERE (start_ms,customer)>(?2,?3) AND start_ms<?4");
@@ -425,40 +551,10 @@ static enum ledger_read sum_rollup(struct ledger_reader *reader, struct usage_sc
     return LEDGER_MORE;
 }
 
-/* Of one customer the rows of an hour lie together: from hour to hour. */
-static enum ledger_read sum_hours(struct ledger_reader *reader, struct usage_scan *scan)
-{
-    uint8_t block[SQL_BYTES];
-    struct buffer sql = buffer_over(block, sizeof(block));
-    put_sum(&sql, &scan->query, table_of(scan), " WHERE start_ms=?2");
-    ENSURE(!sql.overflowed);
-    for (unsigned i = 0; i < ROLLUP_HOURS_MAX; ++i) {
-        struct found next;
-        sqlite3_stmt *statement =
-            prepare_of_table(reader, scan, "SELECT min(start_ms),1 FROM ", " WHERE start_ms>?1");
-        if (statement == NULL) return LEDGER_FAILED;
-        (void)sqlite3_bind_int64(statement, 1, scan->at_hour_ms);
-        if (!find(reader, statement, &next, NULL)) return LEDGER_FAILED;
-        if (next.number <= scan->at_hour_ms || next.number >= part_end(scan))
-            return end_part(reader, scan);
-        statement = prepare(reader, (const char *)sql.at, sql.used);
-        if (statement == NULL) return LEDGER_FAILED;
-        (void)sqlite3_bind_int64(statement, AT_SCAN, scan->number);
-        (void)sqlite3_bind_int64(statement, AT_LOW, next.number);
-        bind_filters(statement, &scan->query);
-        if (!run(reader, statement)) return LEDGER_FAILED;
-        scan->at_hour_ms = next.number;
-    }
-    /* Behind every customer's name, as far as this hour goes. */
-    if (!put_fence(reader, scan, scan->at_hour_ms, BYTES("\xff"))) return LEDGER_FAILED;
-    return LEDGER_MORE;
-}
-
 static enum ledger_read step_rollup(struct ledger_reader *reader, struct usage_scan *scan)
 {
     if (scan->hours_from_ms >= scan->hours_to_ms) return LEDGER_END;
-    if (scan->query.only[BY_CUSTOMER].at != NULL) return sum_hours(reader, scan);
-    uint8_t block[sizeof(scan->customer_block)];
+    uint8_t block[USAGE_NAME_BYTES];
     struct buffer customer = buffer_over(block, sizeof(block));
     struct found end;
     if (!find_piece(reader, scan, &end, &customer)) return LEDGER_FAILED;
@@ -467,30 +563,46 @@ static enum ledger_read step_rollup(struct ledger_reader *reader, struct usage_s
 
 /* ---- the events */
 
-static enum ledger_read sum_events(struct ledger_reader *reader, struct usage_scan *scan,
-                                   struct usage_stretch *stretch, const char *where)
+/* The end of a stretch's next piece: so many events on, or all that is left. */
+static bool find_end(struct ledger_reader *reader, const struct usage_stretch *stretch,
+                     uint32_t events_max, uint64_t *last_out, bool *is_last_out)
 {
     struct found bound;
-    uint8_t block[SQL_BYTES];
-    struct buffer sql = buffer_over(block, sizeof(block));
-    sqlite3_stmt *statement = prepare_text(reader, "SELECT position,at_ms FROM usage_events WHERE "
+    sqlite3_stmt *statement = prepare_text(reader, "SELECT position FROM usage_events WHERE "
                                                    "position>=?1 ORDER BY position LIMIT 1 "
                                                    "OFFSET ?2");
-    if (statement == NULL) return LEDGER_FAILED;
+    if (statement == NULL) return false;
     read_bind(statement, 1, stretch->first);
-    (void)sqlite3_bind_int64(statement, 2, EVENTS_MAX - 1);
-    if (!find(reader, statement, &bound, NULL)) return LEDGER_FAILED;
-    const bool is_last = !bound.is_found || (uint64_t)bound.number >= stretch->last;
-    const uint64_t last = is_last ? stretch->last : (uint64_t)bound.number;
-    put_sum(&sql, &scan->query, NULL, where);
-    ENSURE(!sql.overflowed);
-    statement = prepare(reader, (const char *)sql.at, sql.used);
-    if (statement == NULL) return LEDGER_FAILED;
+    (void)sqlite3_bind_int64(statement, 2, events_max - 1);
+    if (!find(reader, statement, &bound, NULL)) return false;
+    *is_last_out = !bound.is_found || (uint64_t)bound.number >= stretch->last;
+    *last_out = *is_last_out ? stretch->last : (uint64_t)bound.number;
+    return true;
+}
+
+static void bind_stretch(sqlite3_stmt *statement, const struct usage_scan *scan,
+                         const struct usage_stretch *stretch, uint64_t last)
+{
     (void)sqlite3_bind_int64(statement, AT_SCAN, scan->number);
     read_bind(statement, AT_LOW, stretch->first);
     read_bind(statement, AT_HIGH, last);
     (void)sqlite3_bind_int64(statement, AT_FROM, stretch->from_ms);
     (void)sqlite3_bind_int64(statement, AT_TO, stretch->to_ms);
+}
+
+static enum ledger_read sum_events(struct ledger_reader *reader, struct usage_scan *scan,
+                                   struct usage_stretch *stretch, const char *where)
+{
+    uint8_t block[SQL_BYTES];
+    struct buffer sql = buffer_over(block, sizeof(block));
+    uint64_t last = 0;
+    bool is_last = false;
+    if (!find_end(reader, stretch, EVENTS_MAX, &last, &is_last)) return LEDGER_FAILED;
+    put_sum(&sql, &scan->query, NULL, OF_EVENTS, where);
+    ENSURE(!sql.overflowed);
+    sqlite3_stmt *statement = prepare(reader, (const char *)sql.at, sql.used);
+    if (statement == NULL) return LEDGER_FAILED;
+    bind_stretch(statement, scan, stretch, last);
     bind_filters(statement, &scan->query);
     if (!run(reader, statement)) return LEDGER_FAILED;
     stretch->first = last + 1;
@@ -498,22 +610,221 @@ static enum ledger_read sum_events(struct ledger_reader *reader, struct usage_sc
 }
 
 #define EVENTS_WHERE " WHERE position>=?2 AND position<=?4 AND at_ms>=?6 AND at_ms<?7"
-#define EVENTS_BEHIND_FENCES                                                          \
-    EVENTS_WHERE " AND position>(SELECT rolled FROM temp.usage_fences WHERE scan=?1 " \
-                 "AND (hour_ms,usage_fences.customer)>="                              \
-                 "(event.at_ms-event.at_ms%3600000,event.customer) "                  \
-                 "ORDER BY hour_ms,usage_fences.customer LIMIT 1)"
+#define EVENTS_BEHIND_FENCES EVENTS_WHERE " AND " IS_BEHIND_FENCE
+
+/* ---- span by span */
+
+/* Notes where the events of a stretch are. */
+static enum ledger_read note_events(struct ledger_reader *reader, struct usage_scan *scan,
+                                    struct usage_stretch *stretch)
+{
+    uint64_t last = 0;
+    bool is_last = false;
+    if (!find_end(reader, stretch, BEHIND_MAX, &last, &is_last)) return LEDGER_FAILED;
+    sqlite3_stmt *statement =
+        prepare_text(reader, "INSERT INTO temp.usage_behind SELECT ?1,customer,position,?3 "
+                             "FROM usage_events" EVENTS_WHERE
+                             " AND (?8 IS NULL OR customer=?8) ORDER BY customer,position");
+    if (statement == NULL) return LEDGER_FAILED;
+    bind_stretch(statement, scan, stretch, last);
+    (void)sqlite3_bind_int64(statement, AT_LOW_NAME, !stretch->is_tail);
+    if (scan->query.only[BY_CUSTOMER].at != NULL)
+        bind_text(statement, AT_FILTERS, scan->query.only[BY_CUSTOMER]);
+    if (!run(reader, statement)) return LEDGER_FAILED;
+    stretch->first = last + 1;
+    return is_last ? LEDGER_END : LEDGER_MORE;
+}
+
+static enum ledger_read step_behind(struct ledger_reader *reader, struct usage_scan *scan)
+{
+    if (scan->stretch_count == 0) {
+        begin_spans(scan);
+        return LEDGER_MORE;
+    }
+    const enum ledger_read result =
+        note_events(reader, scan, &scan->stretches[scan->stretch_count - 1]);
+    if (result == LEDGER_END) --scan->stretch_count;
+    return result == LEDGER_FAILED ? result : LEDGER_MORE;
+}
+
+/* What lies by customer under one key: the name behind so many rows, from a name on. */
+#define NAME_BEHIND(key) \
+    " WHERE " key "=?1 AND customer>=?2 AND customer<?3 ORDER BY customer LIMIT 1 OFFSET ?4"
+
+/* Ends the span before the customer behind so many rows; one customer is never divided. */
+static bool lower_end(struct ledger_reader *reader, struct usage_scan *scan,
+                      sqlite3_stmt *statement, int64_t key, uint32_t rows)
+{
+    uint8_t blocks[2][USAGE_NAME_BYTES];
+    struct buffer name = buffer_over(blocks[0], sizeof(blocks[0]));
+    struct buffer second = buffer_over(blocks[1], sizeof(blocks[1]));
+    struct found found;
+    (void)sqlite3_bind_int64(statement, 1, key);
+    bind_text(statement, 2, buffer_bytes(&scan->span_from));
+    bind_text(statement, 3, buffer_bytes(&scan->span_to));
+    (void)sqlite3_bind_int64(statement, 4, rows);
+    if (!ask(reader, statement, &found, &name)) return false;
+    if (found.is_found && bytes_equal(buffer_bytes(&name), buffer_bytes(&scan->span_from))) {
+        set_name_behind(&second, buffer_bytes(&name));
+        bind_text(statement, 2, buffer_bytes(&second));
+        (void)sqlite3_bind_int64(statement, 4, 0);
+        if (!ask(reader, statement, &found, &name)) return false;
+    }
+    if (found.is_found) set_name(&scan->span_to, buffer_bytes(&name));
+    return true;
+}
+
+/* One hour, or day, behind the one before. False: it failed, or there is none in the part. */
+typedef bool slot_taker(struct ledger_reader *reader, struct usage_scan *scan,
+                        sqlite3_stmt *statement);
+
+/* Some slots of the part under way. *is_over_out: there are no more. */
+static bool take_slots(struct ledger_reader *reader, struct usage_scan *scan,
+                       sqlite3_stmt *statement, slot_taker *take, bool *is_over_out)
+{
+    struct found next;
+    bool is_good = true;
+    *is_over_out = false;
+    sqlite3_stmt *find_next =
+        prepare_of_table(reader, scan, "SELECT min(start_ms) FROM ", " WHERE start_ms>?1");
+    if (statement == NULL || find_next == NULL) is_good = false;
+    for (unsigned i = 0; is_good && i < ROLLUP_HOURS_MAX; ++i) {
+        (void)sqlite3_bind_int64(find_next, 1, scan->at_hour_ms);
+        is_good = ask(reader, find_next, &next, NULL);
+        *is_over_out =
+            is_good && (next.number <= scan->at_hour_ms || next.number >= part_end(scan));
+        if (!is_good || *is_over_out) break;
+        scan->at_hour_ms = next.number;
+        is_good = take(reader, scan, statement);
+    }
+    (void)sqlite3_finalize(find_next);
+    (void)sqlite3_finalize(statement);
+    return is_good;
+}
+
+static bool look_at_slot(struct ledger_reader *reader, struct usage_scan *scan,
+                         sqlite3_stmt *statement)
+{
+    const uint32_t share = scan->slots > 0 ? SPAN_ROWS_MAX / scan->slots : 0;
+    ++scan->slots_seen;
+    return lower_end(reader, scan, statement, scan->at_hour_ms,
+                     share > SPAN_ROWS_LEAST ? share : SPAN_ROWS_LEAST);
+}
+
+/* Finds where the span ends. */
+static enum ledger_read step_span(struct ledger_reader *reader, struct usage_scan *scan)
+{
+    if (scan->part < scan->part_count) {
+        bool is_over = false;
+        if (!take_slots(
+                reader, scan,
+                prepare_of_table(reader, scan, "SELECT 0,customer FROM ", NAME_BEHIND("start_ms")),
+                look_at_slot, &is_over))
+            return LEDGER_FAILED;
+        if (is_over) {
+            ++scan->part;
+            begin_part(scan);
+        }
+        return LEDGER_MORE;
+    }
+    sqlite3_stmt *statement =
+        prepare_text(reader, "SELECT 0,customer FROM temp.usage_behind" NAME_BEHIND("scan"));
+    const bool is_found =
+        statement != NULL && lower_end(reader, scan, statement, scan->number, SPAN_EVENTS_MAX);
+    (void)sqlite3_finalize(statement);
+    if (!is_found) return LEDGER_FAILED;
+    scan->is_last_span = bytes_equal(buffer_bytes(&scan->span_to), BYTES(ANY_NAME));
+    scan->slots = scan->slots_seen;
+    begin_pass(scan, USAGE_SPAN_ROLLUP);
+    return LEDGER_MORE;
+}
+
+static bool sum_slot(struct ledger_reader *reader, struct usage_scan *scan, sqlite3_stmt *statement)
+{
+    (void)sqlite3_bind_int64(statement, AT_LOW, scan->at_hour_ms);
+    const bool is_done = sqlite3_step(statement) == SQLITE_DONE || read_failed(reader, NULL);
+    (void)sqlite3_reset(statement);
+    return is_done;
+}
+
+/* The rows of one slot and span lie together: from slot to slot. */
+static enum ledger_read step_span_rollup(struct ledger_reader *reader, struct usage_scan *scan)
+{
+    uint8_t block[SQL_BYTES];
+    struct buffer sql = buffer_over(block, sizeof(block));
+    bool is_over = false;
+    if (scan->part == scan->part_count) {
+        scan->phase = USAGE_SPAN_EVENTS;
+        scan->tail.first = 0;
+        set_name(&scan->at_customer, buffer_bytes(&scan->span_from));
+        return LEDGER_MORE;
+    }
+    put_sum(&sql, &scan->query, table_of(scan), NULL,
+            " WHERE start_ms=?2 AND customer>=?3 AND customer<?5");
+    ENSURE(!sql.overflowed);
+    sqlite3_stmt *statement = prepare(reader, (const char *)sql.at, sql.used);
+    if (statement == NULL) return LEDGER_FAILED;
+    (void)sqlite3_bind_int64(statement, AT_SCAN, scan->number);
+    bind_text(statement, AT_LOW_NAME, buffer_bytes(&scan->span_from));
+    bind_text(statement, AT_HIGH_NAME, buffer_bytes(&scan->span_to));
+    bind_filters(statement, &scan->query);
+    if (!take_slots(reader, scan, statement, sum_slot, &is_over)) return LEDGER_FAILED;
+    if (is_over) return end_part(reader, scan) == LEDGER_FAILED ? LEDGER_FAILED : LEDGER_MORE;
+    /* Behind every customer's name, as far as this slot goes. */
+    if (!put_fence(reader, scan, scan->at_hour_ms, BYTES(ANY_NAME))) return LEDGER_FAILED;
+    return LEDGER_MORE;
+}
+
+/* Retention takes events when they are in the rollup; of an hour that is cut they are needed. */
+static bool are_edges_kept(struct ledger_reader *reader, const struct usage_scan *scan)
+{
+    struct ledger_state state;
+    if (scan->edges_from == UINT64_MAX) return true;
+    if (!read_state(reader, &state)) return false;
+    return state.usage_cut < position_sequence(scan->edges_from) ||
+           state.usage_cut == scan->state.usage_cut ||
+           read_failed(reader, "usage events went while they were summed up");
+}
+
+/* The span's events that its fences do not cover. */
+static enum ledger_read step_span_events(struct ledger_reader *reader, struct usage_scan *scan)
+{
+    uint8_t block[SQL_BYTES];
+    uint8_t name_block[USAGE_NAME_BYTES];
+    struct buffer sql = buffer_over(block, sizeof(block));
+    struct buffer name = buffer_over(name_block, sizeof(name_block));
+    struct found end;
+    sqlite3_stmt *statement = prepare_text(
+        reader, "SELECT position,customer FROM temp.usage_behind WHERE scan=?1 AND "
+                "(customer,position)>(?3,?2) AND customer<?5 ORDER BY customer,position "
+                "LIMIT 1 OFFSET ?6");
+    if (statement == NULL || !are_edges_kept(reader, scan)) {
+        (void)sqlite3_finalize(statement);
+        return LEDGER_FAILED;
+    }
+    (void)sqlite3_bind_int64(statement, AT_SCAN, scan->number);
+    read_bind(statement, AT_LOW, scan->tail.first);
+    bind_text(statement, AT_LOW_NAME, buffer_bytes(&scan->at_customer));
+    bind_text(statement, AT_HIGH_NAME, buffer_bytes(&scan->span_to));
+    (void)sqlite3_bind_int64(statement, AT_FROM, EVENTS_MAX - 1);
+    if (!find(reader, statement, &end, &name)) return LEDGER_FAILED;
+    put_sum(&sql, &scan->query, NULL, OF_PICKED, " WHERE 1");
+    ENSURE(!sql.overflowed);
+    statement = prepare(reader, (const char *)sql.at, sql.used);
+    if (statement == NULL) return LEDGER_FAILED;
+    (void)sqlite3_bind_int64(statement, AT_SCAN, scan->number);
+    read_bind(statement, AT_LOW, scan->tail.first);
+    bind_text(statement, AT_LOW_NAME, buffer_bytes(&scan->at_customer));
+    read_bind(statement, AT_HIGH, end.is_found ? (uint64_t)end.number : 0);
+    bind_text(statement, AT_HIGH_NAME, buffer_bytes(end.is_found ? &name : &scan->span_to));
+    bind_filters(statement, &scan->query);
+    if (!run(reader, statement)) return LEDGER_FAILED;
+    scan->tail.first = (uint64_t)end.number;
+    if (end.is_found) set_name(&scan->at_customer, buffer_bytes(&name));
+    return end.is_found ? LEDGER_MORE : LEDGER_END;
+}
 
 /* ---- steps */
-
-/* What comes behind the rollup, as a stretch of its own. */
-static void begin_tail(struct usage_scan *scan, struct usage_stretch *tail)
-{
-    *tail = (struct usage_stretch){.first = scan->rolled_least + 1,
-                                   .last = last_position(scan),
-                                   .from_ms = scan->hours_from_ms,
-                                   .to_ms = scan->hours_to_ms};
-}
 
 static enum ledger_read step(struct ledger_reader *reader, struct usage_scan *scan)
 {
@@ -522,12 +833,12 @@ static enum ledger_read step(struct ledger_reader *reader, struct usage_scan *sc
     case USAGE_START:
         if (!start(reader, scan)) return LEDGER_FAILED;
         if (scan->is_cut) return LEDGER_END;
-        scan->phase = USAGE_ROLLUP;
+        begin_pass(scan, is_spanned(scan) ? USAGE_BEHIND : USAGE_ROLLUP);
         return LEDGER_MORE;
     case USAGE_ROLLUP:
         result = step_rollup(reader, scan);
         if (result != LEDGER_END) return result;
-        begin_tail(scan, &scan->tail);
+        scan->tail = tail_of(scan, scan->rolled_least);
         scan->phase = scan->rolled_least < last_position(scan) ? USAGE_TAIL : USAGE_EDGES;
         return LEDGER_MORE;
     case USAGE_TAIL:
@@ -543,6 +854,16 @@ static enum ledger_read step(struct ledger_reader *reader, struct usage_scan *sc
         result = sum_events(reader, scan, &scan->stretches[scan->stretch_count - 1], EVENTS_WHERE);
         if (result == LEDGER_END) --scan->stretch_count;
         return result == LEDGER_FAILED ? result : LEDGER_MORE;
+    case USAGE_BEHIND:
+        return step_behind(reader, scan);
+    case USAGE_SPAN:
+        return step_span(reader, scan);
+    case USAGE_SPAN_ROLLUP:
+        return step_span_rollup(reader, scan);
+    case USAGE_SPAN_EVENTS:
+        result = step_span_events(reader, scan);
+        if (result == LEDGER_END) scan->phase = USAGE_SUMMED;
+        return result;
     case USAGE_SUMMED:
         return LEDGER_END;
     }
@@ -574,19 +895,26 @@ bool usage_scan_behind(struct usage_scan *scan, struct bytes after)
             return false;
     }
     if (!reader_is_done(&reader)) return false;
+    if (is_spanned(scan)) {
+        reader = reader_over(after);
+        if (scan->query.group_by[0] == BY_CUSTOMER &&
+            reader_take_bytes(&reader).length > CUSTOMER_BYTES_MAX)
+            return false;
+    }
     scan->after.used = 0;
     buffer_put(&scan->after, after.at, after.length);
     return true;
 }
 
-static void put_key(struct buffer *key, const struct usage_query *query, const struct value *values)
+static void put_key(struct buffer *key, const struct usage_scan *scan, const struct value *values)
 {
     key->used = 0;
-    for (uint32_t i = 0; i < query->group_count; ++i) {
-        if (is_instant(query->group_by[i]))
-            buffer_put_signed(key, values[i].integer);
+    for (uint32_t i = 0; i < scan->query.group_count; ++i) {
+        const struct value *value = &values[scan->places[i]];
+        if (is_instant(scan->query.group_by[i]))
+            buffer_put_signed(key, value->integer);
         else
-            buffer_put_bytes(key, values[i].bytes);
+            buffer_put_bytes(key, value->bytes);
     }
     ENSURE(!key->overflowed);
 }
@@ -642,13 +970,13 @@ static enum usage_what what_of(struct bytes text)
     return USAGE_WHAT_SOURCE;
 }
 
-static void take_line(sqlite3_stmt *statement, const struct usage_query *query, struct value *keys,
+static void take_line(sqlite3_stmt *statement, const struct usage_scan *scan, struct value *keys,
                       struct usage_line *line)
 {
-    for (uint32_t i = 0; i < query->group_count; ++i)
-        keys[i] = is_instant(query->group_by[i])
-                      ? value_of_signed(sqlite3_column_int64(statement, (int)i))
-                      : value_of_text(column_text(statement, (int)i));
+    for (uint32_t i = 0; i < scan->query.group_count; ++i)
+        keys[scan->places[i]] = is_instant(scan->query.group_by[i])
+                                    ? value_of_signed(sqlite3_column_int64(statement, (int)i))
+                                    : value_of_text(column_text(statement, (int)i));
     const int at = USAGE_DIMENSIONS;
     *line = (struct usage_line){
         .keys = keys,
@@ -683,8 +1011,8 @@ enum ledger_read usage_scan_take(struct ledger_reader *reader, struct usage_scan
     sqlite3_stmt *statement = prepare_lines(reader, scan);
     if (statement == NULL) return LEDGER_FAILED;
     while ((end = sqlite3_step(statement)) == SQLITE_ROW) {
-        take_line(statement, &scan->query, keys, &line);
-        put_key(&key, &scan->query, keys);
+        take_line(statement, scan, keys, &line);
+        put_key(&key, scan, keys);
         line.is_first = lines == 0 || !bytes_equal(buffer_bytes(&key), buffer_bytes(&taken));
         if (line.is_first && lines > 0) keep_after(scan, &taken);
         if (line.is_first && lines >= LINES_MAX_A_CALL) {
@@ -705,7 +1033,12 @@ enum ledger_read usage_scan_take(struct ledger_reader *reader, struct usage_scan
         result = LEDGER_FAILED;
     }
     (void)sqlite3_finalize(statement);
-    return result;
+    if (result != LEDGER_END || !is_spanned(scan) || scan->is_last_span) return result;
+    if (!forget_sums(reader, scan)) return LEDGER_FAILED;
+    struct buffer from = buffer_over(blocks[0], sizeof(blocks[0]));
+    set_name(&from, buffer_bytes(&scan->span_to));
+    begin_span(scan, buffer_bytes(&from));
+    return LEDGER_MORE;
 }
 
 void usage_scan_end(struct ledger_reader *reader, struct usage_scan *scan)

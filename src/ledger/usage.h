@@ -8,6 +8,11 @@
  *
  * It is taken in steps, each a transaction of its own, while settlement goes on. Every event up to
  * the cursor at the beginning is in it once; of hours not over yet some later ones may be.
+ *
+ * Where customers are told apart, groups come customer by customer, and are given a span of
+ * customers at a time: the first soon, whatever the whole is, and memory is that of a span. Who
+ * goes on behind a group sums up nothing before its customer. Otherwise the sum is one, and given
+ * when it is whole.
  */
 #pragma once
 
@@ -33,6 +38,7 @@ enum usage_dimension {
 #define USAGE_FILTERS BY_HOUR /* those before can be asked for by value */
 
 #define USAGE_AFTER_BYTES 4096 /* a group's key: names of their ceilings */
+#define USAGE_NAME_BYTES 512   /* a customer's name and a byte */
 
 struct usage_query {
     int64_t from_ms;                  /* from <= time < to */
@@ -42,12 +48,25 @@ struct usage_query {
     enum usage_dimension group_by[USAGE_DIMENSIONS]; /* each once */
 };
 
-enum usage_phase { USAGE_START, USAGE_ROLLUP, USAGE_TAIL, USAGE_EDGES, USAGE_SUMMED };
+enum usage_phase {
+    USAGE_START,
+    /* Of all customers at once. */
+    USAGE_ROLLUP,
+    USAGE_TAIL,
+    USAGE_EDGES,
+    /* Span by span. */
+    USAGE_BEHIND,
+    USAGE_SPAN,
+    USAGE_SPAN_ROLLUP,
+    USAGE_SPAN_EVENTS,
+    USAGE_SUMMED /* there are groups to be given: of all, or of the span */
+};
 
 /* A stretch of the usage events: positions first <= p <= last, times from <= t < to. */
 struct usage_stretch {
     uint64_t first, last;
     int64_t from_ms, to_ms;
+    bool is_tail; /* behind the rollup; else an hour that is cut */
 };
 
 /* A stretch of sums already made: from <= start < to. */
@@ -70,15 +89,25 @@ struct usage_scan {
     struct buffer at_customer;
     uint64_t rolled_least;
     struct usage_stretch tail;         /* behind the rollup */
-    struct usage_stretch stretches[2]; /* hours that are cut */
+    struct usage_stretch stretches[3]; /* hours that are cut; span by span: the tail too */
     uint32_t stretch_count;
+    uint64_t edges_from; /* the first position in an hour that is cut; UINT64_MAX: there is none */
+    /* The span: customers from <= name < to. */
+    bool is_last_span;
+    uint32_t slots;      /* of hours and days there were, and */
+    uint32_t slots_seen; /* there are so far */
+    struct buffer span_from, span_to;
     struct buffer after; /* the group given last */
-    uint8_t customer_block[512];
+    /* Keys are ordered by customer first; `query` has group_by in that order, and these the places
+     * where it was asked for. */
+    uint32_t places[USAGE_DIMENSIONS];
+    uint8_t customer_block[USAGE_NAME_BYTES];
+    uint8_t span_blocks[2][USAGE_NAME_BYTES];
     uint8_t after_block[USAGE_AFTER_BYTES];
 };
 
 void usage_scan_begin(struct usage_scan *scan, const struct usage_query *query, uint32_t number);
-/* One step. LEDGER_END: summed up, or is_cut. */
+/* One step. LEDGER_END: there is something to give, or is_cut. */
 enum ledger_read usage_scan_step(struct ledger_reader *reader, struct usage_scan *scan);
 
 /* One line of a group: the event line first (all requests), then meters, overshoot, sources. */
@@ -92,7 +121,8 @@ struct usage_line {
 };
 /* False: the group is not taken, nor what was taken of it: it comes first at the next call. */
 typedef bool usage_taker(void *self, const struct usage_line *line);
-/* The groups in the order of their keys, some whole ones a call. */
+/* The groups in the order of their keys, some whole ones a call. LEDGER_MORE: call again, behind
+ * further steps if the phase says so. */
 enum ledger_read usage_scan_take(struct ledger_reader *reader, struct usage_scan *scan,
                                  usage_taker *take, void *self);
 /* Goes on behind a group instead: its key as bytes of scan->after. False: that is no key. */

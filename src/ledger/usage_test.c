@@ -21,7 +21,17 @@ static const char *const sources[] = {"[]", free_line, split_line};
 
 #define PICK(prng, list) list[prng_below(prng, COUNT_OF(list))]
 
-static int64_t put_some(struct books *books, struct prng *prng, unsigned count, int64_t at_ms)
+/* One of so many, more than fit into one span; 0: one of the few above. */
+static const char *pick_customer(struct prng *prng, unsigned many)
+{
+    static char name[16];
+    if (many == 0) return PICK(prng, customers);
+    (void)snprintf(name, sizeof(name), "c%u", (unsigned)prng_below(prng, many));
+    return name;
+}
+
+static int64_t put_of(struct books *books, struct prng *prng, unsigned count, int64_t at_ms,
+                      unsigned many)
 {
     for (unsigned i = 0; i < count; ++i) {
         at_ms += (int64_t)prng_below(prng, 2 * HOURS * HOUR_MS / EVENTS);
@@ -29,7 +39,7 @@ static int64_t put_some(struct books *books, struct prng *prng, unsigned count, 
         books_event(books,
                     &(struct event){.position = books_next(books),
                                     .at_ms = at_ms,
-                                    .customer = PICK(prng, customers),
+                                    .customer = pick_customer(prng, many),
                                     .subject = PICK(prng, subjects),
                                     .feature = PICK(prng, features),
                                     .model = PICK(prng, models),
@@ -42,6 +52,11 @@ static int64_t put_some(struct books *books, struct prng *prng, unsigned count, 
     }
     books_settled(books);
     return at_ms;
+}
+
+static int64_t put_some(struct books *books, struct prng *prng, unsigned count, int64_t at_ms)
+{
+    return put_of(books, prng, count, at_ms, 0);
 }
 
 /* What settlement does, in one go: everything up to a position. */
@@ -138,21 +153,36 @@ static bool take_line(void *self, const struct usage_line *line)
     return true;
 }
 
+/* Sums up what is to be given next, all of it or a span. */
+static enum ledger_read sum_up(struct books *books, struct usage_scan *scan)
+{
+    enum ledger_read result = LEDGER_MORE;
+    while (result == LEDGER_MORE)
+        result = usage_scan_step(books->reader, scan);
+    return result;
+}
+
+static enum ledger_read take_all(struct books *books, struct usage_scan *scan, struct told *told)
+{
+    enum ledger_read result = LEDGER_MORE;
+    while (result == LEDGER_MORE) {
+        assert_int_equal(LEDGER_END, sum_up(books, scan));
+        result = usage_scan_take(books->reader, scan, take_line, told);
+    }
+    return result;
+}
+
 static void run_scan(struct books *books, const struct usage_query *query, struct told *told)
 {
     static struct usage_scan scan;
-    enum ledger_read result = LEDGER_MORE;
     usage_scan_begin(&scan, query, 3);
     told->group_count = query->group_count;
-    while (result == LEDGER_MORE)
-        result = usage_scan_step(books->reader, &scan);
+    const enum ledger_read result = sum_up(books, &scan);
     if (result != LEDGER_END) print_error("%s\n", ledger_reader_detail(books->reader));
     assert_int_equal(LEDGER_END, result);
     assert_false(scan.is_cut);
-    do {
-        result = usage_scan_take(books->reader, &scan, take_line, told);
-    } while (result == LEDGER_MORE);
-    assert_int_equal(told->groups < told->groups_max ? LEDGER_END : LEDGER_FULL, result);
+    assert_int_equal(told->groups < told->groups_max ? LEDGER_END : LEDGER_FULL,
+                     take_all(books, &scan, told));
     usage_scan_end(books->reader, &scan);
 }
 
@@ -170,12 +200,15 @@ static void run_plainly(struct books *books, const struct usage_query *query, st
                                                           "at_ms/3600000*3600000",
                                                           "at_ms/86400000*86400000"};
     char keys[512] = "";
+    char order[512] = ""; /* by customer first */
     char filters[1024] = "";
     bool is_by_source = query->only[BY_SOURCE].at != NULL;
     for (uint32_t i = 0; i < query->group_count; ++i) {
         (void)strcat(strcat(keys, columns[query->group_by[i]]), ",");
         is_by_source |= query->group_by[i] == BY_SOURCE;
+        if (query->group_by[i] == BY_CUSTOMER) (void)strcat(order, "customer,");
     }
+    (void)strcat(order, keys);
     for (uint32_t by = 0; by < (uint32_t)USAGE_FILTERS; ++by)
         if (query->only[by].at != NULL)
             (void)snprintf(filters + strlen(filters), sizeof(filters) - strlen(filters),
@@ -185,7 +218,7 @@ static void run_plainly(struct books *books, const struct usage_query *query, st
         "sum(duration_ms) FROM usage_exploded WHERE at_ms>=%lld AND at_ms<%lld%s%s GROUP BY "
         "%swhat,name ORDER BY %swhat,name",
         keys, (long long)query->from_ms, (long long)query->to_ms,
-        is_by_source ? " AND what='source'" : "", filters, keys, keys);
+        is_by_source ? " AND what='source'" : "", filters, keys, order);
     sqlite3_stmt *statement = NULL;
     assert_int_equal(SQLITE_OK,
                      sqlite3_prepare_v2(books->writer->connection, text, -1, &statement, NULL));
@@ -246,6 +279,12 @@ static struct usage_query random_query(struct prng *prng)
     for (uint32_t by = 0; by < (uint32_t)USAGE_DIMENSIONS; ++by)
         if (prng_below(prng, 4) == 0)
             query.group_by[query.group_count++] = (enum usage_dimension)by;
+    for (uint32_t i = query.group_count; i > 1; --i) {
+        const uint32_t other = (uint32_t)prng_below(prng, i);
+        const enum usage_dimension by = query.group_by[other];
+        query.group_by[other] = query.group_by[i - 1];
+        query.group_by[i - 1] = by;
+    }
     return query;
 }
 
@@ -346,20 +385,90 @@ static void a_sum_is_taken_in_pieces_of_whole_groups(void **state)
     enum ledger_read result = LEDGER_FULL;
     while (result == LEDGER_FULL) { /* each page by a scan of its own */
         usage_scan_begin(&scan, &query, 1);
-        while ((result = usage_scan_step(books->reader, &scan)) == LEDGER_MORE)
-            ;
-        assert_int_equal(LEDGER_END, result);
         if (after_length > 0)
             assert_true(usage_scan_behind(&scan, (struct bytes){after, after_length}));
         pieces.groups_max = pieces.groups + 7;
-        while ((result = usage_scan_take(books->reader, &scan, take_line, &pieces)) == LEDGER_MORE)
-            ;
+        result = take_all(books, &scan, &pieces);
         after_length = scan.after.used;
         memcpy(after, scan.after.at, after_length);
         usage_scan_end(books->reader, &scan);
     }
     assert_int_equal(LEDGER_END, result);
     expect_same(pieces.text, whole.text);
+}
+
+static const struct usage_query by_customer = {
+    .to_ms = INT64_MAX, .group_count = 3, .group_by = {BY_FEATURE, BY_CUSTOMER, BY_HOUR}
+};
+enum { MANY = 400 };
+
+static void many_customers_are_summed_span_by_span(void **state)
+{
+    struct books *books = *state;
+    struct prng prng = {17};
+    const int64_t at_ms = put_of(books, &prng, EVENTS, DAY_MS, MANY);
+    roll(books, books->sequence << POSITION_INDEX_BITS);
+    (void)put_of(books, &prng, EVENTS, at_ms, MANY);
+    struct usage_query query = by_customer;
+    expect_equal(books, &query);
+    query.from_ms = DAY_MS + HOUR_MS / 2;
+    query.to_ms = at_ms + HOUR_MS / 3;
+    expect_equal(books, &query);
+    query.only[BY_MODEL] = BYTES("m1");
+    expect_equal(books, &query);
+}
+
+static void the_first_groups_are_given_before_the_others_are_summed(void **state)
+{
+    struct books *books = *state;
+    struct prng prng = {18};
+    static struct told told;
+    static struct usage_scan scan;
+    memset(&told, 0, sizeof(told));
+    told.groups_max = UINT32_MAX;
+    told.group_count = by_customer.group_count;
+    (void)put_of(books, &prng, EVENTS, DAY_MS, MANY);
+    roll(books, books->sequence << POSITION_INDEX_BITS);
+    usage_scan_begin(&scan, &by_customer, 1);
+    assert_int_equal(LEDGER_END, sum_up(books, &scan));
+    assert_int_equal(LEDGER_MORE, usage_scan_take(books->reader, &scan, take_line, &told));
+    assert_true(told.groups > 0);
+    const uint32_t first = told.groups;
+    assert_int_equal(LEDGER_END, take_all(books, &scan, &told));
+    assert_true(told.groups > 2 * first);
+    usage_scan_end(books->reader, &scan);
+}
+
+/* However far the rollup comes while spans are summed, every event is in one of them once. */
+static void the_rollup_may_go_on_between_spans(void **state)
+{
+    struct books *books = *state;
+    struct prng prng = {19};
+    const struct usage_query query = {
+        .to_ms = INT64_MAX, .group_count = 1, .group_by = {BY_CUSTOMER}};
+    static struct usage_scan scan;
+    for (unsigned round = 0; round < 4; ++round) {
+        static struct told before;
+        static struct told during;
+        memset(&before, 0, sizeof(before));
+        memset(&during, 0, sizeof(during));
+        before.groups_max = during.groups_max = UINT32_MAX;
+        (void)put_of(books, &prng, EVENTS, DAY_MS + round * 60 * HOUR_MS, MANY);
+        roll(books, position_make(books->sequence - prng_below(&prng, EVENTS), 0));
+        run_scan(books, &query, &before);
+        usage_scan_begin(&scan, &query, 2);
+        during.group_count = 1;
+        enum ledger_read result = LEDGER_MORE;
+        while (result == LEDGER_MORE) {
+            while ((result = usage_scan_step(books->reader, &scan)) == LEDGER_MORE)
+                roll(books, position_make(books->sequence - prng_below(&prng, EVENTS), 0));
+            assert_int_equal(LEDGER_END, result);
+            result = usage_scan_take(books->reader, &scan, take_line, &during);
+        }
+        assert_int_equal(LEDGER_END, result);
+        usage_scan_end(books->reader, &scan);
+        expect_same(during.text, before.text);
+    }
 }
 
 static void settlement_may_go_on_meanwhile(void **state)
@@ -409,10 +518,7 @@ static void a_scan_that_was_given_up_leaves_nothing_to_the_next_of_its_number(vo
         .to_ms = INT64_MAX, .group_count = 1, .group_by = {BY_CUSTOMER}};
     static struct usage_scan scan;
     usage_scan_begin(&scan, &query, 3);
-    enum ledger_read result = LEDGER_MORE;
-    while (result == LEDGER_MORE)
-        result = usage_scan_step(books->reader, &scan);
-    assert_int_equal(LEDGER_END, result);
+    assert_int_equal(LEDGER_END, sum_up(books, &scan));
     expect_equal(books, &query);
 }
 
@@ -473,6 +579,9 @@ int main(void)
         BOOKS_TEST(whole_days_are_read_as_days),
         BOOKS_TEST(a_sum_is_taken_in_pieces_of_whole_groups),
         BOOKS_TEST(settlement_may_go_on_meanwhile),
+        BOOKS_TEST(many_customers_are_summed_span_by_span),
+        BOOKS_TEST(the_first_groups_are_given_before_the_others_are_summed),
+        BOOKS_TEST(the_rollup_may_go_on_between_spans),
         BOOKS_TEST(a_scan_that_was_given_up_leaves_nothing_to_the_next_of_its_number),
         BOOKS_TEST(an_hour_cut_through_what_retention_took_has_no_sum),
         cmocka_unit_test(keys_that_are_none_are_refused),

@@ -28,6 +28,8 @@
 #include "proof/twin.h"
 #include "proof/verdict.h"
 
+enum { ROWS_PER_PROGRESS = 1 << 16 };
+
 struct remainder {
     struct hash128 id; /* of customer and price rule version */
     uint64_t after;
@@ -46,10 +48,12 @@ struct reconciliation {
     struct snapshot_list snapshots;
     struct map remainders;
     struct book_rows rows[DATASETS];
+    const struct proof_parts *parts;
 
     uint32_t entries_of_batch;
     bool is_compared; /* with the engine at the cursor */
     uint64_t compared;
+    uint64_t alone; /* positions whose journal entry is gone */
     uint64_t priced;
     uint64_t unpriced; /* their usage events were cut */
     uint64_t refunds, grants, policies, customers;
@@ -333,6 +337,9 @@ static bool take_rows_before(struct reconciliation *r, uint64_t position)
             return find_in(r, dataset, row, "no journal entry makes this row");
         }
         if (!take_position(r, next, NULL, BYTES_NONE)) return false;
+        if (++r->alone % ROWS_PER_PROGRESS == 0)
+            r->parts->progress(r->parts->self, "batches of which the ledger alone is left",
+                               sequence, r->walk.first - 1);
     }
 }
 
@@ -553,6 +560,7 @@ void proof_reconcile(const struct proof_parts *parts, struct proof_verdict *verd
     ENSURE(r != NULL);
     *verdict_out = (struct proof_verdict){.is_clean = true};
     r->verdict = verdict_out;
+    r->parts = parts;
     const bool is_whole = run(r, parts);
     ENSURE(is_whole == verdict_out->is_clean);
     count_all(r, verdict_out);

@@ -1,7 +1,6 @@
 /*
  * rollups.h (private): the sums by hour against the events that they are of, those by day against
- * the hours. One long read:
- * for copies only.
+ * the hours. One read an hour, which may be long: for copies only.
  */
 #pragma once
 

@@ -33,6 +33,7 @@ struct soak {
     struct soak_tally tally;
     struct soak_server server;
     struct soak_use uses[SOAK_WINDOWS + 1];
+    struct soak_health healths[SOAK_WINDOWS + 1];
     uint32_t use_count;
     uint64_t decisions_before;
     int64_t clock_ms;
@@ -91,7 +92,10 @@ static void print_window(void *self, const struct soak_window *window)
     char number[TEXT_NUMBER_BYTES];
     struct soak_use use;
     soak_server_use(&soak->settings, &soak->server, &use);
-    if (soak->use_count <= SOAK_WINDOWS) soak->uses[soak->use_count++] = use;
+    if (soak->use_count <= SOAK_WINDOWS) {
+        soak->healths[soak->use_count] = window->health;
+        soak->uses[soak->use_count++] = use;
+    }
     const int64_t minutes = (soak->clock_ms - CLOCK_START_MS) / 60000;
     const double rate =
         (double)(window->decisions - soak->decisions_before) * 1e9 / (double)window->duration_ns;
@@ -110,15 +114,39 @@ static void print_window(void *self, const struct soak_window *window)
     (void)fflush(stdout);
 }
 
+/* What there is of each part at the quarters. The rest: the program, the buffers of its threads,
+ * what the allocator has of memory that nobody has now. */
 static void print_memory(const struct soak *soak)
 {
+    static const char *const names[] = {"state",  "heads of customers", "recent authorizations",
+                                        "SQLite", "program's files",    "the rest",
+                                        "RSS"};
+    enum { PARTS = COUNT_OF(names), QUARTERS = 4 };
+    double parts[PARTS][QUARTERS];
     if (soak->use_count < SOAK_WINDOWS) return;
-    double share[4];
-    for (uint32_t i = 0; i < 4; ++i)
-        share[i] = mib(soak->uses[(i + 1) * SOAK_WINDOWS / 4 - 1].resident_bytes);
-    printf(
-        "  RSS at 25, 50, 75, 100 %%: %.0f, %.0f, %.0f, %.0f MiB; the last half grew by %.1f %%\n",
-        share[0], share[1], share[2], share[3], 100 * (share[3] / share[1] - 1));
+    for (uint32_t i = 0; i < QUARTERS; ++i) {
+        const struct soak_use *use = &soak->uses[(i + 1) * SOAK_WINDOWS / QUARTERS - 1];
+        const struct soak_health *health = &soak->healths[(i + 1) * SOAK_WINDOWS / QUARTERS - 1];
+        parts[0][i] = mib(health->state_bytes);
+        parts[1][i] = mib(health->heads_bytes);
+        parts[2][i] = mib(health->held_bytes);
+        parts[3][i] = mib(health->sqlite_bytes);
+        parts[4][i] = mib(use->resident_bytes - use->anonymous_bytes);
+        parts[6][i] = mib(use->resident_bytes);
+        parts[5][i] = parts[6][i];
+        for (uint32_t part = 0; part < 5; ++part)
+            parts[5][i] -= parts[part][i];
+    }
+    printf("\n  %-22s %9s %9s %9s %9s  MiB; of RSS's growth in the last half\n", "memory at",
+           "25 %", "50 %", "75 %", "100 %");
+    const double growth = parts[6][3] - parts[6][1];
+    for (uint32_t part = 0; part < PARTS; ++part)
+        printf("  %-22s %9.1f %9.1f %9.1f %9.1f  %+.1f (%.0f %%)\n", names[part], parts[part][0],
+               parts[part][1], parts[part][2], parts[part][3], parts[part][3] - parts[part][1],
+               growth > 0 ? 100 * (parts[part][3] - parts[part][1]) / growth : 0);
+    printf("  the last half grew by %.1f %%, without the state by %.1f %%\n",
+           100 * (parts[6][3] / parts[6][1] - 1),
+           100 * ((parts[6][3] - parts[0][3]) / (parts[6][1] - parts[0][1]) - 1));
 }
 
 static void play(struct soak *soak)
@@ -174,9 +202,9 @@ static void restart(struct soak *soak, int signal_number, const char *name)
     const double started = (double)(pool_now_ns() - soak->server.started_ns) / 1e9;
     struct soak_use use;
     soak_server_use(&soak->settings, &soak->server, &use);
-    printf("  %s: gone after %.2f s; first decision %.2f s after the next start (%.2f s of "
-           "processor)\n",
-           name, ended, started, use.processor_sec);
+    printf("  %s: gone after %.2f s; first decision %.2f s after the next start: its threads ran "
+           "%.2f s and waited %.2f s for a processor\n",
+           name, ended, started, use.processor_sec, use.waited_sec);
     (void)fflush(stdout);
 }
 

@@ -91,6 +91,7 @@ struct soak_use {
     uint64_t resident_bytes;
     uint64_t anonymous_bytes; /* of these: not a file's pages */
     double processor_sec;     /* since it started */
+    double waited_sec;        /* for a processor, all threads */
     uint64_t files[SOAK_FILES];
 };
 
@@ -103,6 +104,9 @@ struct soak_health {
     uint64_t lag_batches;
     uint64_t lag_ms;
     uint64_t state_bytes;
+    uint64_t heads_bytes; /* settlement's, of customers */
+    uint64_t held_bytes;  /* and of authorizations */
+    uint64_t sqlite_bytes;
     uint64_t holds;
     uint64_t keys;
 };

@@ -172,6 +172,28 @@ static double processor_sec(pid_t pid)
     return found == 2 ? (double)(user + system) / (double)sysconf(_SC_CLK_TCK) : 0;
 }
 
+/* What its threads waited with everything there but a processor. */
+static double waited_sec(pid_t pid)
+{
+    char path[64];
+    double sum = 0;
+    (void)snprintf(path, sizeof(path), "/proc/%ld/task", (long)pid);
+    DIR *tasks = opendir(path);
+    if (tasks == NULL) return 0;
+    for (const struct dirent *task; (task = readdir(tasks)) != NULL;) {
+        unsigned long long ran = 0, waited = 0;
+        char name[sizeof(path) + sizeof(task->d_name) + 16];
+        if (task->d_name[0] == '.') continue;
+        (void)snprintf(name, sizeof(name), "%s/%s/schedstat", path, task->d_name);
+        FILE *file = fopen(name, "re");
+        if (file == NULL) continue;
+        if (fscanf(file, "%llu %llu", &ran, &waited) == 2) sum += (double)waited / 1e9;
+        (void)fclose(file);
+    }
+    (void)closedir(tasks);
+    return sum;
+}
+
 void soak_server_use(const struct soak_settings *settings, const struct soak_server *server,
                      struct soak_use *use_out)
 {
@@ -184,6 +206,7 @@ void soak_server_use(const struct soak_settings *settings, const struct soak_ser
     (void)fclose(file);
     use_out->resident_bytes = status_kib(text, "\nVmRSS:") << 10;
     use_out->processor_sec = processor_sec(server->pid);
+    use_out->waited_sec = waited_sec(server->pid);
     use_out->anonymous_bytes = status_kib(text, "\nRssAnon:") << 10;
     read_files(settings, use_out->files);
 }
@@ -202,6 +225,9 @@ void soak_health_read(const char *body, struct soak_health *health_out)
                              .lag_batches = number_behind(body, "\"lag_batches\":"),
                              .lag_ms = number_behind(body, "\"lag_ms\":"),
                              .state_bytes = number_behind(body, "\"state_bytes\":"),
+                             .heads_bytes = number_behind(body, "\"books_bytes\":{\"heads\":"),
+                             .held_bytes = number_behind(body, ",\"holds\":"),
+                             .sqlite_bytes = number_behind(body, "\"sqlite\":"),
                              .holds = number_behind(body, "\"open_holds\":"),
                              .keys = number_behind(body, "\"keys\":")};
 }

@@ -34,6 +34,13 @@ void heads_end(struct heads *heads)
     heads->block = NULL;
 }
 
+uint64_t heads_bytes(const struct heads *heads)
+{
+    return slab_bytes(heads->heads.record_bytes, heads->heads.used) +
+           slab_bytes(heads->accounts.record_bytes, heads->accounts.used) +
+           index_bytes(heads->by_id.entries + 1);
+}
+
 uint32_t heads_find(const struct heads *heads, struct hash128 id)
 {
     uint64_t cursor = 0;

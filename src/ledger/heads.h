@@ -42,6 +42,8 @@ struct heads {
 MUST_USE bool heads_start(struct heads *heads,
                           uint32_t customers_max); /* false: no address space */
 void heads_end(struct heads *heads);
+/* Of memory: records that were ever used, and the index of them. */
+uint64_t heads_bytes(const struct heads *heads);
 
 uint32_t heads_find(const struct heads *heads, struct hash128 id); /* 0: there is none */
 uint32_t heads_add(struct heads *heads, struct hash128 id);        /* 0: no room */

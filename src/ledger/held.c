@@ -51,6 +51,12 @@ void held_end(struct held *held)
     *held = (struct held){0};
 }
 
+uint64_t held_bytes(const struct held *held)
+{
+    const uint64_t gone = held->end < held->block_bytes ? held->end : held->block_bytes;
+    return gone + index_bytes(held->by_decision.entries + 1);
+}
+
 static void forget_oldest(struct held *held)
 {
     const struct record *record = record_at(held, held->first);

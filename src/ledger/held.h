@@ -19,6 +19,8 @@ struct held {
 
 MUST_USE bool held_start(struct held *held, uint64_t bytes); /* false: no memory */
 void held_end(struct held *held);
+/* Of memory: the circle as far as it was ever gone round, and the index. */
+uint64_t held_bytes(const struct held *held);
 
 void held_put(struct held *held, uint64_t decision, struct bytes command);
 /* A view that lives until the next put. */

@@ -112,6 +112,9 @@ MUST_USE bool ledger_meta(struct ledger *ledger, const char *name, int64_t *valu
 
 /* Bytes in the write-ahead log, which an idle reader can pin; 0 when there is none. Any thread. */
 uint64_t ledger_log_bytes(const struct ledger *ledger);
+/* What SQLite has taken of memory in this process, above all for pages of all its files. Any
+ * thread. */
+uint64_t ledger_memory_bytes(void);
 /* Bytes of the database file and its log. Any thread. */
 uint64_t ledger_file_bytes(const struct ledger *ledger);
 

@@ -444,6 +444,10 @@ bool settle_batches(struct settler *settler)
     if (!is_committed) return false;
     settler->counts.transactions++;
     atomic_fetch_add_explicit(&settler->entries_shown, settler->entries, memory_order_relaxed);
+    atomic_store_explicit(&settler->heads_bytes_shown, heads_bytes(&settler->heads),
+                          memory_order_relaxed);
+    atomic_store_explicit(&settler->holds_bytes_shown, held_bytes(&settler->held),
+                          memory_order_relaxed);
     atomic_store_explicit(&settler->cursor_ms_shown, settler->cursor_ms, memory_order_relaxed);
     atomic_store_explicit(&settler->cursor_shown, settler->cursor, memory_order_release);
     return true;

@@ -459,6 +459,14 @@ int64_t settler_cursor_ms(const struct settler *settler)
     return atomic_load_explicit(&settler->cursor_ms_shown, memory_order_relaxed);
 }
 
+struct settler_memory settler_memory(const struct settler *settler)
+{
+    return (struct settler_memory){
+        .heads_bytes = atomic_load_explicit(&settler->heads_bytes_shown, memory_order_relaxed),
+        .holds_bytes = atomic_load_explicit(&settler->holds_bytes_shown, memory_order_relaxed),
+    };
+}
+
 enum ledger_fault settler_fault(const struct settler *settler)
 {
     return (enum ledger_fault)atomic_load_explicit(&settler->fault, memory_order_acquire);

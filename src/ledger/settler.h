@@ -68,6 +68,13 @@ int64_t settler_cursor_ms(const struct settler *settler); /* its last stamp; 0: 
 enum ledger_fault settler_fault(const struct settler *settler);
 const char *settler_detail(const struct settler *settler); /* after a fault */
 
+/* Memory, as of the last transaction. */
+struct settler_memory {
+    uint64_t heads_bytes; /* grow with customers */
+    uint64_t holds_bytes; /* commands of recent authorizations: up to their ceiling, once */
+};
+struct settler_memory settler_memory(const struct settler *settler);
+
 /* Heads: what the ledger says of a customer, as of its cursor, durable. One thread asks and takes
  * (the loop). */
 struct settler_ask {

@@ -139,6 +139,8 @@ struct settler {
     _Atomic uint64_t cursor_shown;
     _Atomic uint64_t entries_shown;
     _Atomic int64_t cursor_ms_shown;
+    _Atomic uint64_t heads_bytes_shown;
+    _Atomic uint64_t holds_bytes_shown;
     _Atomic int64_t until_ns; /* INT64_MAX: not winding down */
     _Atomic int fault;
 

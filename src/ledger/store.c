@@ -649,6 +649,11 @@ uint64_t ledger_log_bytes(const struct ledger *ledger)
     return stat(ledger->log_path, &status) == 0 ? (uint64_t)status.st_size : 0;
 }
 
+uint64_t ledger_memory_bytes(void)
+{
+    return (uint64_t)sqlite3_memory_used();
+}
+
 uint64_t ledger_file_bytes(const struct ledger *ledger)
 {
     struct stat status;

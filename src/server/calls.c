@@ -716,6 +716,16 @@ static void put_settlement(const struct loop *loop, struct buffer *out)
     buffer_put_byte(out, '}');
 }
 
+static void put_books_memory(const struct loop *loop, struct buffer *out)
+{
+    if (loop->parts.settling == NULL) return;
+    const struct settler_memory memory = settler_memory(loop->parts.settling->settler);
+    put_number(out, ",\"books_bytes\":{\"heads\":", memory.heads_bytes);
+    put_number(out, ",\"holds\":", memory.holds_bytes);
+    put_number(out, ",\"sqlite\":", ledger_memory_bytes());
+    buffer_put_byte(out, '}');
+}
+
 static void put_snapshots(const struct loop *loop, struct buffer *out)
 {
     if (loop->parts.snapshots == NULL) return;
@@ -773,6 +783,7 @@ static void put_health(const struct loop *loop, const char *status, struct buffe
     put_snapshots(loop, out);
     put_retention(loop, out);
     put_number(out, ",\"state_bytes\":", counts.bytes_live);
+    put_books_memory(loop, out);
     put_number(out, ",\"exchanges\":", loop->exchanges);
     put_number(out, ",\"queued\":", loop->arrived.count);
     buffer_put_text(out, ",\"clock\":{\"now\":\"");
@@ -787,7 +798,7 @@ static void put_health(const struct loop *loop, const char *status, struct buffe
 
 void loop_answer_health(struct loop *loop, struct exchange *exchange)
 {
-    uint8_t block[2048];
+    uint8_t block[4096];
     uint8_t conditions_block[256];
     struct buffer out = buffer_over(block, sizeof(block));
     struct buffer conditions = buffer_over(conditions_block, sizeof(conditions_block));

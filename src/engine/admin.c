@@ -224,14 +224,18 @@ struct ruling decide_grant(const struct decision_context *c)
     return ruling_fact();
 }
 
+struct ruling unknown_grant(void)
+{
+    return ruling_problem(PROBLEM_UNKNOWN_GRANT, NULL, BYTES_NONE, "the id of a grant");
+}
+
 /* A lot of which nothing is left: nothing is taken. */
 static struct ruling void_gone(const struct decision_context *c, struct report *report)
 {
     struct ruling ruling;
     const struct evidence *evidence = recall_whole(c, &ruling);
     if (evidence == NULL) return ruling;
-    if (evidence->of != EVIDENCE_GRANT)
-        return ruling_problem(PROBLEM_UNKNOWN_GRANT, NULL, BYTES_NONE, "the id of a grant");
+    if (evidence->of != EVIDENCE_GRANT) return unknown_grant();
     report->category = evidence->category;
     return (struct ruling){.kind = RULING_ANSWER};
 }
@@ -399,7 +403,7 @@ static const struct evidence *refund_evidence(const struct decision_context *c,
         return NULL;
     }
     if (!recall_past(c, past_out, ruling_out)) return NULL;
-    *ruling_out = recall_unknown(past_out, "the id of a decision that was charged");
+    *ruling_out = recall_unknown(past_out, RECALL_EXPECTED_CHARGED);
     if (!past_out->is_known) return NULL;
     const enum hold_state state = past_out->ending.state;
     if (state == HOLD_RELEASED || state == HOLD_EXPIRED) {
@@ -466,6 +470,7 @@ struct ruling decide_policy(const struct decision_context *c)
     effect->policy.version = c->engine->policy.version + 1;
     effect->policy.content_hash = compiled->content_hash;
     effect->policy.from_file = c->command->from_file;
+    effect->policy.actor = c->command->actor;
     c->fact->report.kind = COMMAND_POLICY;
     c->fact->report.count = effect->policy.version;
     return ruling_fact();

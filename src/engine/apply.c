@@ -635,6 +635,12 @@ static void apply_effect(struct application *a, const struct effect *effect)
     case EFFECT_CROWD:
         apply_crowd(a, effect);
         return;
+    case EFFECT_ACCESS:
+        access_apply(a->engine, a->fact, effect);
+        return;
+    case EFFECT_ACCESS_END:
+        access_apply_end(a->engine, effect);
+        return;
     }
     ENSURE(false);
 }

@@ -147,6 +147,16 @@ WALK walk_cut(struct codec c, bool writing, struct journal_cut *cut)
         walk_word(c, writing, &cut->before[i]);
 }
 
+WALK walk_access_terms(struct codec c, bool writing, struct access_terms *terms)
+{
+    for (unsigned i = 0; i < COUNT_OF(terms->hash); i++)
+        walk_word(c, writing, &terms->hash[i]);
+    walk_u32(c, writing, &terms->scopes);
+    walk_bytes(c, writing, &terms->customer);
+    walk_bytes(c, writing, &terms->label);
+    walk_i64(c, writing, &terms->expires_ms);
+}
+
 /* An enumeration whose greatest value is max. */
 #define WALK_ENUM(c, writing, lvalue, max)          \
     do {                                            \

@@ -145,7 +145,7 @@ WALK walk_grant_terms(struct codec c, bool w, struct command *k)
 WALK walk_body(struct codec c, bool w, struct command *k)
 {
     uint32_t mask = w ? command_mask(k) : 0;
-    WALK_ENUM(c, w, k->kind, COMMAND_SEAL);
+    WALK_ENUM(c, w, k->kind, COMMAND_ACCESS);
     walk_u32(c, w, &mask);
     if (!w && (mask & ~(uint32_t)HAS_KNOWN) != 0) c.in->bad = true;
     if (mask & HAS_CUSTOMER) walk_bytes(c, w, &k->customer);
@@ -173,6 +173,31 @@ WALK walk_body(struct codec c, bool w, struct command *k)
     k->all = (mask & HAS_ALL) != 0;
 }
 
+bool command_has_actor(enum command_kind kind)
+{
+    switch (kind) {
+    case COMMAND_CUSTOMER:
+    case COMMAND_GRANT:
+    case COMMAND_VOID:
+    case COMMAND_RESET:
+    case COMMAND_REFUND:
+    case COMMAND_POLICY:
+    case COMMAND_ACCESS:
+        return true;
+    case COMMAND_AUTHORIZE:
+    case COMMAND_CONSUME:
+    case COMMAND_CHECK:
+    case COMMAND_COMMIT:
+    case COMMAND_RELEASE:
+    case COMMAND_EXTEND:
+    case COMMAND_USAGE:
+    case COMMAND_DUE:
+    case COMMAND_SEAL:
+        break;
+    }
+    return false;
+}
+
 WALK walk_attached(struct codec c, bool w, struct command *k)
 {
     if (k->kind == COMMAND_POLICY) {
@@ -187,6 +212,11 @@ WALK walk_attached(struct codec c, bool w, struct command *k)
         walk_word(c, w, &k->owner.word[1]);
     }
     if (k->kind == COMMAND_SEAL) walk_cut(c, w, &k->cut);
+    if (k->kind == COMMAND_ACCESS) {
+        walk_access_terms(c, w, &k->access);
+        walk_bool(c, w, &k->has_way_back);
+    }
+    if (command_has_actor(k->kind)) walk_bytes(c, w, &k->actor);
     walk_bytes(c, w, &k->evidence);
     walk_bytes(c, w, &k->key);
 }

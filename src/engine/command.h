@@ -30,6 +30,8 @@
 #define SUSPENSIONS_MAX 32u
 #define TTL_MS_MAX (30 * DAY_MS)
 #define BALANCE_NANO_MAX (INT64_C(1) << 62)
+#define ACTOR_BYTES_MAX 32u
+#define ACCESS_LABEL_BYTES_MAX 64u
 #define GRANT_NANO_MAX (BALANCE_NANO_MAX / 256) /* of one grant: 255 of them cannot overflow */
 
 /* Numbers are journaled: never change one, never reuse one. */
@@ -47,8 +49,9 @@ enum command_kind {
     COMMAND_RESET = 11,
     COMMAND_REFUND = 12,
     COMMAND_POLICY = 13,
-    COMMAND_DUE = 14, /* made by the engine itself */
-    COMMAND_SEAL = 15 /* made by the server */
+    COMMAND_DUE = 14,   /* made by the engine itself */
+    COMMAND_SEAL = 15,  /* made by the server */
+    COMMAND_ACCESS = 16 /* an access key: made, or (target) revoked */
 };
 
 enum consent {
@@ -91,6 +94,19 @@ struct suspension {
 struct journal_cut {
     uint64_t first;     /* the oldest batch that is kept; below 3 nothing was cut */
     uint64_t before[4]; /* SHA-256 of the batch before it, least significant byte first */
+};
+
+/* What an access key may ask for; ADMIN includes the others. Journaled. */
+enum access_scope { ACCESS_DECIDE = 1, ACCESS_REPORT = 2, ACCESS_READ = 4, ACCESS_ADMIN = 8 };
+#define ACCESS_SCOPES 15u
+
+/* An access key as it is asked for. Of the secret only its hash is ever known here. */
+struct access_terms {
+    uint64_t hash[4];      /* SHA-256 of the secret, as it lies in memory */
+    uint32_t scopes;       /* ACCESS_..., at least one */
+    struct bytes customer; /* the one that it is bound to; empty: to none */
+    struct bytes label;
+    int64_t expires_ms; /* INSTANT_NEVER */
 };
 
 /* What an idempotency key that is kept says: who used it how, where, and until when it counts. */
@@ -192,6 +208,18 @@ struct command {
     /* SEAL */
     struct journal_cut cut;
 
+    /* ACCESS: `target` is revoked; 0: a key is made. */
+    struct access_terms access;
+    bool has_way_back; /* somebody can make keys whatever becomes of those that there are */
+
+    /* Who did it, of commands of operators (command_has_actor): an access key's id, "admin-key",
+     * or empty: whoever reaches a server without keys. No part of the body. */
+    struct bytes actor;
+    /* Asked for with a key that is bound to a customer: what is another's, is as if it was not
+     * there. Not encoded. */
+    bool is_bound;
+    struct hash128 bound_to;
+
     /* REFUND */
     bool all;
 
@@ -213,6 +241,9 @@ struct command {
 void command_encode(const struct command *command, struct buffer *buffer);
 /* False when the bytes are not one whole canonical command. Views point into the bytes. */
 MUST_USE bool command_decode(struct bytes bytes, struct command *command_out);
+
+/* Whether commands of the kind say who gave them. */
+bool command_has_actor(enum command_kind kind);
 
 /* The hash that an idempotency key is bound to: of everything but the key. */
 uint64_t command_body_hash(struct hash_key key, const struct command *command);

@@ -49,6 +49,9 @@ struct ruling decide_reset(const struct decision_context *c);
 struct ruling decide_refund(const struct decision_context *c);
 struct ruling decide_policy(const struct decision_context *c);
 struct ruling decide_seal(const struct decision_context *c);
+struct ruling decide_access(const struct decision_context *c);
+
+struct ruling unknown_grant(void);
 
 /* I1: the first answer, a conflict, RULING_KEY, or RULING_FACT: the key is new. */
 struct ruling key_rule(struct engine *engine, const struct command *command, struct hash128 hash,
@@ -92,6 +95,8 @@ MUST_USE bool recall_past(const struct decision_context *c, struct past *past_ou
 MUST_USE bool recall_remembered(const struct decision_context *c, struct past *past_out,
                                 struct ruling *ruling_out);
 /* What is not known: what was expected instead, unless its entry was there once. */
+#define RECALL_EXPECTED_CHARGED "the id of a decision that was charged"
+#define RECALL_EXPECTED_REMEMBERED "the id of a decision that is still remembered"
 struct ruling recall_unknown(const struct past *past, const char *expected);
 /* All that is said of what the command names, or of the fact at a position alone; NULL: the ruling
  * asks for it. */

@@ -33,7 +33,7 @@ static bool command_owner(struct engine *engine, const struct command *command,
             engine, command->has_owner ? command->owner : customer_id(engine, command->customer));
         return true;
     }
-    if (command->target == 0) return false;
+    if (command->target == 0 || command->kind == COMMAND_ACCESS) return false;
     uint32_t customer = 0;
     const uint32_t hold = hold_find(engine, command->target);
     const uint32_t ended = hold == 0 ? ended_find(engine, command->target) : 0;
@@ -49,6 +49,25 @@ static bool command_owner(struct engine *engine, const struct command *command,
         return false;
     *owner_out = owner_of_id(engine, engine->evidence->customer);
     return engine->evidence->of != EVIDENCE_NONE;
+}
+
+/* Another's hold, decision or grant, for a key that is bound to a customer: asked for and not
+ * found, as an id that nobody has. */
+static bool is_hidden(const struct command *command, struct owner owner)
+{
+    return command->is_bound && !hash_128_equal(owner.id, command->bound_to);
+}
+
+static struct ruling hide(struct engine *engine, const struct command *command)
+{
+    if (command->evidence.length == 0)
+        return (struct ruling){
+            .kind = RULING_RECALL, .recall = RECALL_WHOLE, .position = command->target};
+    if (command->kind == COMMAND_VOID) return unknown_grant();
+    const struct past past = {.is_cut = evidence_decode(command->evidence, engine->evidence) &&
+                                        engine->evidence->of == EVIDENCE_CUT};
+    return recall_unknown(&past, command->kind == COMMAND_REFUND ? RECALL_EXPECTED_CHARGED
+                                                                 : RECALL_EXPECTED_REMEMBERED);
 }
 
 static struct ruling dispatch(const struct decision_context *c)
@@ -80,6 +99,8 @@ static struct ruling dispatch(const struct decision_context *c)
         return decide_policy(c);
     case COMMAND_SEAL:
         return decide_seal(c);
+    case COMMAND_ACCESS:
+        return decide_access(c);
     case COMMAND_DUE:
         break;
     }
@@ -134,6 +155,7 @@ struct ruling engine_decide(struct engine *engine, const struct policy *policy,
     };
     fact_clear(fact_out, stamp);
     const bool has_owner = command_owner(engine, command, &c.owner);
+    if (has_owner && is_hidden(command, c.owner)) return hide(engine, command);
     if (command->kind == COMMAND_CHECK) return check(&c);
 
     const bool has_key = has_owner && command->key.length != 0 && key_is_taken_by(command->kind);
@@ -178,8 +200,10 @@ bool engine_due_for(struct engine *engine, const struct policy *policy,
                     struct fact *fact_out)
 {
     struct owner owner;
-    if (command->kind == COMMAND_POLICY || command->kind == COMMAND_SEAL) return false;
-    if (!command_owner(engine, command, &owner)) return false;
+    if (command->kind == COMMAND_POLICY || command->kind == COMMAND_SEAL ||
+        command->kind == COMMAND_ACCESS)
+        return false;
+    if (!command_owner(engine, command, &owner) || is_hidden(command, owner)) return false;
     if (owner.customer == 0 && !lets_in(engine, policy, command, owner, stamp, fact_out))
         return false;
     if (!due_draft(engine, policy, owner, stamp, command_out, fact_out)) return false;

@@ -188,6 +188,31 @@ uint32_t engine_recall_records(const struct engine *engine);
 struct recall_first engine_recall_first(const struct engine *engine, uint32_t from,
                                         uint32_t records);
 
+/* Access keys (access.c). The first one that is made closes the server to whoever has none, for
+ * good: also when the last one goes. */
+bool engine_access_is_needed(const struct engine *engine);
+/* Whether there is an admin key that is bound to nobody and has no end. */
+bool engine_access_has_master(const struct engine *engine);
+/* Grows with each key that is made or goes: what was found out before may be wrong then. */
+uint64_t engine_access_changes(const struct engine *engine);
+
+struct access_view {
+    uint64_t id;
+    uint64_t hash[4]; /* SHA-256 of the secret, as it lies in memory */
+    uint32_t scopes;
+    struct bytes customer; /* empty: bound to none; lives until the next change */
+    struct bytes label;
+    int64_t created_ms;
+    int64_t expires_ms; /* INSTANT_NEVER; over at a time >= this */
+};
+/* Records 1..engine_access_records, in no order. False: nothing is there. */
+uint32_t engine_access_records(const struct engine *engine);
+MUST_USE bool engine_access_at(const struct engine *engine, uint32_t record,
+                               struct access_view *view_out);
+/* Walks the records whose hash may begin with this word: cursor 0 at first; 0 when there are no
+ * more. The hash of each is the caller's to compare, in constant time. */
+uint32_t engine_access_like(const struct engine *engine, uint64_t hash, uint64_t *cursor);
+
 struct engine_counts {
     uint32_t customers, grants, holds, keys, ended, slots, scopes;
     uint32_t keys_max; /* the ceiling of keys */

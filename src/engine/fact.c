@@ -165,7 +165,7 @@ WALK walk_report(struct codec c, bool w, struct report *report)
         report->has_overshoot = (flags & REPORT_OVERSHOOT) != 0;
     }
     if (flags & REPORT_CROWD) walk_word(c, w, &report->crowd);
-    WALK_ENUM(c, w, report->kind, COMMAND_SEAL);
+    WALK_ENUM(c, w, report->kind, COMMAND_ACCESS);
     walk_u64(c, w, &report->id);
     WALK_ENUM(c, w, report->outcome, OUTCOME_DENY);
     walk_u64(c, w, &report->units_requested);
@@ -302,7 +302,7 @@ WALK walk_key(struct codec c, bool w, struct effect *effect)
 
 WALK walk_effect(struct codec c, bool w, struct effect *effect)
 {
-    WALK_ENUM(c, w, effect->kind, EFFECT_SEAL);
+    WALK_ENUM(c, w, effect->kind, EFFECT_ACCESS_END);
     switch (effect->kind) {
     case EFFECT_CUSTOMER:
         walk_i64(c, w, &effect->customer.created_ms);
@@ -381,9 +381,17 @@ WALK walk_effect(struct codec c, bool w, struct effect *effect)
         walk_u64(c, w, &effect->policy.version);
         walk_word(c, w, &effect->policy.content_hash);
         walk_bool(c, w, &effect->policy.from_file);
+        walk_bytes(c, w, &effect->policy.actor);
         return;
     case EFFECT_SEAL:
         walk_cut(c, w, &effect->seal);
+        return;
+    case EFFECT_ACCESS:
+        walk_u64(c, w, &effect->access.id);
+        walk_access_terms(c, w, &effect->access.terms);
+        return;
+    case EFFECT_ACCESS_END:
+        walk_u64(c, w, &effect->access_end.id);
         return;
     case EFFECT_CROWD:
         walk_word(c, w, &effect->crowd.of);

@@ -137,7 +137,7 @@ struct settled_price {
 struct report {
     enum command_kind kind;
     uint64_t id; /* AUTHORIZE, CONSUME, USAGE, CHECK (0): decision; COMMIT, RELEASE, EXTEND,
-                    REFUND: of the decision concerned; GRANT, VOID: grant */
+                    REFUND: of the decision concerned; GRANT, VOID: grant; ACCESS: access key */
     enum outcome outcome;
     bool explain; /* the request asked for notes in the answer */
     uint64_t units_requested;
@@ -164,7 +164,8 @@ struct report {
 
     /* GRANT: nano = amount; VOID: nano = taken back; REFUND: nano = refunded by this call, expired
      * = of that, gone at once with an expired or voided grant, total = refunded so far of the
-     * decision; RESET: count = counters set to zero; POLICY: count = version */
+     * decision; RESET: count = counters set to zero; POLICY: count = version;
+     * ACCESS: count = 1: revoked */
     int64_t nano;
     int64_t expired;
     int64_t total;
@@ -202,8 +203,10 @@ enum effect_kind {
     EFFECT_RENEWAL = 18,   /* a recurring grant's next renewal */
     EFFECT_SYMBOL = 19,
     EFFECT_POLICY = 20,
-    EFFECT_CROWD = 21, /* one more denial of its own in the second that runs */
-    EFFECT_SEAL = 22   /* the journal may begin later from now on */
+    EFFECT_CROWD = 21,     /* one more denial of its own in the second that runs */
+    EFFECT_SEAL = 22,      /* the journal may begin later from now on */
+    EFFECT_ACCESS = 24,    /* an access key comes to be */
+    EFFECT_ACCESS_END = 25 /* it goes: revoked, or expired and in the way of a new one */
 };
 
 enum setting { SETTING_PLAN = 1, SETTING_MODE, SETTING_ANCHOR, SETTING_SUSPENDED };
@@ -399,6 +402,7 @@ struct effect {
             uint64_t version;
             uint64_t content_hash;
             bool from_file;
+            struct bytes actor; /* who installed it (command.h) */
         } policy;
         struct journal_cut seal;
         struct {
@@ -406,6 +410,13 @@ struct effect {
             int64_t second;
             uint32_t after; /* 1..CROWD_ALONE_MAX */
         } crowd;
+        struct {
+            uint64_t id; /* the fact's position */
+            struct access_terms terms;
+        } access;
+        struct {
+            uint64_t id;
+        } access_end;
     };
 };
 

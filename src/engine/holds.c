@@ -8,7 +8,7 @@
 
 static struct ruling unknown_decision(const struct past *past)
 {
-    return recall_unknown(past, "the id of a decision that is still remembered");
+    return recall_unknown(past, RECALL_EXPECTED_REMEMBERED);
 }
 
 static struct ruling ended_conflict(enum hold_state state)

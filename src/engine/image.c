@@ -1,8 +1,8 @@
 /*
- * image.c: making an image. Six kinds of objects: a customer with his own counters and remainders,
- * a subject's scope with its counters, a grant, an open hold with its lines and the keys that wait
- * for its end, a key that is kept, an ended hold. One bit for each says whether it is out: written,
- * or not there at the mark.
+ * image.c: making an image. Seven kinds of objects: a customer with his own counters and
+ * remainders, a subject's scope with its counters, a grant, an open hold with its lines and the
+ * keys that wait for its end, a key that is kept, an ended hold, an access key. One bit for each
+ * says whether it is out: written, or not there at the mark.
  *
  * Whatever changes an object has it kept first: apply by what its fact is about to touch
  * (image_keep_touched), sweep one by one (image_keep). Trials keep nothing: they take back what
@@ -27,6 +27,8 @@ static struct slab *slab_of(struct engine *engine, enum image_kind kind)
         return &engine->keys;
     case IMAGE_ENDED:
         return &engine->ended;
+    case IMAGE_ACCESS:
+        return &engine->access;
     case IMAGE_KINDS:
         break;
     }
@@ -49,6 +51,8 @@ static bool is_free(const struct engine *engine, enum image_kind kind, uint32_t 
         return key_state(key_at(engine, number)) == KEY_FREE;
     case IMAGE_ENDED:
         return ended_at(engine, number)->changed == 0;
+    case IMAGE_ACCESS:
+        return access_at(engine, number)->id == 0;
     case IMAGE_KINDS:
         break;
     }
@@ -113,6 +117,16 @@ static void put_hold(struct engine *engine, struct codec c, uint32_t number)
     put_varint(c.out, IMAGE_CHAIN_END);
 }
 
+static void put_access(struct codec c, struct access *access)
+{
+    struct access_terms terms = {.scopes = access->scopes,
+                                 .customer = access_customer(access),
+                                 .label = access_label(access),
+                                 .expires_ms = access->expires_ms};
+    memcpy(terms.hash, access->hash, sizeof terms.hash);
+    walk_access(c, true, access, &terms);
+}
+
 static void put_object(struct engine *engine, struct codec c, enum image_kind kind, uint32_t number)
 {
     switch (kind) {
@@ -134,6 +148,9 @@ static void put_object(struct engine *engine, struct codec c, enum image_kind ki
         return;
     case IMAGE_ENDED:
         walk_ended(c, true, ended_at(engine, number));
+        return;
+    case IMAGE_ACCESS:
+        put_access(c, access_at(engine, number));
         return;
     case IMAGE_KINDS:
         break;
@@ -166,6 +183,7 @@ static void put_head(const struct engine *engine, struct buffer *out, int64_t at
         .policy = engine->policy,
         .cut = engine->cut,
         .forgotten_through = engine->forgotten_through,
+        .access_made = engine->access_made,
         .crowd_count = crowds_running(engine, at_ms),
         .symbol_count = engine->symbol_count - (SYMBOL_FIRST_FREE - 1),
     };
@@ -253,6 +271,10 @@ static void keep_touched_by(struct engine *engine, uint32_t customer, const stru
         image_keep(engine, IMAGE_KEY, key_find(engine, effect->key.hash));
         keep_hold(engine, effect->key.hold);
         return;
+    case EFFECT_ACCESS_END:
+        image_keep(engine, IMAGE_ACCESS, access_find(engine, effect->access_end.id));
+        return;
+    case EFFECT_ACCESS:
     case EFFECT_CUSTOMER:
     case EFFECT_OVERRIDE:
     case EFFECT_GRANT:
@@ -271,8 +293,8 @@ static void keep_touched_by(struct engine *engine, uint32_t customer, const stru
 void image_keep_touched(struct engine *engine, const struct fact *fact, uint32_t customer)
 {
     if (engine->trial.is_running) return;
-    if (customer == 0) return; /* nothing of his was there at the mark */
-    image_keep(engine, IMAGE_CUSTOMER, customer);
+    if (fact->has_customer && customer == 0) return; /* nothing of his was there at the mark */
+    image_keep(engine, IMAGE_CUSTOMER, customer);    /* 0: it is about nobody */
     for (uint32_t i = 0; i < fact->effect_count; i++)
         keep_touched_by(engine, customer, &fact->effects[i]);
 }

@@ -80,6 +80,7 @@ static enum image_fault load_head(struct engine *engine, struct codec c)
     engine->policy = head.policy;
     engine->cut = head.cut;
     engine->forgotten_through = head.forgotten_through;
+    engine->access_made = head.access_made;
     engine->recurring_cursor = head.recurring_cursor;
     for (uint32_t i = 0; i < head.customers; i++)
         customer_at(engine, slab_take(&engine->customers))->next_due_ms = INSTANT_NEVER;
@@ -334,6 +335,19 @@ static enum image_fault load_ended(struct engine *engine, struct codec c)
     return IMAGE_OK;
 }
 
+static enum image_fault load_access(struct engine *engine, struct codec c)
+{
+    struct access access = {0};
+    struct access_terms terms = {0};
+    walk_access(c, false, &access, &terms);
+    if (c.in->bad || access.id == 0 || terms.scopes == 0 || (terms.scopes & ~ACCESS_SCOPES) != 0 ||
+        !access_set(&access, &terms) || engine->access.live >= engine->access_made)
+        return IMAGE_DAMAGED;
+    if (slab_room(&engine->access) == 0) return IMAGE_NO_ROOM;
+    *access_at(engine, slab_take(&engine->access)) = access;
+    return IMAGE_OK;
+}
+
 static enum image_fault load_object(struct engine *engine, struct codec c, uint64_t record)
 {
     struct image_load *load = &engine->image.load;
@@ -353,6 +367,8 @@ static enum image_fault load_object(struct engine *engine, struct codec c, uint6
         return load_key(engine, c);
     case IMAGE_ENDED:
         return load_ended(engine, c);
+    case IMAGE_ACCESS:
+        return load_access(engine, c);
     case IMAGE_KINDS:
         break;
     }
@@ -455,6 +471,17 @@ static bool index_keys(struct engine *engine)
     return true;
 }
 
+static bool index_access(struct engine *engine)
+{
+    for (uint32_t n = 1; n <= engine->access.used; n++) {
+        const struct access *access = access_at(engine, n);
+        if (access_find(engine, access->id) != n) return false;
+        index_insert(&engine->access_index, access->hash[0], n);
+    }
+    engine->access_changes++;
+    return true;
+}
+
 /* Takes from the grants what holds say is held of them, or puts it back. */
 static bool move_held(struct engine *engine, const struct hold *hold, bool puts_back)
 {
@@ -504,7 +531,8 @@ enum image_fault engine_image_loaded(struct engine *engine)
     /* Every open hold will leave an ended one. */
     if (slab_room(&engine->ended) < engine->holds.live) return IMAGE_NO_ROOM;
     if (!index_customers(engine) || !index_scopes(engine) || !index_grants(engine) ||
-        !index_holds(engine) || !index_keys(engine) || !holds_are_covered(engine))
+        !index_holds(engine) || !index_keys(engine) || !index_access(engine) ||
+        !holds_are_covered(engine))
         return IMAGE_DAMAGED;
     for (uint32_t n = 1; n <= engine->customers.used; n++) {
         if (!renewals_are_his(engine, n)) return IMAGE_DAMAGED;

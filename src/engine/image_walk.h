@@ -22,6 +22,7 @@ struct image_head {
     struct engine_policy_info policy;
     struct journal_cut cut;
     uint64_t forgotten_through;
+    uint64_t access_made;
     uint32_t crowd_count;  /* of the second that runs; they follow */
     uint32_t symbol_count; /* whose names follow, without those that every state is born with */
 };
@@ -52,6 +53,7 @@ WALK walk_image_head(struct codec c, bool w, struct image_head *head)
     walk_i64(c, w, &head->policy.installed_ms);
     walk_cut(c, w, &head->cut);
     walk_u64(c, w, &head->forgotten_through);
+    walk_u64(c, w, &head->access_made);
     walk_count(c, w, &head->crowd_count, CROWDS);
     walk_count(c, w, &head->symbol_count, SYMBOLS_MAX);
 }
@@ -280,4 +282,12 @@ WALK walk_ended(struct codec c, bool w, struct ended *ended)
     walk_u32(c, w, &ended->customer);
     WALK_ENUM(c, w, ended->state, HOLD_EXPIRED);
     WALK_ENUM(c, w, ended->late, 1);
+}
+
+/* Its texts are in the terms. */
+WALK walk_access(struct codec c, bool w, struct access *access, struct access_terms *terms)
+{
+    walk_u64(c, w, &access->id);
+    walk_i64(c, w, &access->created_ms);
+    walk_access_terms(c, w, terms);
 }

@@ -123,6 +123,8 @@ static uint64_t scope_of(const struct effect *effect)
     case EFFECT_SYMBOL:
     case EFFECT_POLICY:
     case EFFECT_CROWD:
+    case EFFECT_ACCESS:
+    case EFFECT_ACCESS_END:
     case EFFECT_SEAL:
         return 0;
     }

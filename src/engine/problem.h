@@ -31,10 +31,13 @@
     X(PROBLEM_REFUND_EXCEEDS, "refund_exceeds", 422, "Refunds may not exceed the charge")       \
     X(PROBLEM_UNSUPPORTED, "unsupported", 422, "This is not offered yet")                       \
     X(PROBLEM_CLOCK_BACKWARD, "clock_backward", 422, "Time does not go back")                   \
+    X(PROBLEM_UNAUTHORIZED, "unauthorized", 401, "The request needs an access key")             \
+    X(PROBLEM_FORBIDDEN, "forbidden", 403, "The access key does not allow this")                \
     X(PROBLEM_UNKNOWN_CUSTOMER, "unknown_customer", 404, "No such customer")                    \
     X(PROBLEM_UNKNOWN_DECISION, "unknown_decision", 404,                                        \
       "No such decision, or no longer remembered")                                              \
     X(PROBLEM_UNKNOWN_GRANT, "unknown_grant", 404, "No such grant")                             \
+    X(PROBLEM_UNKNOWN_KEY, "unknown_key", 404, "No such access key")                            \
     X(PROBLEM_NO_ROUTE, "not_found", 404, "No such resource")                                   \
     X(PROBLEM_NO_METHOD, "method_not_allowed", 405, "The resource does not take this method")   \
     X(PROBLEM_TIMEOUT, "request_timeout", 408, "The request did not arrive in time")            \
@@ -43,6 +46,7 @@
     X(PROBLEM_HOLD_RELEASED, "hold_released", 409, "The hold was released")                     \
     X(PROBLEM_HOLD_EXPIRED, "hold_expired", 409, "The hold has expired")                        \
     X(PROBLEM_NOT_SETTLED, "not_settled", 409, "The decision is not settled yet")               \
+    X(PROBLEM_LAST_ADMIN_KEY, "last_admin_key", 409, "Nobody could make keys any more")         \
     X(PROBLEM_TOO_LARGE, "too_large", 413, "The body is too large")                             \
     X(PROBLEM_TARGET_TOO_LONG, "target_too_long", 414, "The path is too long")                  \
     X(PROBLEM_MEDIA_TYPE, "unsupported_media_type", 415, "The body is of another media type")   \

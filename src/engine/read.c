@@ -406,6 +406,22 @@ static uint64_t hash_customer(const struct engine *engine, const struct customer
     return sum + hash_holds(engine, customer->holds);
 }
 
+static uint64_t hash_text(struct bytes text)
+{
+    return hash_64((struct hash_key){0}, text);
+}
+
+static uint64_t hash_access(const struct access *access)
+{
+    if (access->id == 0) return 0;
+    uint64_t sum = mix(hash_mix(access->id, access->scopes), access->created_ms);
+    sum = mix(sum, access->expires_ms);
+    for (unsigned i = 0; i < COUNT_OF(access->hash); i++)
+        sum = hash_mix(sum, access->hash[i]);
+    return hash_mix(hash_mix(sum, hash_text(access_customer(access))),
+                    hash_text(access_label(access)));
+}
+
 uint64_t engine_state_hash(const struct engine *engine, int64_t now_ms)
 {
     uint64_t sum = hash_mix(engine->policy.version, engine->policy.content_hash);
@@ -426,6 +442,9 @@ uint64_t engine_state_hash(const struct engine *engine, int64_t now_ms)
     }
     for (uint32_t n = 1; n <= engine->customers.used; n++)
         sum += hash_customer(engine, customer_at(engine, n), now_ms);
+    sum = hash_mix(sum, engine->access_made);
+    for (uint32_t n = 1; n <= engine->access.used; n++)
+        sum += hash_access(access_at(engine, n));
     for (uint32_t n = 1; n <= engine->keys.used; n++) {
         const struct key *key = slab_at(&engine->keys, n);
         const bool waits = key_state(key) == KEY_WAITS;

@@ -99,6 +99,8 @@ static void need_of(const struct engine *engine, uint32_t customer, const struct
     case EFFECT_POLICY:
     case EFFECT_SEAL:
     case EFFECT_CROWD:
+    case EFFECT_ACCESS: /* decide_access has looked */
+    case EFFECT_ACCESS_END:
         return;
     }
     ENSURE(false);

@@ -83,14 +83,17 @@ static struct engine *engine_carve(struct carver *carver, struct engine_ceilings
     into->keys = carve_slab(carver, sizeof(struct key), ceilings.keys);
     into->ended = carve_slab(carver, sizeof(struct ended), ceilings.keys);
     into->remainders = carve_slab(carver, sizeof(struct remainder), ceilings.grants);
+    into->access = carve_slab(carver, sizeof(struct access), ACCESS_KEYS_MAX);
     into->customer_index = carve_index(carver, ceilings.customers);
     into->scope_index = carve_index(carver, ceilings.scopes);
     into->grant_index = carve_index(carver, ceilings.grants);
     into->hold_index = carve_index(carver, ceilings.holds);
     into->key_index = carve_index(carver, ceilings.keys);
     into->ended_index = carve_index(carver, ceilings.keys);
+    into->access_index = carve_index(carver, ACCESS_KEYS_MAX);
     const uint32_t objects[IMAGE_KINDS] = {ceilings.customers, ceilings.scopes, ceilings.grants,
-                                           ceilings.holds,     ceilings.keys,   ceilings.keys};
+                                           ceilings.holds,     ceilings.keys,   ceilings.keys,
+                                           ACCESS_KEYS_MAX};
     for (enum image_kind kind = 0; kind < IMAGE_KINDS; kind++)
         into->image.is_out[kind] =
             carve(carver, ((uint64_t)objects[kind] / 64 + 1) * sizeof(uint64_t));

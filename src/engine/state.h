@@ -228,6 +228,20 @@ struct trial {
     bool is_running;
 };
 
+/* An access key. */
+#define ACCESS_KEYS_MAX 4096u
+struct access {
+    uint64_t hash[4]; /* SHA-256 of the secret */
+    uint64_t id;      /* 0: the record was given back */
+    int64_t created_ms;
+    int64_t expires_ms;
+    uint32_t scopes;
+    uint16_t customer_length; /* 0: bound to none */
+    uint16_t label_length;
+    uint8_t customer[CUSTOMER_BYTES_MAX];
+    uint8_t label[ACCESS_LABEL_BYTES_MAX];
+};
+
 /* The objects of an image (image.h); counters, remainders and lines go with their owners. */
 enum image_kind {
     IMAGE_CUSTOMER,
@@ -236,6 +250,7 @@ enum image_kind {
     IMAGE_HOLD,
     IMAGE_KEY,
     IMAGE_ENDED,
+    IMAGE_ACCESS,
     IMAGE_KINDS
 };
 
@@ -266,12 +281,16 @@ struct engine {
     struct image image;
 
     struct slab customers, scopes, slots, rings, grants, holds, lines, keys, ended, remainders;
+    struct slab access;
     struct index customer_index, scope_index, grant_index, hold_index, key_index, ended_index;
+    struct index access_index;
     uint32_t *heap; /* [1..heap_count]: customers by (next_due_ms, id), a binary heap */
     uint32_t heap_count;
     uint32_t sweep_key, sweep_ended, sweep_grant, sweep_scope, sweep_customer;
     struct crowd *crowds;       /* [0..CROWDS) */
     uint64_t forgotten_through; /* the newest ending that was forgotten as the books have it */
+    uint64_t access_made;       /* access keys, ever */
+    uint64_t access_changes;    /* since this state is in memory: made, loaded, gone */
     uint32_t recurring_cursor; /* customers from here on may lack a recurring grant; 0: none does */
 
     uint32_t symbol_count;
@@ -318,6 +337,20 @@ static inline struct ended *ended_at(const struct engine *engine, uint32_t numbe
 {
     return slab_at(&engine->ended, number);
 }
+
+static inline struct access *access_at(const struct engine *engine, uint32_t number)
+{
+    return slab_at(&engine->access, number);
+}
+
+/* Access keys (access.c). */
+uint32_t access_find(const struct engine *engine, uint64_t id); /* 0: none has it */
+struct bytes access_customer(const struct access *access);
+struct bytes access_label(const struct access *access);
+/* False: the texts are longer than there is room. */
+MUST_USE bool access_set(struct access *access, const struct access_terms *terms);
+void access_apply(struct engine *engine, const struct fact *fact, const struct effect *effect);
+void access_apply_end(struct engine *engine, const struct effect *effect);
 
 /* Identities. */
 struct hash128 customer_id(const struct engine *engine, struct bytes name);

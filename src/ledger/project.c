@@ -61,6 +61,7 @@ static uint64_t decision_of(const struct command *command, uint64_t position)
     case COMMAND_RESET:
     case COMMAND_POLICY:
     case COMMAND_SEAL:
+    case COMMAND_ACCESS:
         break;
     }
     return 0;

@@ -47,6 +47,9 @@ const char *subcommand_name(const struct subcommand *one, char between,
 int command_serve(int argc, char **argv);
 int command_policy_check(int argc, char **argv);
 int command_policy_show(int argc, char **argv);
+int command_key_create(int argc, char **argv);
+int command_key_list(int argc, char **argv);
+int command_key_revoke(int argc, char **argv);
 int command_grant(int argc, char **argv);
 int command_status(int argc, char **argv);
 int command_explain(int argc, char **argv);

@@ -19,12 +19,7 @@ static bool take_address(const char *text, struct listener_address *address_out)
                       text);
         return false;
     }
-    if (listener_is_loopback(address_out)) return true;
-    (void)fprintf(stderr,
-                  "weir serve: --http '%s': without keys Weir listens on loopback only; expected "
-                  "127.0.0.1, [::1] or localhost\n",
-                  text);
-    return false;
+    return true;
 }
 
 int command_serve(int argc, char **argv)
@@ -41,6 +36,8 @@ int command_serve(int argc, char **argv)
         ROW_TEXT("policy", "FILE", "policy, applied if it is not the file last applied",
                  &options.policy_file),
         ROW_TEXT("http", "ADDR", "where to listen, port 0: any; default 127.0.0.1:7878", &http),
+        ROW_TEXT("admin-key", "FILE", "a key that is always let in, as an admin; mode 0600",
+                 &options.admin_key_file),
         ROW_INSTANT("test-clock", "time stands still, from here, until POST /v1/clock",
                     &options.test_clock_ms, &options.has_test_clock),
         ROW_BYTES("memory", "address space of the state, such as 512M or 8G; default 1G",

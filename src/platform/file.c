@@ -51,6 +51,13 @@ bool file_is_there(const char *path)
     return lstat(path, &status) == 0 || errno != ENOENT;
 }
 
+bool file_is_private(const char *path)
+{
+    struct stat status;
+    return stat(path, &status) == 0 && S_ISREG(status.st_mode) &&
+           (status.st_mode & (S_IRWXG | S_IRWXO)) == 0;
+}
+
 bool file_is_empty(const char *path)
 {
     struct stat status;

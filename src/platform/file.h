@@ -57,6 +57,8 @@ MUST_USE enum file_fault file_replace(const char *path, struct bytes bytes,
 
 /* Something of that name is there, or cannot be looked at. */
 MUST_USE bool file_is_there(const char *path);
+/* An ordinary file that nobody but its owner (and root) can read or write. */
+MUST_USE bool file_is_private(const char *path);
 /* It is there and has no bytes. */
 MUST_USE bool file_is_empty(const char *path);
 

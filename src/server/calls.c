@@ -179,6 +179,13 @@ static bool check_request(struct asked *asked)
                                               .field = "Idempotency-Key",
                                               .value = exchange->idempotency_key,
                                               .expected = "a key in each element instead"});
+    /* There is no customer whose key it would be. */
+    if (call == CALL_KEY_CREATE && exchange->idempotency_key.at != NULL)
+        return refuse(asked, (struct problem){.code = PROBLEM_INVALID_VALUE,
+                                              .field = "Idempotency-Key",
+                                              .value = exchange->idempotency_key,
+                                              .expected = "none: a key whose answer was lost is "
+                                                          "revoked, and another one made"});
     if (exchange->query.length > 0 && call != CALL_STATUS && call != CALL_READ)
         return refuse(asked, (struct problem){.code = PROBLEM_INVALID_QUERY,
                                               .field = "query",
@@ -206,7 +213,8 @@ static void parse_command(struct loop *loop, struct asked *asked, enum wire_call
     struct wire_request request = {
         .call = call, .body = exchange->body, .header_key = exchange->idempotency_key};
     if (!decode_target(asked, &request.target)) return;
-    if (!wire_parse(&request, &asked->arena, &asked->command, &asked->problem)) {
+    if (!wire_parse(&request, &asked->arena, &asked->command, &asked->problem) ||
+        !loop_admit_command(loop, asked->exchange, asked)) {
         asked->is_refused = true;
         return;
     }
@@ -219,9 +227,10 @@ void loop_prepare(struct loop *loop, struct asked *asked)
     asked->is_refused = false;
     asked->command.customer = BYTES_NONE; /* nobody's, until it is parsed */
     if (exchange->is_gone || exchange->is_under_way) return;
-    if (exchange->route == NULL && !find_route(asked)) return;
-    if (!check_request(asked)) return;
-    if (exchange->route->call == CALL_COMMAND) parse_command(loop, asked, exchange->route->wire);
+    const bool is_found = exchange->route != NULL || find_route(asked);
+    if (!loop_admit(loop, asked) || !is_found || !check_request(asked)) return;
+    if (exchange->route->call == CALL_COMMAND || exchange->route->call == CALL_KEY_CREATE)
+        parse_command(loop, asked, exchange->route->wire);
     if (exchange->route->call != CALL_USAGE) return;
     const struct usage_form form = loop_usage_form(exchange);
     if (!form.is_list) parse_command(loop, asked, form.call);
@@ -295,18 +304,19 @@ static enum progress call_command(struct loop *loop, struct asked *asked)
 /* ---- reads */
 
 /* The customer of the path, decoded and checked; false: refused. */
-static bool customer_of(struct asked *asked, struct bytes *customer_out)
+static bool customer_of(struct loop *loop, struct asked *asked, struct bytes *customer_out)
 {
-    if (!decode_target(asked, customer_out)) return false;
-    if (wire_check_name(WIRE_NAME_CUSTOMER, *customer_out, &asked->problem)) return true;
-    return false;
+    const struct access_right right = loop_right(loop, asked->exchange);
+    return decode_target(asked, customer_out) &&
+           wire_check_name(WIRE_NAME_CUSTOMER, *customer_out, &asked->problem) &&
+           access_allows_customer(&right, *customer_out, &asked->problem);
 }
 
 static enum progress call_customer(struct loop *loop, struct asked *asked)
 {
     struct bytes customer;
     struct engine *engine = loop->parts.engine;
-    if (!customer_of(asked, &customer))
+    if (!customer_of(loop, asked, &customer))
         return answer_problem(loop, asked->exchange, asked->problem);
     if (!engine_customer(engine, customer, &loop->customer))
         return answer_problem(loop, asked->exchange,
@@ -325,7 +335,7 @@ static enum progress call_balance(struct loop *loop, struct asked *asked)
 {
     struct bytes customer;
     struct engine *engine = loop->parts.engine;
-    if (!customer_of(asked, &customer))
+    if (!customer_of(loop, asked, &customer))
         return answer_problem(loop, asked->exchange, asked->problem);
     if (loop->parts.settling != NULL && !asked->exchange->has_head)
         return loop_ask_head(loop, asked->exchange, engine_customer_id(engine, customer));
@@ -376,13 +386,13 @@ static bool take_status_parameter(struct asked *asked, struct bytes name, struct
                            &asked->problem);
 }
 
-static bool parse_status(struct asked *asked, struct status_query *query_out)
+static bool parse_status(struct loop *loop, struct asked *asked, struct status_query *query_out)
 {
     struct bytes rest = asked->exchange->query;
     struct bytes name;
     struct bytes value;
     *query_out = (struct status_query){0};
-    if (!customer_of(asked, &query_out->customer)) return false;
+    if (!customer_of(loop, asked, &query_out->customer)) return false;
     while (route_take_parameter(&rest, &name, &value))
         if (!take_status_parameter(asked, name, value, query_out)) return false;
     return true;
@@ -423,7 +433,8 @@ static enum progress call_status(struct loop *loop, struct asked *asked)
 {
     struct status_query query;
     struct engine *engine = loop->parts.engine;
-    if (!parse_status(asked, &query)) return answer_problem(loop, asked->exchange, asked->problem);
+    if (!parse_status(loop, asked, &query))
+        return answer_problem(loop, asked->exchange, asked->problem);
 
     struct buffer out = batch_answer_buffer(loop->open);
     const bool is_known = engine_customer(engine, query.customer, &loop->customer);
@@ -546,6 +557,7 @@ static enum progress install_policy(struct loop *loop, struct asked *asked, bool
     asked->command.yaml = policies->spare->yaml;
     asked->command.compiled = policies->spare->policy;
     asked->command.from_file = from_file;
+    asked->command.actor = access_actor(&exchange->pass, asked->actor);
     struct buffer out = batch_answer_buffer(loop->open);
     const size_t start = out.used;
     unsigned status = 0;
@@ -613,6 +625,15 @@ static void put_instant(struct buffer *out, int64_t instant_ms)
     buffer_put(out, text, calendar_format(instant_ms, text));
 }
 
+/* Nobody is known on a server without keys. */
+static void put_actor(struct buffer *out, struct bytes actor)
+{
+    if (actor.length == 0)
+        json_null(out);
+    else
+        json_text(out, actor);
+}
+
 /* Newest first. */
 static enum progress call_policy_versions(struct loop *loop, struct asked *asked)
 {
@@ -628,8 +649,10 @@ static enum progress call_policy_versions(struct loop *loop, struct asked *asked
         put_hex(&out, one->content_hash);
         buffer_put_text(&out, "\",\"installed_at\":\"");
         put_instant(&out, one->installed_ms);
-        buffer_put_text(&out,
-                        one->from_file ? "\",\"from_file\":true}" : "\",\"from_file\":false}");
+        buffer_put_text(&out, one->from_file ? "\",\"from_file\":true" : "\",\"from_file\":false");
+        buffer_put_text(&out, ",\"actor\":");
+        put_actor(&out, policy_version_actor(one));
+        buffer_put_byte(&out, '}');
     }
     buffer_put_text(&out, "]}");
     return answer_read(loop, asked->exchange, &out, CONTENT_JSON);
@@ -829,7 +852,72 @@ void loop_answer_ready(struct loop *loop, struct exchange *exchange)
                     RELEASE_AT_ONCE);
 }
 
+/* ---- access keys */
+
+/* The secret is made with the command, and told in its answer alone: who loses that makes another
+ * key. */
+static enum progress call_key_create(struct loop *loop, struct asked *asked)
+{
+    char secret[ACCESS_SECRET_SIZE];
+    struct access_view view;
+    struct buffer out = batch_answer_buffer(loop->open);
+    const size_t start = out.used;
+    unsigned status = 0;
+    access_make_secret(secret, asked->command.access.hash);
+    if (loop_rule(loop, &asked->command, NULL, &out, &status) != RULED) return PROGRESS_BLOCKED;
+    if (status == 200) {
+        const bool is_there = access_find_made(&loop->access, loop->fact.report.id, &view);
+        ENSURE(is_there);
+        out.used = start;
+        wire_render_access(&view, secret, loop->now_ms, &out);
+    }
+    ENSURE(!out.overflowed);
+    loop_answer(loop, asked->exchange,
+                (struct answer){.status = status,
+                                .content_type = status == 200 ? CONTENT_JSON : CONTENT_PROBLEM,
+                                .body = buffer_bytes(&out)},
+                RELEASE_IN_ORDER);
+    return PROGRESS_DONE;
+}
+
+static enum progress call_keys(struct loop *loop, struct asked *asked)
+{
+    struct buffer out = batch_answer_buffer(loop->open);
+    struct access_view view;
+    const char *between = "{\"keys\":[";
+    for (uint32_t n = 1; n <= engine_access_records(loop->parts.engine); ++n) {
+        if (!engine_access_at(loop->parts.engine, n, &view)) continue;
+        buffer_put_text(&out, between);
+        wire_render_access(&view, NULL, loop->now_ms, &out);
+        between = ",";
+    }
+    buffer_put_text(&out, between[0] == ',' ? "]}" : "{\"keys\":[]}");
+    return answer_read(loop, asked->exchange, &out, CONTENT_JSON);
+}
+
 /* ---- */
+
+/* A key may have gone since the request was looked at: between two requests that were read
+ * together, or while this one waited. What has begun to change something goes on to its end: the
+ * clock as a whole, a batch by the operation. */
+static bool is_still_admitted(struct loop *loop, struct asked *asked)
+{
+    struct exchange *exchange = asked->exchange;
+    const enum call call = exchange->route->call;
+    const bool goes_on =
+        exchange->is_under_way && (call == CALL_CLOCK || call == CALL_BATCH || call == CALL_USAGE);
+    if (goes_on || loop_is_admitted(loop, exchange)) return true;
+    if (exchange->is_gone) {
+        loop_drop(loop, exchange);
+        return false;
+    }
+    if (loop_admit(loop, asked)) return true;
+    if (exchange->reading != NULL && exchange->reading->is_sending)
+        loop_answer(loop, exchange, (struct answer){.is_cut = true}, RELEASE_AT_ONCE);
+    else
+        loop_answer_problem(loop, exchange, &asked->problem, RELEASE_AT_ONCE);
+    return false;
+}
 
 enum progress loop_call(struct loop *loop, struct asked *asked)
 {
@@ -843,6 +931,7 @@ enum progress loop_call(struct loop *loop, struct asked *asked)
         return PROGRESS_DONE;
     }
     loop->request_id = request_id_bytes(&exchange->request_id);
+    if (!is_still_admitted(loop, asked)) return PROGRESS_DONE;
     const enum call call = exchange->route->call;
     if (call == CALL_HEALTH) {
         loop_answer_health(loop, exchange);
@@ -883,6 +972,10 @@ enum progress loop_call(struct loop *loop, struct asked *asked)
         return call_policy_versions(loop, asked);
     case CALL_CLOCK:
         return call_clock(loop, asked);
+    case CALL_KEY_CREATE:
+        return call_key_create(loop, asked);
+    case CALL_KEYS:
+        return call_keys(loop, asked);
     case CALL_HEALTH:
     case CALL_READY:
     case CALL_METRICS:

@@ -21,6 +21,7 @@
 #include "base/base.h"
 #include "keys/keys.h"
 #include "ledger/ledger.h"
+#include "server/access.h"
 #include "server/request_id.h"
 
 #define ANSWER_HEADERS_MAX 8u
@@ -71,6 +72,7 @@ struct exchange {
     struct exchange *next;
     struct exchange_times times;
     const struct route *route;
+    struct access_pass pass;    /* whose it is */
     struct bytes target;        /* the path's {id}, as sent */
     struct desk_job *job;       /* what the desk brought for it */
     struct key_answer key;      /* what the desk found of its key */

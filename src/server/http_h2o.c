@@ -168,6 +168,14 @@ static struct request_id name_request(struct http *http, h2o_req_t *request)
     return request_id_make(&http->request_ids);
 }
 
+/* Of two, neither is believed: empty. */
+static struct bytes sole_header_of(h2o_req_t *request, const h2o_token_t *token)
+{
+    const ssize_t index = h2o_find_header(&request->headers, token, -1);
+    if (index >= 0 && h2o_find_header(&request->headers, token, index) >= 0) return BYTES("");
+    return header_of(request, index);
+}
+
 static h2o_socket_t *socket_of(h2o_req_t *request)
 {
     return request->conn->callbacks->get_socket(request->conn);
@@ -624,8 +632,7 @@ static void take_request(struct http *http, h2o_req_t *request)
     exchange->idempotency_key = header_of(
         request, h2o_find_header_by_str(&request->headers, H2O_STRLIT("idempotency-key"), -1));
     exchange->accept = header_of(request, h2o_find_header(&request->headers, H2O_TOKEN_ACCEPT, -1));
-    exchange->authorization =
-        header_of(request, h2o_find_header(&request->headers, H2O_TOKEN_AUTHORIZATION, -1));
+    exchange->authorization = sole_header_of(request, H2O_TOKEN_AUTHORIZATION);
     exchange->traceparent = header_of(
         request, h2o_find_header_by_str(&request->headers, H2O_STRLIT("traceparent"), -1));
     exchange->body = bytes_of(request->entity);

@@ -48,6 +48,8 @@ struct loop *loop_over(void *block, struct loop_parts parts)
     loop->durable_sequence = parts.tip_sequence;
     loop->retention.keep_from = engine_cut(parts.engine).first;
     loop->started_ns = clock_monotonic_ns();
+    access_start(&loop->access, parts.engine, parts.admin_key, entropy_hash_key());
+    loop->parts.admin_key = BYTES_NONE;
     loop->now_ms = clock_now_ms(parts.clock);
     for (unsigned i = 0; i < COUNT_OF(loop->batches); ++i) {
         void *body = carve(&at, BATCH_BODY_BYTES);
@@ -180,6 +182,8 @@ void loop_answer_problem(struct loop *loop, struct exchange *exchange,
                             .body = body};
     if (problem->code == PROBLEM_NO_METHOD)
         answer_add_header(&answer, "allow", bytes_of_text(route_allow(exchange->path)));
+    if (problem->code == PROBLEM_UNAUTHORIZED)
+        answer_add_header(&answer, "www-authenticate", BYTES("Bearer realm=\"weir\""));
     loop_answer(loop, exchange, answer, release);
 }
 

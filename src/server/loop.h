@@ -20,6 +20,7 @@
 
 #include "base/base.h"
 #include "engine/engine.h"
+#include "server/access.h"
 #include "server/batch.h"
 #include "server/desk.h"
 #include "server/exchange.h"
@@ -45,6 +46,7 @@ struct asked {
     struct problem problem;
     struct command command;
     struct arena arena;
+    char actor[ACTOR_BYTES_MAX]; /* command.actor is here */
 };
 
 /* One POST /v1/batch under way, or one list of usage. */
@@ -66,6 +68,7 @@ struct loop_parts {
     struct keys *keys;           /* NULL: the state alone remembers keys */
     struct snapshots *snapshots; /* NULL: none are made */
     struct settling *settling;   /* NULL: nobody settles, and nothing is ever settled */
+    struct bytes admin_key;      /* of --admin-key; empty: none. Read by loop_over only */
     uint64_t tip_sequence;       /* the newest batch of the journal */
     uint64_t (*journal_log_bytes)(const struct journal *journal); /* NULL: it has none */
     int64_t receipts_for_ms;     /* batches older than that may go; 0: none do */
@@ -86,6 +89,7 @@ struct loop {
     uint64_t settled_sequence; /* of the books; the journal keeps what is not in them */
     uint64_t snapshot_kept;    /* batch of the older one of the kept snapshots; 0: there is none */
     struct retention retention;
+    struct access_guard access;
 
     struct exchange_queue arrived;
     struct exchange_queue desk_waiting;    /* for a free job */

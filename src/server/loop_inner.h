@@ -103,6 +103,18 @@ struct usage_form {
 };
 struct usage_form loop_usage_form(const struct exchange *exchange);
 
+/* ---- admission.c */
+
+/* Whether whoever asks may ask that of this route; false: `asked` is refused. Before anything is
+ * parsed, and again whenever a key was made or went since (loop_is_admitted). */
+bool loop_admit(struct loop *loop, struct asked *asked);
+bool loop_is_admitted(const struct loop *loop, const struct exchange *exchange);
+/* The same of the command in `asked`, one of a batch's or the exchange's own, which gets what goes
+ * with it: the customer that the key is bound to, the actor. False: `asked` has the problem. */
+bool loop_admit_command(struct loop *loop, struct exchange *exchange, struct asked *asked);
+/* The right of an exchange that is admitted. */
+struct access_right loop_right(const struct loop *loop, const struct exchange *exchange);
+
 /* ---- reads.c */
 
 /* A call that is answered from the books. */

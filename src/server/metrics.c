@@ -268,6 +268,7 @@ void metrics_fact(struct metrics *metrics, const struct command *command, const 
     case COMMAND_RESET:
     case COMMAND_POLICY:
     case COMMAND_SEAL:
+    case COMMAND_ACCESS:
         break;
     }
     count_credits(metrics, fact);

@@ -69,6 +69,11 @@ static enum ruled rule_next(struct loop *loop, struct exchange *exchange)
         put_problem(loop, run, &asked->problem);
         return RULED;
     }
+    if (!loop_admit_command(loop, exchange, asked)) {
+        wire_batch_next(&run->answer);
+        wire_render_operation_problem(&run->at[run->next++], &asked->problem, &run->answer);
+        return RULED;
+    }
     engine_prefetch(loop->parts.engine, &asked->command);
     unsigned status = 0;
     wire_batch_next(&run->answer);

@@ -50,18 +50,26 @@ void policies_install(struct policies *policies)
     policies->current = installed;
 }
 
+static void set_actor(struct policy_version *version, struct bytes actor)
+{
+    version->actor_length = actor.length <= ACTOR_BYTES_MAX ? (uint32_t)actor.length : 0;
+    if (version->actor_length != 0) memcpy(version->actor, actor.at, version->actor_length);
+}
+
 void policies_record(struct policies *policies, const struct fact *fact)
 {
     for (uint32_t i = 0; i < fact->effect_count; ++i) {
         const struct effect *effect = &fact->effects[i];
         if (effect->kind != EFFECT_POLICY) continue;
-        policies->versions[policies->version_count++ % POLICY_VERSIONS_MAX] =
-            (struct policy_version){
-                .version = effect->policy.version,
-                .content_hash = effect->policy.content_hash,
-                .installed_ms = fact->at_ms,
-                .from_file = effect->policy.from_file,
-            };
+        struct policy_version *version =
+            &policies->versions[policies->version_count++ % POLICY_VERSIONS_MAX];
+        *version = (struct policy_version){
+            .version = effect->policy.version,
+            .content_hash = effect->policy.content_hash,
+            .installed_ms = fact->at_ms,
+            .from_file = effect->policy.from_file,
+        };
+        set_actor(version, effect->policy.actor);
     }
 }
 
@@ -80,6 +88,7 @@ void policies_put_versions(const struct policies *policies, struct buffer *out)
         buffer_put_unsigned(out, version->content_hash);
         buffer_put_signed(out, version->installed_ms);
         buffer_put_unsigned(out, version->from_file);
+        buffer_put_bytes(out, policy_version_actor(version));
     }
 }
 
@@ -94,6 +103,7 @@ bool policies_take_versions(struct policies *policies, struct reader *reader)
         version->content_hash = reader_take_unsigned(reader);
         version->installed_ms = reader_take_signed(reader);
         version->from_file = reader_take_unsigned(reader) != 0;
+        set_actor(version, reader_take_bytes(reader));
     }
     return !reader->bad;
 }

@@ -25,7 +25,13 @@ struct policy_version {
     uint64_t content_hash;
     int64_t installed_ms;
     bool from_file;
+    uint32_t actor_length;
+    char actor[ACTOR_BYTES_MAX]; /* who installed it (command.h) */
 };
+static inline struct bytes policy_version_actor(const struct policy_version *version)
+{
+    return (struct bytes){(const uint8_t *)version->actor, version->actor_length};
+}
 #define POLICY_VERSIONS_MAX 1024u /* kept; older ones are in the journal only */
 
 struct policies {

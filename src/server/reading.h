@@ -48,6 +48,7 @@ struct reading {
     enum reading_what what;
     enum show_form form;
     struct bytes customer;
+    struct bytes bound_to;      /* nothing of another customer is shown; empty: of anybody */
     struct settler_answer head; /* of the customer */
     uint64_t decision;
     struct hold_view hold; /* of the decision, as the state knows it */
@@ -100,9 +101,11 @@ static inline struct bytes reading_out(const struct reading *reading)
 const char *reading_content_type(const struct reading *reading);
 
 /* reading_query.c: makes a reading of its request; what and number, block and text are set. False:
- * *problem_out says which parameter is wrong. `target`: decoded. */
+ * *problem_out says which parameter is wrong. `target`: decoded. bound_to: the one customer that
+ * may be asked about; empty: all. */
 MUST_USE bool reading_parse(struct reading *reading, struct bytes target, struct bytes query,
-                            struct bytes accept, struct problem *problem_out);
+                            struct bytes accept, struct bytes bound_to,
+                            struct problem *problem_out);
 
 enum reading_end reading_step(struct reading *reading, const struct reading_tools *tools);
 /* Instead of a step, when nobody waits for it any more: forgets what was gathered. */

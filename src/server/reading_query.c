@@ -202,6 +202,15 @@ static bool take_group_by(struct parsing *parsing, struct bytes value)
     return true;
 }
 
+static bool may_ask_about(struct parsing *parsing, struct bytes customer)
+{
+    const struct bytes bound_to = parsing->reading->bound_to;
+    if (bound_to.length == 0 || bytes_equal(bound_to, customer)) return true;
+    return refuse(parsing, (struct problem){.code = PROBLEM_FORBIDDEN,
+                                            .field = "customer",
+                                            .expected = "the customer that the key is bound to"});
+}
+
 static bool take_name(struct parsing *parsing, enum parameter which, struct bytes value)
 {
     static const struct {
@@ -220,6 +229,7 @@ static bool take_name(struct parsing *parsing, enum parameter which, struct byte
     struct reading *reading = parsing->reading;
     if (value.length > FILTER_BYTES_MAX || !bytes_is_utf8(value))
         return refuse_value(parsing, which, value, "at most 512 bytes of UTF-8");
+    if (which == PARAMETER_CUSTOMER && !may_ask_about(parsing, value)) return false;
     for (unsigned i = 0; i < COUNT_OF(filters); ++i)
         if (filters[i].which == which) reading->usage.only[filters[i].by] = value;
     if (which == PARAMETER_SUBJECT) reading->events.subject = value;
@@ -317,6 +327,7 @@ static bool check_whole(struct parsing *parsing)
         return refuse_value(parsing, PARAMETER_TO, BYTES_NONE, "a time not before `from`");
     if (!reading->has_limit && !reading_is_stream(reading)) reading->limit = READING_LIMIT_DEFAULT;
     if (reading->what != READING_USAGE) return true;
+    if (reading->bound_to.length != 0) reading->usage.only[BY_CUSTOMER] = reading->bound_to;
     usage_scan_begin(&reading->scan, &reading->usage, reading->number);
     reading->show.usage = &reading->usage;
     if (!reading->has_before) return true;
@@ -324,6 +335,14 @@ static bool check_whole(struct parsing *parsing)
         return true;
     return refuse_value(parsing, PARAMETER_AFTER, BYTES_NONE,
                         "the `next` of a page of the same group_by");
+}
+
+static struct bytes copy_of(struct reading *reading, struct bytes text)
+{
+    uint8_t *copy = arena_take(&reading->text, text.length);
+    ENSURE(copy != NULL);
+    if (text.length != 0) memcpy(copy, text.at, text.length);
+    return (struct bytes){copy, text.length};
 }
 
 /* The texts outlive the request, whose client may leave. */
@@ -339,21 +358,20 @@ static bool take_target(struct parsing *parsing, struct bytes target)
                                                 .expected = "a decision id"});
     }
     if (!wire_check_name(WIRE_NAME_CUSTOMER, target, parsing->problem)) return false;
-    uint8_t *copy = arena_take(&reading->text, target.length);
-    ENSURE(copy != NULL);
-    memcpy(copy, target.at, target.length);
-    reading->customer = (struct bytes){copy, target.length};
+    if (!may_ask_about(parsing, target)) return false;
+    reading->customer = copy_of(reading, target);
     return true;
 }
 
 bool reading_parse(struct reading *reading, struct bytes target, struct bytes query,
-                   struct bytes accept, struct problem *problem_out)
+                   struct bytes accept, struct bytes bound_to, struct problem *problem_out)
 {
     struct parsing parsing = {.reading = reading, .problem = problem_out};
     struct bytes name;
     struct bytes value;
     reading->form = reading->what == READING_RECEIPT ? SHOW_JSON : form_accepted(accept);
     reading->events.to_ms = reading->usage.to_ms = INT64_MAX;
+    reading->bound_to = copy_of(reading, bound_to);
     if (!take_target(&parsing, target)) return false;
     while (route_take_parameter(&query, &name, &value))
         if (!take_parameter(&parsing, name, value)) return false;

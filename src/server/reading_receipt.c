@@ -241,6 +241,10 @@ enum reading_end reading_receipt(struct reading *reading, const struct reading_t
     if (found == FOUND_NOT) return READING_REFUSED;
     if (found == FOUND_FAILED) return READING_FAILED;
     receipt.is_kept = found == FOUND;
+    /* Whose it was is in the journal alone. */
+    if (reading->bound_to.length != 0 &&
+        (!receipt.is_kept || !bytes_equal(reading->bound_to, tools->command->customer)))
+        return READING_REFUSED;
     reading->show = (struct show){.form = SHOW_JSON,
                                   .out = buffer_over(reading->block, READING_BYTES),
                                   .reader = tools->books};

@@ -69,7 +69,8 @@ static bool begin(struct loop *loop, struct asked *asked, enum progress *progres
     exchange->reading = reading;
     reading->what = exchange->route->read;
     bool is_fine = route_decode(exchange->target, false, &asked->arena, &target) &&
-                   reading_parse(reading, target, exchange->query, exchange->accept, &problem);
+                   reading_parse(reading, target, exchange->query, exchange->accept,
+                                 loop_right(loop, exchange).customer, &problem);
     if (is_fine && !is_known(loop, reading)) {
         problem = (struct problem){
             .code = PROBLEM_UNKNOWN_CUSTOMER, .field = "customer", .value = reading->customer};

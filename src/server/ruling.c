@@ -128,6 +128,32 @@ static void render_fact(struct loop *loop, const struct command *command, struct
     wire_render_report(&fact->report, fact->at_ms, engine_symbols(engine), out, &loop->fields);
 }
 
+/* Who did what, where that is known. */
+static void log_act(const struct command *command, const struct report *report,
+                    struct bytes request_id)
+{
+    static const char *const acts[] = {
+        [COMMAND_CUSTOMER] = "customer", [COMMAND_GRANT] = "grant",   [COMMAND_VOID] = "void",
+        [COMMAND_RESET] = "reset",       [COMMAND_REFUND] = "refund", [COMMAND_POLICY] = "policy",
+        [COMMAND_ACCESS] = "key"};
+    static const char letters[] = {[COMMAND_GRANT] = 'g',
+                                   [COMMAND_VOID] = 'g',
+                                   [COMMAND_REFUND] = 'd',
+                                   [COMMAND_ACCESS] = 'k'};
+    const enum command_kind kind = command->kind;
+    if (!command_has_actor(kind) || command->actor.length == 0) return;
+    char id[ID_TEXT_SIZE] = "";
+    if (letters[kind] != 0) id_format(letters[kind], report->id, id);
+    struct log_line line = log_begin(LOG_INFO, "admin_act");
+    log_bytes(&line, "actor", command->actor);
+    log_text(&line, "act",
+             kind == COMMAND_ACCESS && command->target != 0 ? "key_revoke" : acts[kind]);
+    if (command->customer.length != 0) log_bytes(&line, "customer", command->customer);
+    if (id[0] != '\0') log_text(&line, "id", id);
+    if (request_id.length != 0) log_bytes(&line, "request_id", request_id);
+    log_end(&line);
+}
+
 static enum ruled answer_internal(struct loop *loop, struct buffer *out, unsigned *status_out)
 {
     const struct problem problem = {.code = PROBLEM_INTERNAL};
@@ -324,6 +350,7 @@ enum ruled loop_rule(struct loop *loop, struct command *command, const struct ex
             put_in_crowd(loop, command);
         else
             journal_and_apply(loop, command);
+        log_act(command, &loop->fact.report, loop->request_id);
         render_fact(loop, command, out);
         /* What the command itself brought on, a new plan's recurring grants above all; where the
          * batch is full, it waits for the customer's next command. */

@@ -16,6 +16,7 @@
 #include "journal/journal.h"
 #include "keys/keys.h"
 #include "platform/platform.h"
+#include "server/access_start.h"
 #include "server/http.h"
 #include "server/key_start.h"
 #include "server/loop.h"
@@ -58,6 +59,8 @@ struct server {
     struct engine *engine;
     struct recovery recovered;
     struct clock clock;
+    struct bytes admin_key;
+    char admin_key_block[ACCESS_TOKEN_BYTES_MAX + 2];
     struct wake wake;
     struct policies *policies;
     struct desk *desk;
@@ -449,6 +452,7 @@ static bool start_threads(struct server *server)
                                                  .keys = server->keys,
                                                  .snapshots = server->snapshots,
                                                  .settling = &server->settling,
+                                                 .admin_key = server->admin_key,
                                                  .journal_log_bytes = journal_sqlite_log_bytes,
                                                  .tip_sequence = server->journal->tip.sequence,
                                                  .survey = &server->survey,
@@ -654,7 +658,6 @@ static bool open_door(struct server *server)
     }
     http_watch(server->http, server->wake.fd, on_wake, &server->wake);
     http_watch(server->http, server->signal_fd, on_signal, server);
-    (void)printf("weir: no keys configured: listening on loopback only\n");
     (void)printf("weir: listening on http://%s\n", text);
     (void)fflush(stdout);
     tell_ready(server, text);
@@ -731,10 +734,14 @@ enum server_end server_run(const struct server_options *options)
         (void)fprintf(stderr, "weir: no file descriptors left\n");
         return SERVER_REFUSED;
     }
-    if (!open_journal(&server) || !start_state(&server) || !open_keys(&server))
+    if (!access_read_admin_key(options->admin_key_file, server.admin_key_block,
+                               &server.admin_key) ||
+        !open_journal(&server) || !start_state(&server) || !open_keys(&server))
         return SERVER_REFUSED;
     if (!recover(&server)) return SERVER_REFUSED;
     if (server.is_stopping) return SERVER_STOPPED;
+    if (!access_check_door(server.engine, server.admin_key.length != 0, &server.options.address))
+        return SERVER_REFUSED;
     start_clock(&server);
     if (!start_threads(&server) || !start_policy(&server) || !open_door(&server))
         return SERVER_REFUSED;

@@ -26,7 +26,8 @@ struct server_options {
     const char *version;             /* of the program, for operators */
     const char *data;                /* the data directory */
     const char *policy_file;         /* NULL: the policy in force stays */
-    struct listener_address address; /* of HTTP; loopback */
+    struct listener_address address; /* of HTTP; beyond loopback only with keys */
+    const char *admin_key_file;      /* NULL: no key beside those that are journaled */
     bool has_test_clock;
     int64_t test_clock_ms; /* where it starts, unless the journal is further */
     uint64_t memory_bytes; /* address space of the state */

@@ -573,7 +573,7 @@ static void a_policy_is_in_force_from_the_next_decision(void **state)
     assert_string_equal(asker->content_type, "application/yaml");
     world_do(world, asker, "GET", "/v1/policy/versions", "");
     assert_says(asker, "{\"versions\":[{\"version\":2,");
-    assert_says(asker, "\"from_file\":false},{\"version\":1,");
+    assert_says(asker, "\"from_file\":false,\"actor\":null},{\"version\":1,");
     free(asker);
     close_world(world);
 }

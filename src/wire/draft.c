@@ -55,6 +55,12 @@ static const struct field_rule name_rule = {
     .expected = "1 to 64 bytes without control characters",
 };
 
+static const struct field_rule scope_rule = {
+    .rule = RULE_STRING_WORD,
+    .words = access_scope_words,
+    .expected = "one of decide, report, read, admin",
+};
+
 static const char limit_name_expected[] =
     "a limit's name, or a feature's and a limit's divided by '/', each of 1 to 64 bytes without "
     "control characters";
@@ -316,17 +322,31 @@ static void hear_feature(struct draft *draft, const struct json_event *event)
         command->grant_features[command->grant_feature_count++] = value.text;
 }
 
-/* A value in a list: a grant's features, or a limit's windows. */
+static void hear_scope(struct draft *draft, const struct json_event *event)
+{
+    struct access_terms *terms = &draft->command.access;
+    struct value value;
+    if (!take(draft, &scope_rule, event, &value)) return;
+    const uint32_t scope = 1u << value.number;
+    if ((terms->scopes & scope) != 0)
+        draft_fault(draft, GRAVITY_VALUE, PROBLEM_INVALID_VALUE, here(draft), value.text,
+                    "each scope once");
+    terms->scopes |= scope;
+}
+
+/* A value in a list: a grant's features, a key's scopes, or a limit's windows. */
 static void hear_element(struct draft *draft, const struct json_event *event)
 {
     const bool is_limit = field_rules[draft->field].rule == RULE_MAP_LIMITS;
-    const uint32_t elements_max = is_limit ? WINDOWS_MAX : GRANT_FEATURES_MAX;
+    const uint32_t elements_max = is_limit ? WINDOWS_MAX : (uint32_t)field_rules[draft->field].most;
     if (draft->element >= elements_max) {
         ignore(draft, event);
         draft_fault(draft, GRAVITY_VALUE, PROBLEM_INVALID_VALUE, here(draft), event->text,
                     is_limit ? limit_expected : field_rules[draft->field].expected);
     } else if (is_limit) {
         hear_override(draft, event, true);
+    } else if (draft->field == FIELD_SCOPES) {
+        hear_scope(draft, event);
     } else {
         hear_feature(draft, event);
     }
@@ -347,6 +367,11 @@ static bool is_map_rule(enum rule rule)
 {
     return rule == RULE_MAP_QUANTITIES || rule == RULE_MAP_ATTRIBUTES || rule == RULE_MAP_LIMITS ||
            rule == RULE_MAP_BUDGETS || rule == RULE_MAP_SUBJECTS;
+}
+
+static bool is_list_rule(enum rule rule)
+{
+    return rule == RULE_LIST_NAMES || rule == RULE_LIST_WORDS;
 }
 
 /* The value of a field of the body itself. */
@@ -372,7 +397,7 @@ static void hear_field(struct draft *draft, const struct json_event *event)
         draft->field = FIELDS;
     } else if (event->kind == JSON_MAP && is_map_rule(rule->rule)) {
         draft->member_count = 0;
-    } else if (event->kind == JSON_LIST && rule->rule == RULE_LIST_NAMES) {
+    } else if (event->kind == JSON_LIST && is_list_rule(rule->rule)) {
         draft->in_list = true;
         draft->element = 0;
     } else {
@@ -567,6 +592,9 @@ void draft_store(struct draft *draft, enum field field, const struct value *valu
     case FIELD_LIMIT:
         command->limit = value->text;
         break;
+    case FIELD_LABEL:
+        command->access.label = value->text;
+        break;
     case FIELD_ALL:
         command->all = value->boolean;
         break;
@@ -590,6 +618,7 @@ void draft_store(struct draft *draft, enum field field, const struct value *valu
     case FIELD_BUDGETS:
     case FIELD_AUTO_TOPUP:
     case FIELD_FEATURES:
+    case FIELD_SCOPES:
     case FIELDS:
         ENSURE(false); /* these hold no single value */
         break;

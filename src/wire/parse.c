@@ -93,6 +93,18 @@ static void check_event(struct draft *draft, struct bytes header_key)
     draft->command.event_time_ms = draft->event_time_ms;
 }
 
+/* The customer and the end are the key's, not the command's. */
+static void take_access_terms(struct draft *draft)
+{
+    struct command *command = &draft->command;
+    if (command->kind != COMMAND_ACCESS) return;
+    command->access.customer = command->customer;
+    command->access.expires_ms = command->has_expires ? command->expires_ms : INSTANT_NEVER;
+    command->customer = BYTES_NONE;
+    command->has_expires = false;
+    command->expires_ms = 0;
+}
+
 static void check_target(struct draft *draft, struct bytes target)
 {
     struct command *command = &draft->command;
@@ -116,6 +128,12 @@ static void check_target(struct draft *draft, struct bytes target)
         if (!id_parse('g', target, &command->target))
             draft_fault(draft, GRAVITY_VALUE, PROBLEM_UNKNOWN_GRANT,
                         (struct place){.field = "grant_id"}, target, "a grant id");
+        break;
+    case TARGET_KEY:
+        /* A command without a target would make one. */
+        if (!id_parse('k', target, &command->target) || command->target == 0)
+            draft_fault(draft, GRAVITY_VALUE, PROBLEM_UNKNOWN_KEY,
+                        (struct place){.field = "key_id"}, target, "the id of an access key");
         break;
     }
 }
@@ -184,8 +202,14 @@ static void complete(struct draft *draft, const struct wire_request *request)
     check_key(draft, request->header_key);
     check_event(draft, request->header_key);
     check_target(draft, request->target);
+    take_access_terms(draft);
     sort(&draft->command);
     check_overrides(draft);
+}
+
+enum command_kind wire_command_kind(enum wire_call call)
+{
+    return call_rules[call].kind;
 }
 
 bool wire_parse(const struct wire_request *request, struct arena *arena,

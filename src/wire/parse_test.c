@@ -60,6 +60,8 @@ static const char *const samples[FIELDS] = {
     [FIELD_NOW] = "2026-05-01T12:00:00Z",
     [FIELD_ADVANCE_MS] = "60000",
     [FIELD_CONFIRM_JUMP] = "true",
+    [FIELD_SCOPES] = "[\"decide\",\"read\"]",
+    [FIELD_LABEL] = "the gateway",
 };
 
 static bool is_string(enum field field)
@@ -151,6 +153,8 @@ static struct bytes target_of(uint32_t call)
         return BYTES(DECISION);
     case TARGET_GRANT:
         return BYTES(GRANT);
+    case TARGET_KEY:
+        return BYTES("k_0000000000c81");
     case TARGET_NONE:
         break;
     }
@@ -317,7 +321,7 @@ static void check_types(struct way way, enum field field)
             ((first == 't' || first == 'f') && rule == RULE_BOOL) ||
             (first == '{' && rule >= RULE_MAP_QUANTITIES && rule <= RULE_MAP_DATA) ||
             (first == 'n' && call_rules[way.call].is_event) ||
-            (first == '[' && rule == RULE_LIST_NAMES);
+            (first == '[' && (rule == RULE_LIST_NAMES || rule == RULE_LIST_WORDS));
         if (!is_of_type) with_text(way, field, values[place], PROBLEM_INVALID_SHAPE);
     }
 }

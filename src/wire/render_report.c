@@ -501,6 +501,12 @@ void wire_render_report(const struct report *report, int64_t at_ms, struct symbo
         json_key(buffer, "version");
         json_count(buffer, report->count);
         break;
+    case COMMAND_ACCESS:
+        json_key(buffer, "key_id");
+        json_id(buffer, 'k', report->id);
+        json_key(buffer, "revoked");
+        json_bool(buffer, report->count != 0);
+        break;
     case COMMAND_DUE:
     case COMMAND_SEAL:
         ENSURE(false); /* nobody asked for it */

@@ -4,6 +4,7 @@
 #include "wire/wire.h"
 
 #include "wire/json.h"
+#include "wire/schema.h"
 #include "wire/words.h"
 
 static const struct {
@@ -166,6 +167,14 @@ static const char *mode_word(enum credit_mode mode)
     return NULL;
 }
 
+static void put_text_or_null(struct buffer *buffer, struct bytes text)
+{
+    if (text.length == 0)
+        json_null(buffer);
+    else
+        json_text(buffer, text);
+}
+
 void wire_render_customer(struct bytes customer, const struct customer_view *view,
                           struct symbols symbols, struct buffer *buffer)
 {
@@ -189,6 +198,37 @@ void wire_render_customer(struct bytes customer, const struct customer_view *vie
     json_count(buffer, view->open_holds);
     json_key(buffer, "created_at");
     json_instant(buffer, view->created_ms);
+    json_close(buffer, '}');
+}
+
+void wire_render_access(const struct access_view *view, const char *secret, int64_t now_ms,
+                        struct buffer *buffer)
+{
+    json_begin(buffer);
+    json_key(buffer, "key_id");
+    json_id(buffer, 'k', view->id);
+    if (secret != NULL) {
+        json_key(buffer, "key");
+        json_words(buffer, secret);
+    }
+    json_key(buffer, "scopes");
+    json_open(buffer, '[');
+    for (uint32_t scope = 0; access_scope_words[scope] != NULL; ++scope)
+        if ((view->scopes >> scope & 1) != 0) json_words(buffer, access_scope_words[scope]);
+    json_close(buffer, ']');
+    json_key(buffer, "customer");
+    put_text_or_null(buffer, view->customer);
+    json_key(buffer, "label");
+    put_text_or_null(buffer, view->label);
+    json_key(buffer, "state");
+    json_words(buffer, view->expires_ms <= now_ms ? "expired" : "live");
+    json_key(buffer, "created_at");
+    json_instant(buffer, view->created_ms);
+    json_key(buffer, "expires_at");
+    if (view->expires_ms == INSTANT_NEVER)
+        json_null(buffer);
+    else
+        json_instant(buffer, view->expires_ms);
     json_close(buffer, '}');
 }
 

@@ -31,6 +31,8 @@ static const char *const category_words[] = {
     NULL,
 };
 
+const char *const access_scope_words[] = {"decide", "report", "read", "admin", NULL};
+
 static const char *const specversion_words[] = {"1.0", NULL};
 
 const char event_key_expected[] = "no key of its own: the event's id and source are its key";
@@ -65,6 +67,7 @@ const struct field_rule field_rules[FIELDS] = {
     (ENVELOPE_NEEDS | BIT(EVENT_SUBJECT) | BIT(EVENT_TIME) | BIT(EVENT_CONTENT_TYPE) | \
      BIT(EVENT_SCHEMA) | BIT(EVENT_DATA_BASE64))
 #define EVENT_DATA ((ASK & ~BIT(KEY)) | BIT(EVENT_KEY) | SETTLE | BIT(TIME))
+#define ACCESS_KEY (BIT(SCOPES) | BIT(CUSTOMER) | BIT(LABEL) | BIT(EXPIRES_AT))
 #define CLOCK (BIT(NOW) | BIT(ADVANCE_MS) | BIT(CONFIRM_JUMP))
 
 #define CALL(name, takes, requires, target, may_be_empty, op)                     \
@@ -94,6 +97,8 @@ const struct call_rule call_rules[CALLS] = {
     [WIRE_RESET] = CALL(RESET, BIT(LIMIT) | BIT(SUBJECT), BIT(LIMIT), CUSTOMER, false, NULL),
     [WIRE_VOID] = CALL(VOID, 0, 0, GRANT, true, NULL),
     [WIRE_REFUND] = CALL(REFUND, GIVE_BACK, 0, DECISION, false, NULL),
+    [WIRE_KEY_CREATE] = CALL(ACCESS, ACCESS_KEY, BIT(SCOPES), NONE, false, NULL),
+    [WIRE_KEY_REVOKE] = CALL(ACCESS, 0, 0, KEY, true, NULL),
     [WIRE_EVENT] = EVENT_CALL(ENVELOPE, ENVELOPE_NEEDS),
     [CALL_CLOCK] = NO_COMMAND(CLOCK, 0),
     [CALL_EVENT_DATA] = NO_COMMAND(EVENT_DATA, ASK_NEEDS),

@@ -34,6 +34,7 @@ enum rule {
     RULE_MAP_SUBJECTS,   /* path -> bool */
     RULE_MAP_DATA,       /* an event's data: the fields of CALL_EVENT_DATA */
     RULE_LIST_NAMES,     /* least..most distinct names */
+    RULE_LIST_WORDS,     /* least..most distinct ones of words */
     RULE_REFUSED,        /* of any type: PROBLEM_INVALID_VALUE */
     RULE_UNSUPPORTED     /* of any type: PROBLEM_UNSUPPORTED */
 };
@@ -123,7 +124,11 @@ enum rule {
     X(FIELD_NOW, "now", RULE_STRING_INSTANT, 0, 0, NULL, "an RFC 3339 time")                       \
     X(FIELD_ADVANCE_MS, "advance_ms", RULE_NUMBER_INTEGER, 0, INSTANT_MS_MAX, NULL,                \
       "an integer from 0 to 253402300799999")                                                      \
-    X(FIELD_CONFIRM_JUMP, "confirm_jump", RULE_BOOL, 0, 0, NULL, "true or false")
+    X(FIELD_CONFIRM_JUMP, "confirm_jump", RULE_BOOL, 0, 0, NULL, "true or false")                  \
+    X(FIELD_SCOPES, "scopes", RULE_LIST_WORDS, 1, 4, access_scope_words,                           \
+      "1 to 4 of decide, report, read, admin, each once")                                          \
+    X(FIELD_LABEL, "label", RULE_STRING_NAME, 1, ACCESS_LABEL_BYTES_MAX, NULL,                     \
+      "1 to 64 bytes without control characters")
 
 enum field {
 #define X(field, name, rule, least, most, words, expected) field,
@@ -137,7 +142,8 @@ struct field_rule {
     enum rule rule;
     int64_t least;
     int64_t most;
-    const char *const *words; /* RULE_STRING_WORD: up to NULL; the index is what is stored */
+    const char *const
+        *words; /* RULE_STRING_WORD, RULE_LIST_WORDS: up to NULL; the index is what is stored */
     const char *expected;
 };
 
@@ -148,7 +154,7 @@ extern const struct field_rule field_rules[FIELDS];
 /* Calls that are not of enum wire_call; the second is a part of WIRE_EVENT. */
 enum { CALL_CLOCK = WIRE_CALLS, CALL_EVENT_DATA, CALLS };
 
-enum target_kind { TARGET_NONE, TARGET_CUSTOMER, TARGET_DECISION, TARGET_GRANT };
+enum target_kind { TARGET_NONE, TARGET_CUSTOMER, TARGET_DECISION, TARGET_GRANT, TARGET_KEY };
 
 struct call_rule {
     enum command_kind kind; /* 0: makes no command */
@@ -162,6 +168,7 @@ struct call_rule {
 
 extern const struct call_rule call_rules[CALLS];
 extern const char event_key_expected[];
+extern const char *const access_scope_words[]; /* the index is the bit of enum access_scope */
 
 MUST_USE bool schema_is_name(struct bytes text, size_t least, size_t most);
 MUST_USE bool schema_is_path(struct bytes text, size_t most);

@@ -86,6 +86,7 @@ static enum value_fault check_string(const struct field_rule *rule, struct bytes
     case RULE_MAP_SUBJECTS:
     case RULE_MAP_DATA:
     case RULE_LIST_NAMES:
+    case RULE_LIST_WORDS:
     case RULE_REFUSED:
     case RULE_UNSUPPORTED:
         return VALUE_SHAPE;
@@ -130,6 +131,7 @@ const char *value_type_expected(enum rule rule)
     case RULE_MAP_DATA:
         return "an object";
     case RULE_LIST_NAMES:
+    case RULE_LIST_WORDS:
         return "an array";
     case RULE_REFUSED:
     case RULE_UNSUPPORTED:

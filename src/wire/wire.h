@@ -37,7 +37,9 @@ enum wire_call {
     WIRE_RESET,    /* target: customer */
     WIRE_VOID,     /* target: grant id */
     WIRE_REFUND,   /* target: decision id */
-    WIRE_EVENT,    /* usage as a CloudEvent */
+    WIRE_KEY_CREATE,
+    WIRE_KEY_REVOKE, /* target: key id */
+    WIRE_EVENT,      /* usage as a CloudEvent */
     WIRE_CALLS
 };
 
@@ -60,7 +62,8 @@ struct wire_request {
 };
 
 /* command_out is written whole on success only; problem_out on failure only. Calls that take no key
- * ignore header_key. RELEASE and VOID take an empty body for {}.
+ * ignore header_key. RELEASE, VOID and KEY_REVOKE take an empty body for {}. KEY_CREATE makes a
+ * command without the secret's hash.
  *
  * Overrides of limits: an integer, credits or null is place 0; in an array each element is its own
  * place, null among them. Null makes an override with `removed`. "feature/name" is cut at its first
@@ -72,6 +75,9 @@ struct wire_request {
  * those that nobody knows are passed over. */
 MUST_USE bool wire_parse(const struct wire_request *request, struct arena *arena,
                          struct command *command_out, struct problem *problem_out);
+
+/* The command that a call makes. */
+enum command_kind wire_command_kind(enum wire_call call);
 
 /* One operation of a batch, or element of a list, not parsed further than its own bytes. */
 struct wire_operation {
@@ -113,6 +119,7 @@ MUST_USE bool wire_check_name(enum wire_name which, struct bytes text, struct pr
 #define WIRE_REPORT_BYTES_MAX (512 * (size_t)1024)
 #define WIRE_PROBLEM_BYTES_MAX (8 * (size_t)1024)
 #define WIRE_CUSTOMER_BYTES_MAX (4 * (size_t)1024)
+#define WIRE_ACCESS_BYTES_MAX (1024 * (size_t)1) /* no control characters in its names */
 #define WIRE_BALANCE_BYTES_MAX ((GRANT_VIEWS_MAX + 1) * (size_t)4096)
 #define WIRE_STATUS_BYTES_MAX(features) ((8 + 48 * (size_t)(features)) * 1024)
 
@@ -159,6 +166,10 @@ void wire_render_customer(struct bytes customer, const struct customer_view *vie
 /* `settled`: of the books, no newer than the view. */
 void wire_render_balance(struct bytes customer, const struct balance_view *view, int64_t settled,
                          struct symbols symbols, struct buffer *buffer);
+
+/* An access key. `secret`: the one time that it is told; NULL. */
+void wire_render_access(const struct access_view *view, const char *secret, int64_t now_ms,
+                        struct buffer *buffer);
 
 /* Status is rendered feature by feature: begin, any number of features, end. */
 void wire_status_begin(struct bytes customer, struct bytes subject, struct buffer *buffer);

@@ -117,14 +117,17 @@ def place(weir, tmp_path_factory):
     (place / "data").symlink_to(weir.place / "data")
     (place / "trace.csv").write_text("TIMESTAMP,ContextTokens,GeneratedTokens\n"
                                      "2026-05-01T12:00:00Z,1,1\n")
-    (place / "key").write_text("weir_" + "0" * 64 + "\n")
+    for name in ("key", "admin.key"):
+        (place / name).write_text("weir_" + "0" * 64 + "\n")
     run("grant", "ada", "1", "--server", f"http://127.0.0.1:{weir.port}")
     return place
 
 
 @every_command
-def test_the_examples_of_the_help_are_accepted(weir, place, command):
+def test_the_examples_of_the_help_are_accepted(weir, fresh, place, command):
     """Not refused as a wrong command line; `serve` alone would stay, so it is asked for help."""
+    if command.startswith("key"):   # keys would close the other commands' server
+        weir = fresh()
     lines = re.findall(rf"^  (.*\bweir {command}\b.*)$", help_of(command).split("Examples")[1],
                        re.MULTILINE)
     assert lines

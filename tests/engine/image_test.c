@@ -135,7 +135,14 @@ static void random_line(struct prng *prng, unsigned hold, char line[256])
     const unsigned long long n = prng_below(prng, 12);
     const unsigned subject = (unsigned)prng_below(prng, 5);
     const unsigned old = hold > 20 ? hold - (unsigned)prng_below(prng, 20) : hold;
-    switch (prng_below(prng, 20)) {
+    switch (prng_below(prng, 21)) {
+    case 20:
+        if (prng_below(prng, 2) == 0)
+            sprintf(line, "revoke k%u way=back", old);
+        else
+            sprintf(line, "k%u: key read+admin of=c%u ends=+%um way=back by=admin-key", hold, c,
+                    1 + (unsigned)prng_below(prng, 90));
+        return;
     case 0:
         sprintf(line, "grant c%u %s 0.%03u until=+%um", c,
                 prng_below(prng, 2) == 0 ? "paid" : "promotional",
@@ -255,7 +262,7 @@ static void play(struct run *run, unsigned steps, int64_t *elapsed_ms, unsigned 
             sprintf(line, "policy %u", (unsigned)prng_below(&run->prng, COUNT_OF(policies)));
         } else {
             random_line(&run->prng, *hold, line);
-            *hold += line[0] == 'h' || line[0] == 'g';
+            *hold += line[0] == 'h' || line[0] == 'g' || line[0] == 'k';
         }
         world_do(run->world, line);
     }
@@ -326,6 +333,8 @@ static void assert_counts_equal(const struct engine *left, const struct engine *
     assert_int_equal(left->holds.live, right->holds.live);
     assert_int_equal(left->lines.live, right->lines.live);
     assert_int_equal(left->heap_count, right->heap_count);
+    assert_int_equal(left->access.live, right->access.live);
+    assert_int_equal(left->access_made, right->access_made);
 }
 
 /* The world installs its first policy before anybody can observe. */
@@ -446,6 +455,9 @@ static const struct made_anew hold_anew[] = {
 };
 static const struct made_anew ended_anew[] = {
     HOLE(ended, late, sizeof(struct ended)),
+};
+static const struct made_anew access_anew[] = {
+    HOLE(access, label, sizeof(struct access)),
 };
 static const struct made_anew line_anew[] = {ANEW(hold_line, next)};
 /* A slot's own part, by kind, and where the image carries less than all of it. */
@@ -577,6 +589,11 @@ static void fill_engine(struct engine *engine)
         key_set(made, i == 0 ? KEY_KEPT : KEY_WAITS, i == 0 ? 0x191919 : 0);
     }
     hold->keys = 2;
+    struct access *access = take_filled(engine, &engine->access, 0x1c, sizeof *access);
+    access->scopes = ACCESS_READ;
+    access->customer_length = sizeof access->customer;
+    access->label_length = sizeof access->label;
+    engine->access_made = 9;
     struct crowd *crowd = crowd_at(engine, 0x1b1b1b1b1b1b1b1b);
     *crowd = (struct crowd){0x1b1b1b1b1b1b1b1b, 0x1b1b, CROWD_ALONE_MAX};
     struct ended *ended = take_filled(engine, &engine->ended, 0x1a, sizeof *ended);
@@ -611,6 +628,8 @@ static void no_field_is_forgotten(void **state)
     assert_int_equal(crowd_at(loaded, of)->second, crowd_at(made, of)->second);
     assert_int_equal(crowd_at(loaded, of)->count, crowd_at(made, of)->count);
     assert_memory_equal(&made->cut, &loaded->cut, sizeof made->cut);
+    ASSERT_CARRIED(access, access_at(made, 1), access_at(loaded, 1), access_anew);
+    assert_int_equal(loaded->access_made, made->access_made);
     ASSERT_CARRIED(ended, ended_at(made, 1), ended_at(loaded, 1), ended_anew);
     ASSERT_CARRIED(hold_line, hold_line_at(made, 1), hold_line_at(loaded, 1), line_anew);
     ASSERT_CARRIED(remainder, slab_at(&made->remainders, 1), slab_at(&loaded->remainders, 1),

@@ -657,6 +657,17 @@ static void parse_option(struct world *world, struct command *command, const cha
     } else if (option(word, "until", &value)) {
         command->has_expires = true;
         command->expires_ms = world->now_ms + duration(value + 1);
+    } else if (option(word, "of", &value)) {
+        command->access.customer = bytes_of_text(value);
+    } else if (option(word, "ends", &value)) {
+        command->access.expires_ms = world->now_ms + duration(value + 1);
+    } else if (option(word, "way", &value)) {
+        command->has_way_back = strcmp(value, "back") == 0;
+    } else if (option(word, "by", &value)) {
+        command->actor = bytes_of_text(value);
+    } else if (option(word, "bound", &value)) {
+        command->is_bound = true;
+        command->bound_to = engine_customer_id(world->engine, bytes_of_text(value));
     } else if (option(word, "features", &value)) {
         command->grant_features[command->grant_feature_count++] = bytes_of_text(value);
     } else if (strncmp(word, "limit.", 6) == 0) {
@@ -695,9 +706,23 @@ static const struct {
     {     "void",      COMMAND_VOID},
     {    "reset",     COMMAND_RESET},
     {   "refund",    COMMAND_REFUND},
+    {      "key",    COMMAND_ACCESS},
+    {   "revoke",    COMMAND_ACCESS},
 };
 
 #define WORDS_MAX 32
+
+/* "decide+read": a key with some hash that no other has. */
+static void parse_scopes(struct command *command, const char *text)
+{
+    static uint64_t made;
+    static const char *const words[] = {"decide", "report", "read", "admin"};
+    for (unsigned i = 0; i < COUNT_OF(words); i++)
+        if (strstr(text, words[i]) != NULL) command->access.scopes |= 1u << i;
+    for (unsigned i = 0; i < COUNT_OF(command->access.hash); i++)
+        command->access.hash[i] = hash_mix(++made, i);
+    command->access.expires_ms = INSTANT_NEVER;
+}
 
 static unsigned parse_positional(struct world *world, struct command *command, char **words)
 {
@@ -734,6 +759,12 @@ static unsigned parse_positional(struct world *world, struct command *command, c
         command->all = strcmp(words[2], "all") == 0;
         if (!command->all) command->nano = credits(words[2]);
         return 3;
+    case COMMAND_ACCESS:
+        if (strcmp(words[0], "revoke") == 0)
+            command->target = label_id(world, words[1]);
+        else
+            parse_scopes(command, words[1]);
+        return 2;
     case COMMAND_POLICY:
     case COMMAND_DUE:
     case COMMAND_SEAL:
@@ -881,6 +912,9 @@ static void say_report(struct world *world, const struct report *report)
     case COMMAND_USAGE:
     case COMMAND_COMMIT:
         say_decision(world, report);
+        return;
+    case COMMAND_ACCESS:
+        say(world, report->count != 0 ? "revoked" : "made");
         return;
     case COMMAND_POLICY:
     case COMMAND_DUE:

@@ -1,0 +1,21 @@
+/*
+ * access_start.h: what a starting server must know of keys before it opens the door.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "base/base.h"
+#include "engine/engine.h"
+#include "server/access.h"
+#include "server/listener.h"
+
+/* The key in --admin-key's file, without the newline at its end, in `block`. False: said on
+ * standard error. path NULL: no key. */
+MUST_USE bool access_read_admin_key(const char *path, char block[ACCESS_TOKEN_BYTES_MAX + 2],
+                                    struct bytes *key_out);
+
+/* After recovery, before listening. False: said on standard error. What an operator should know
+ * anyway is said on standard output. */
+MUST_USE bool access_check_door(const struct engine *engine, bool has_admin_key,
+                                const struct listener_address *address);

@@ -7,11 +7,14 @@ PACKAGES_BUILD = build-essential meson ninja-build pkg-config libsqlite3-dev lib
 	libyajl-dev libssl-dev libh2o-evloop-dev curl python3
 # ... what its tests and checks need besides ...
 PACKAGES_TEST = $(PACKAGES_BUILD) libcmocka-dev clang-14 clang-tidy-14 clang-format-14 \
-	libclang-rt-14-dev llvm-14 cppcheck codespell shellcheck python3-pytest openssl groff-base
+	libclang-rt-14-dev llvm-14 cppcheck codespell shellcheck python3-pytest openssl groff-base \
+	sqlite3
+# ... its Debian package and the clean system in which that is tried ...
+PACKAGES_PACKAGE = $(PACKAGES_BUILD) debhelper lintian mmdebstrap
 # ... and its benchmarks. Debian starts nginx as a service when it installs it.
 PACKAGES_BENCH = $(PACKAGES_BUILD) nginx-light wrk sqlite3
 
-.PHONY: help deps deps-build deps-bench build test demo demo-stop bench format clean
+.PHONY: help deps deps-build deps-package deps-bench build test demo demo-stop package bench format clean
 
 help:
 	@echo
@@ -21,6 +24,7 @@ help:
 	@echo '    make demo       a server with a small policy, and a walk through it (TRACE=file.csv)'
 	@echo '    make demo-stop  ends that server and removes its data'
 	@echo '    make test       everything that proves it (tests/run_all.sh NAME... runs some of it)'
+	@echo '    make package    a Debian package: $(BUILD)/package/weir_*.deb'
 	@echo '    make bench      the performance promises, as ratios'
 	@echo
 	@echo '    make deps       installs what build and tests need (Debian 12; root or sudo)'
@@ -44,11 +48,14 @@ endef
 
 # Prometheus is unpacked, not installed: tests/ops/unpack.sh says why.
 deps:
-	$(call install,$(PACKAGES_TEST))
+	$(call install,$(PACKAGES_TEST) $(PACKAGES_PACKAGE))
 	@tests/ops/unpack.sh build/prometheus
 
 deps-build:
 	$(call install,$(PACKAGES_BUILD))
+
+deps-package:
+	$(call install,$(PACKAGES_PACKAGE))
 
 deps-bench:
 	$(call install,$(PACKAGES_BENCH))
@@ -67,6 +74,9 @@ demo: build
 
 demo-stop:
 	@BUILD=$(abspath $(BUILD)) demo/stop.sh
+
+package: deps-package
+	@BUILD=$(abspath $(BUILD)) packaging/build.sh
 
 bench: deps-bench build
 	@ninja -C $(BUILD) bench/decide bench/lone bench/settle bench/snapshot bench/soak

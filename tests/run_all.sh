@@ -18,7 +18,7 @@ mkdir -p "$logs"
 export ASAN_SYMBOLIZER_PATH=${ASAN_SYMBOLIZER_PATH:-/usr/bin/llvm-symbolizer-14}
 
 all_steps=(build unit purity floors rules format spelling shell cppcheck blackbox oracle ops
-    asan asan_blackbox tsan fuzz tidy)
+    asan asan_blackbox tsan fuzz tidy package)
 steps=("${@:-${all_steps[@]}}")
 
 passed=0
@@ -159,7 +159,7 @@ step_tidy() {
 
 step_spelling() {
     local places=()
-    for place in README.md docs api ops src tests sim bench fuzz examples demo console clients; do
+    for place in README.md docs api ops packaging src tests sim bench fuzz examples demo console clients; do
         [ -e "$place" ] && places+=("$place")
     done
     need codespell && codespell "${places[@]}" && echo 'no misspelling found'
@@ -167,7 +167,7 @@ step_spelling() {
 
 step_shell() {
     local scripts=(.ci/run)
-    mapfile -t -O 1 scripts < <(find tests bench demo sim examples -name '*.sh' 2>/dev/null | sort)
+    mapfile -t -O 1 scripts < <(find tests bench demo sim examples packaging -name '*.sh' 2>/dev/null | sort)
     need shellcheck && shellcheck "${scripts[@]}" && echo "${#scripts[@]} scripts"
 }
 
@@ -208,6 +208,22 @@ step_asan_blackbox() {
         cat "$reports".*
         return 1
     fi
+    return "$status"
+}
+
+# In a mount namespace of its own, which takes with it whatever the test mounts.
+step_package() {
+    local tool status=0 report=$logs/package.xml
+    for tool in dpkg-buildpackage dh lintian mmdebstrap unshare nsenter; do need "$tool" || return 1; done
+    [ "$(id -u)" = 0 ] || { echo 'a clean system takes root to make' && return 1; }
+    "$python" -c 'import pytest' || missing python3-pytest || return 1
+    BUILD=$build packaging/build.sh || return 1
+    rm -f "$report"
+    WEIR_DEB=$(compgen -G "$build/package/weir_*.deb") timeout --signal=KILL 900 \
+        unshare --mount --propagation private "$python" -m pytest tests/package -q \
+        -p no:cacheprovider --basetemp="$build/package/machine" --junitxml "$report" || status=$?
+    rm -rf "$build/package/machine"
+    [ -f "$report" ] && "$python" tests/counts.py junit "$report" >"$counts"
     return "$status"
 }
 

@@ -87,7 +87,7 @@ class Machine:
         shutil.copy(package, self.root / "root")
         command("mount", "--bind", "/dev", self.root / "dev")
         command("chroot", self.root, "apt-get", "install", "--yes", "--no-install-recommends",
-                "--download-only", f"/root/{pathlib.Path(package).name}",
+                "--download-only", f"/root/{pathlib.Path(package).name}", "sqlite3",
                 env={**os.environ, "PATH": PATH})
         command("umount", self.root / "dev")
 
@@ -99,8 +99,9 @@ class Machine:
         self.cgroup.mkdir()
         log = open(self.place / "console.log", "wb")
         self.first = subprocess.Popen(
-            ["sh", "-c", 'echo $$ >"$0/cgroup.procs" && exec setpriv --pdeathsig KILL unshare --pid --fork --kill-child=KILL '
-             '--mount --cgroup --uts --ipc --net "$@"', str(self.cgroup), str(HERE / "boot.sh"),
+            ["sh", "-c", 'echo $$ >"$0/cgroup.procs" && exec setpriv --pdeathsig KILL '
+             'unshare --pid --fork --kill-child=KILL --mount --cgroup --uts --ipc --net "$@"',
+             str(self.cgroup), str(HERE / "boot.sh"),
              str(self.root)], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         log.close()
         until(self._find_init, "a first process")

@@ -94,7 +94,7 @@ def test_the_package_has_the_version_of_the_program(machine):
 
 
 def test_apt_installs_it_and_nothing_runs_yet(machine):
-    told = machine.apt("install", f"/root/{PACKAGE.name}")
+    told = machine.apt("install", f"/root/{PACKAGE.name}", "sqlite3")
     assert "weir: write /etc/weir/policy.yaml" in told, told
     assert (machine.unit("ActiveState"), machine.unit("UnitFileState")) == ("inactive", "disabled")
     assert modes(machine, "/usr/bin/weir", POLICY, "/etc/default/weir", DATA,
@@ -185,6 +185,14 @@ def test_nothing_that_it_does_needs_what_the_sandbox_forbids(machine):
     no_drop_in(machine)
     machine.run("systemctl", "start", "weir")
     assert available(machine) == "99.5"
+
+
+def test_its_backup_is_made_beside_it_and_is_proved(machine):
+    machine.run("install", "-d", "-o", "weir", "-g", "weir", "-m", "700", "/var/backups/weir")
+    weir = ("runuser", "-u", "weir", "--")
+    machine.run(*weir, "/usr/lib/weir/backup", DATA, "/var/backups/weir/now")
+    for proof in ("verify", "reconcile"):
+        assert "clean" in machine.run(*weir, "weir", proof, "--data", "/var/backups/weir/now")
 
 
 def test_a_reload_ends_nothing(machine):

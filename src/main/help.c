@@ -112,4 +112,7 @@ void help_print(const struct usage *usage)
     (void)fputs("  0  done\n  1  ", page.file);
     page_wrap(&page, 5, 5, usage->refusal != NULL ? usage->refusal : HELP_REFUSAL);
     (void)fputs("  2  the command line is wrong\n", page.file);
+    if (usage->failure == NULL) return;
+    (void)fputs("  3  ", page.file);
+    page_wrap(&page, 5, 5, usage->failure);
 }

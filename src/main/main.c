@@ -1,6 +1,6 @@
 /*
  * main.c: `weir`, one program with subcommands. Exit status 0 done, 1 discrepancy or refusal,
- * 2 usage.
+ * 2 usage, 3 a server that had to stop.
  */
 #include <stdbool.h>
 #include <stdio.h>

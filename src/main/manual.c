@@ -110,11 +110,14 @@ static void put_environment(FILE *file, bool has_server)
                 file);
 }
 
-static void put_exits(FILE *file, const char *refusal)
+static void put_exits(FILE *file, const char *refusal, const char *failure)
 {
     (void)fputs(".SH EXIT STATUS\n.TP\n\\fB0\\fR\nDone.\n.TP\n\\fB1\\fR\n", file);
     put_line(file, refusal);
     (void)fputs(".TP\n\\fB2\\fR\nThe command line is wrong.\n", file);
+    if (failure == NULL) return;
+    (void)fputs(".TP\n\\fB3\\fR\n", file);
+    put_line(file, failure);
 }
 
 struct page_of {
@@ -146,7 +149,7 @@ static void put_page(void *self, const struct usage *usage)
     put_options(page->file, usage);
     put_examples(page->file, usage);
     put_environment(page->file, reaches_a_server(usage));
-    put_exits(page->file, usage->refusal != NULL ? usage->refusal : HELP_REFUSAL);
+    put_exits(page->file, usage->refusal != NULL ? usage->refusal : HELP_REFUSAL, usage->failure);
     (void)fputs(".SH SEE ALSO\n\\fBweir\\fR(1)\n", page->file);
 }
 
@@ -180,7 +183,7 @@ static void put_program(FILE *file)
         }
     }
     put_environment(file, true);
-    put_exits(file, "A discrepancy, or a refusal.");
+    put_exits(file, "A discrepancy, or a refusal.", "A server that answered had to stop.");
 }
 
 static bool write_page(const char *directory, const struct subcommand *one)

@@ -91,6 +91,7 @@ struct usage {
     const char *summary;  /* one sentence */
     const char *notes;    /* paragraphs, each a line, `code` in backquotes; NULL: none */
     const char *refusal;  /* when it ends with status 1 */
+    const char *failure;  /* when with 3; NULL: it never does */
     struct usage_example examples[USAGE_EXAMPLES_MAX + 1]; /* the last has no line */
     const struct option_rule *rules;
     size_t rule_count;

@@ -63,7 +63,8 @@ int command_serve(int argc, char **argv)
                  "leave it out. A file that differs from the one last applied is applied at start. "
                  "All that the server knows is in the data directory; docs/OPERATING.md tells its "
                  "files.",
-        .refusal = "it could not start, or had to stop; stderr says why",
+        .refusal = "it could not start; stderr says why",
+        .failure = "it answered, and had to stop: the journal or the books failed; stderr says why",
         .examples = {{"a first start", "weir serve --data data --policy policy.yaml"},
                      {"time by hand, to try what next month brings",
                      "weir serve --data try --policy policy.yaml --test-clock "

@@ -326,3 +326,18 @@ def test_purged_when_nothing_was_ever_written_nothing_is_left(machine):
     machine.run("dpkg", "--install", f"/root/{PACKAGE.name}")
     told = machine.run("dpkg", "--purge", "weir")
     assert "stay in" not in told and not machine.path(DATA).exists(), told
+
+
+def test_what_operating_says_can_be_typed(machine):
+    text = (ROOT / "docs/OPERATING.md").read_text()
+    typed = ["set -ex", "cd /root"]
+    for title in ("Installing", "Backup", "Restore"):
+        section = re.search(rf"^## {title}\n(.*?)(?=^## )", text, re.M | re.S)[1]
+        commands = re.findall(r"^    (.*)$", section, re.M)
+        assert len(commands) >= 4, title
+        typed += commands
+    assert any(PACKAGE.name in command for command in typed), "it names this version's file"
+    machine.write("/root/typed", "\n".join(typed) + "\n")
+    machine.run("bash", "/root/typed")
+    assert available(machine) == "25"
+    assert machine.path(DATA + ".before/journal.db").is_file()

@@ -238,6 +238,31 @@ static void a_reader_who_leaves_gives_back_all(void **state)
     }
 }
 
+/* Nobody waits for what is summed up: the desk does not go on with it. */
+static void a_reader_who_leaves_in_the_middle_of_a_sum_is_not_summed_for(void **state)
+{
+    struct scene *scene = *state;
+    spend(scene);
+    ask(scene, scene->other, "GET", "/v1/usage?group_by=subject,hour", "");
+    struct reading *reading = NULL;
+    for (int i = 0; i < 100 && reading == NULL; ++i) { /* until it is begun */
+        (void)loop_step(scene->world->loop);
+        (void)settling_step(&scene->settling);
+        (void)desk_step(scene->world->desk);
+        if (scene->world->loop->readings[0].has_begun) reading = &scene->world->loop->readings[0];
+    }
+    assert_non_null(reading);
+    assert_int_equal(READING_GOES_ON, reading->end);
+    world_leave(scene->other);
+    (void)desk_step(scene->world->desk);
+    assert_int_equal(READING_FAILED, reading->end);
+    assert_int_not_equal(USAGE_SUMMED, reading->scan.phase);
+    run(scene);
+    assert_true(scene->other->is_answered && !reading->is_taken);
+    assert_true(loop_is_idle(scene->world->loop));
+    (void)answer(scene, 200, "GET", "/v1/usage?group_by=subject,hour", "");
+}
+
 static void exports_are_cut_when_the_server_has_to_stop(void **state)
 {
     struct scene *scene = *state;
@@ -252,6 +277,26 @@ static void exports_are_cut_when_the_server_has_to_stop(void **state)
     run(scene);
     assert_true(scene->other->is_answered && scene->other->is_cut);
     assert_true(loop_is_idle(scene->world->loop));
+}
+
+static uint64_t number_behind(const char *text, const char *name)
+{
+    const char *found = strstr(text, name);
+    assert_non_null(found);
+    return strtoull(found + strlen(name), NULL, 10);
+}
+
+static void health_says_what_the_books_have_in_memory(void **state)
+{
+    struct scene *scene = *state;
+    (void)answer(scene, 200, "POST", "/v1/customers/a/grants",
+                 "{\"category\":\"paid\",\"credits\":\"5\"}");
+    (void)answer(scene, 200, "POST", "/v1/authorize",
+                 "{\"customer\":\"a\",\"feature\":\"chat\",\"quantities\":{\"requests\":1}}");
+    const char *health = answer(scene, 200, "GET", "/healthz", "");
+    assert_true(number_behind(health, "\"books_bytes\":{\"heads\":") >= sizeof(struct hash128));
+    assert_true(number_behind(health, ",\"holds\":") > 0);
+    assert_true(number_behind(health, ",\"sqlite\":") > 0);
 }
 
 static void a_server_without_books_says_so(void **state)
@@ -269,7 +314,9 @@ int main(void)
         SCENE_TEST(an_export_leaves_in_pieces_whole_and_in_order),
         SCENE_TEST(a_reader_who_does_not_read_holds_up_nobody),
         SCENE_TEST(a_reader_who_leaves_gives_back_all),
+        SCENE_TEST(a_reader_who_leaves_in_the_middle_of_a_sum_is_not_summed_for),
         SCENE_TEST(exports_are_cut_when_the_server_has_to_stop),
+        SCENE_TEST(health_says_what_the_books_have_in_memory),
         SCENE_TEST(a_server_without_books_says_so),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -941,10 +941,7 @@ enum progress loop_call(struct loop *loop, struct asked *asked)
         loop_answer_ready(loop, exchange);
         return PROGRESS_DONE;
     }
-    if (call == CALL_METRICS) {
-        loop_answer_metrics(loop, exchange);
-        return PROGRESS_DONE;
-    }
+    if (call == CALL_METRICS) return loop_call_metrics(loop, exchange);
     if (!batch_has_room(loop->open)) return PROGRESS_BLOCKED;
     switch (call) {
     case CALL_COMMAND:

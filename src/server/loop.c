@@ -234,6 +234,7 @@ static void stop_answering(struct loop *loop, enum append_result end, const char
     if (loop->in_flight != NULL)
         answer_all(loop, &loop->in_flight->waiting, PROBLEM_OUTCOME_UNKNOWN);
     answer_all(loop, &loop->open->waiting, PROBLEM_OUTCOME_UNKNOWN);
+    answer_all(loop, &loop->scrapes, PROBLEM_OUTCOME_UNKNOWN);
     answer_all(loop, &loop->head_asked, PROBLEM_OUTCOME_UNKNOWN);
     answer_all(loop, &loop->head_waiting, PROBLEM_OUTCOME_UNKNOWN);
     loop->in_flight = NULL;
@@ -553,6 +554,7 @@ bool loop_step(struct loop *loop)
     }
     engine_sweep(loop->parts.engine, loop->now_ms, SWEEP_RECORDS + 2 * loop->open->entries,
                  books_of(loop));
+    has_worked |= loop_tell_metrics(loop);
     has_worked |= file_keys(loop);
     has_worked |= take_snapshot(loop);
     has_worked |= seal(loop);
@@ -561,7 +563,9 @@ bool loop_step(struct loop *loop)
 
 int32_t loop_wait_ms(const struct loop *loop)
 {
-    if (loop->is_blocked || loop->failure != APPEND_NONE) return SLEEP_MS_MAX;
+    if (loop->failure != APPEND_NONE) return SLEEP_MS_MAX;
+    if (loop->scrapes.first != NULL) return 0;
+    if (loop->is_blocked) return SLEEP_MS_MAX;
     if (loop->arrived.first != NULL || loop->files_keys) return 0;
     if (loop->parts.snapshots != NULL && snapshots_has_work(loop->parts.snapshots)) return 0;
     const int64_t due_ms = engine_due_at(loop->parts.engine);

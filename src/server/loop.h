@@ -113,6 +113,8 @@ struct loop {
     uint32_t exchanges;  /* taken and not yet given back */
     uint64_t answers_sent;
     struct metrics metrics;
+    struct exchange_queue scrapes; /* the first one's answer is being rendered */
+    struct metrics_scrape scrape;
     uint8_t *metrics_block; /* METRICS_BYTES_MAX */
 
     struct asked asked[LOOP_ASKED_MAX];

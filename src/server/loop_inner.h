@@ -94,7 +94,9 @@ uint64_t loop_ledger_log_bytes(const struct loop *loop);
 
 /* ---- metrics_text.c */
 
-void loop_answer_metrics(struct loop *loop, struct exchange *exchange);
+enum progress loop_call_metrics(struct loop *loop, struct exchange *exchange);
+/* Renders a piece of the answer to a scrape; false: nobody asks. */
+bool loop_tell_metrics(struct loop *loop);
 
 /* How usage is told. */
 struct usage_form {

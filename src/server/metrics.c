@@ -38,23 +38,33 @@ static uint32_t place_of_status(unsigned status)
 
 /* ---- time */
 
-/* The first bound that the value is not above. */
-static uint32_t bucket_of(const uint64_t *bounds, uint32_t count, uint64_t value)
+/* The first bound that the value is not above, at `from` or behind. */
+static uint32_t bucket_from(uint32_t from, const uint64_t *bounds, uint32_t count, uint64_t value)
 {
-    uint32_t low = 0;
-    while (count > 0) {
-        const uint32_t half = count / 2;
-        const bool is_above = value > bounds[low + half];
-        low = is_above ? low + half + 1 : low;
-        count = is_above ? count - half - 1 : half;
-    }
-    return low;
+    uint32_t bucket = from;
+    while (bucket < count && value > bounds[bucket])
+        ++bucket;
+    return bucket;
+}
+
+/* How many bounds any value of so many bits is above: with that, two steps at most are left. */
+enum { TIME_BITS_MIN = 16, TIME_BITS_MAX = 35 };
+static const uint8_t bounds_below[TIME_BITS_MAX - TIME_BITS_MIN + 1] = {
+    0, 1, 2, 3, 4, 5, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 14, 15, 16, 17,
+};
+
+static uint32_t bucket_of_time(uint64_t ns)
+{
+    int bits = 64 - __builtin_clzll(ns | 1);
+    if (bits < TIME_BITS_MIN) bits = TIME_BITS_MIN;
+    if (bits > TIME_BITS_MAX) bits = TIME_BITS_MAX;
+    return bucket_from(bounds_below[bits - TIME_BITS_MIN], latency_bounds_ns, LATENCY_BOUNDS, ns);
 }
 
 static void note_latency(struct latency *latency, int64_t ns)
 {
     const uint64_t value = ns > 0 ? (uint64_t)ns : 0;
-    ++latency->counts[bucket_of(latency_bounds_ns, LATENCY_BOUNDS, value)];
+    ++latency->counts[bucket_of_time(value)];
     latency->sum_ns += value;
 }
 
@@ -115,7 +125,7 @@ void metrics_durable(struct metrics *metrics, const struct batch *batch, int64_t
     metrics->durable_ns = metrics->now_ns;
     ++metrics->batches;
     metrics->batch_bytes += batch->body.used;
-    ++metrics->batch_entries.counts[bucket_of(size_bounds, SIZE_BOUNDS, batch->entries)];
+    ++metrics->batch_entries.counts[bucket_from(0, size_bounds, SIZE_BOUNDS, batch->entries)];
     metrics->batch_entries.sum += batch->entries;
     note_latency(&metrics->appends, append_ns);
 }

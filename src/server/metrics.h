@@ -105,6 +105,13 @@ struct metrics_network {
     uint32_t connections_max;
 };
 
+/* How far the answer to a scrape is rendered. */
+struct metrics_scrape {
+    uint32_t part;
+    uint32_t row;
+    size_t used;
+};
+
 /* An answer that was handed over, and whose time is not known yet. */
 struct metrics_sent {
     uint32_t call;

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -236,6 +237,25 @@ static void a_value_on_a_bound_is_in_its_bucket(void **state)
     free(metrics);
 }
 
+static void every_time_is_in_the_bucket_of_its_bounds(void **state)
+{
+    (void)state;
+    struct metrics *metrics = calloc(1, sizeof(*metrics));
+    struct batch *batch = calloc(1, sizeof(*batch));
+    for (unsigned bits = 0; bits < 63; bits++)
+        for (int64_t off = -1; off <= 1; off++) {
+            const int64_t ns = (INT64_C(1) << bits) + off;
+            uint32_t bucket = 0;
+            while (bucket < LATENCY_BOUNDS && (uint64_t)ns > latency_bounds_ns[bucket])
+                bucket++;
+            const uint64_t before = metrics->appends.counts[bucket];
+            metrics_durable(metrics, batch, ns);
+            assert_true(metrics->appends.counts[bucket] == before + 1);
+        }
+    free(batch);
+    free(metrics);
+}
+
 static void a_batch_counts_with_its_entries_and_bytes(void **state)
 {
     (void)state;
@@ -286,7 +306,17 @@ static void fill_latency(struct latency *latency)
     latency->sum_ns = UINT64_MAX;
 }
 
-static void the_largest_answer_has_room(void **state)
+static int64_t cpu_ns(void)
+{
+    struct timespec now;
+    assert_int_equal(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now), 0);
+    return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+}
+
+/* A turn, and the longest row. */
+#define TURN_BYTES_MAX ((size_t)32 << 10)
+
+static void the_largest_answer_has_room_and_no_turn_renders_much_of_it(void **state)
 {
     (void)state;
     char *yaml = wide_policy(METRICS_FEATURES_MAX + 5);
@@ -311,9 +341,26 @@ static void the_largest_answer_has_room(void **state)
     fill(&metrics->checks[0][0], sizeof(metrics->checks) / sizeof(uint64_t), UINT64_MAX);
     fill(metrics->problems, METRICS_PROBLEMS, UINT64_MAX / 2);
     fill_latency(&metrics->appends);
+    free(scrape(world)); /* its memory has been touched */
+    struct asker *asker = calloc(1, sizeof(*asker));
+    world_ask(world, asker, "GET", "/metrics", "");
+    asker->is_dropping = true;
+    int64_t longest_ns = 0;
+    unsigned turns = 0;
+    size_t before = 0;
+    for (; !asker->is_answered; turns++) {
+        const int64_t began_ns = cpu_ns();
+        assert_true(loop_step(world->loop));
+        const int64_t took_ns = cpu_ns() - began_ns;
+        longest_ns = took_ns > longest_ns ? took_ns : longest_ns;
+        assert_true(world->loop->scrape.used <= before + TURN_BYTES_MAX);
+        before = world->loop->scrape.used;
+    }
     char *text = scrape(world);
     assert_true(metrics->feature_count == METRICS_FEATURES_MAX - 1);
-    print_message("the largest answer: %zu of %zu bytes\n", strlen(text), TEXT_SIZE);
+    print_message("the largest answer: %zu of %zu bytes, %u turns, the longest %d us\n",
+                  strlen(text), TEXT_SIZE, turns, (int)(longest_ns / 1000));
+    free(asker);
     assert_true(strlen(text) < TEXT_SIZE - TEXT_SIZE / 4);
     assert_value(text, "weir_decisions_total{feature=\"other\",outcome=\"deny\",reason=\"ok\"}",
                  "18446744073709551615");
@@ -356,8 +403,9 @@ int main(void)
         cmocka_unit_test(the_stages_of_requests_add_up_to_the_whole),
         cmocka_unit_test(time_of_waiting_is_no_time_of_deciding),
         cmocka_unit_test(a_value_on_a_bound_is_in_its_bucket),
+        cmocka_unit_test(every_time_is_in_the_bucket_of_its_bounds),
         cmocka_unit_test(a_batch_counts_with_its_entries_and_bytes),
-        cmocka_unit_test(the_largest_answer_has_room),
+        cmocka_unit_test(the_largest_answer_has_room_and_no_turn_renders_much_of_it),
         cmocka_unit_test(features_beyond_the_labels_share_one),
     };
     return cmocka_run_group_tests_name("metrics", tests, NULL, NULL);

@@ -1,11 +1,13 @@
 /*
  * metrics_text.c: GET /metrics in Prometheus's text format, version 0.0.4.
  *
- * Rendered in one go on the loop's thread, from what lies in memory, and two looks at the size of
- * the write-ahead logs. The answer is bounded: features beyond METRICS_FEATURES_MAX share a label,
- * calls are those of the route table, all other labels are closed words. Label sets that never
- * counted anything are left out where their number is the product of several lists (docs/METRICS.md
- * says where), so that most answers are short.
+ * Rendered by the loop's thread, from what lies in memory and two looks at the size of the
+ * write-ahead logs: a piece a turn (TURN_BYTES), so that no decision waits for a large answer. A
+ * scrape after the other; each series is of one moment, and all of them of some turns. The answer
+ * is bounded: features beyond METRICS_FEATURES_MAX share a label, calls are those of the route
+ * table, all other labels are closed words. Label sets that never counted anything are left out
+ * where their number is the product of several lists (docs/METRICS.md says where), so that most
+ * answers are short.
  *
  * A family is one of the tables or functions below, and docs/METRICS.md has a row for each: a test
  * compares them.
@@ -15,6 +17,9 @@
 #include "server/loop_inner.h"
 
 #define CONTENT_METRICS "text/plain; version=0.0.4; charset=utf-8"
+
+/* Rendered in a turn, and then the row under way to its end: some tens of microseconds. */
+#define TURN_BYTES ((size_t)16 << 10)
 
 enum unit { WHOLE, MILLI, NANO }; /* what a number counts, of what is told */
 
@@ -201,8 +206,9 @@ static uint64_t count_of(const struct latency *latency)
 
 /* ---- the server itself */
 
-static void put_server(const struct loop *loop, struct buffer *out)
+static void put_server(const struct loop *loop, uint32_t row, struct buffer *out)
 {
+    (void)row;
     const struct engine_policy_info policy = engine_policy_info(loop->parts.engine);
     struct condition conditions[CONDITIONS_MAX];
     const uint32_t condition_count = loop_conditions(loop, conditions);
@@ -252,67 +258,86 @@ static struct bytes feature_name(const struct loop *loop, uint32_t number)
     return engine_symbols(loop->parts.engine).name[loop->metrics.features[number].symbol];
 }
 
-static void put_decisions(const struct loop *loop, struct buffer *out)
+static void put_decisions(const struct loop *loop, uint32_t row, struct buffer *out)
 {
     static const char name[] = "weir_decisions_total";
-    begin_family(out, name, "counter",
-                 "Decisions (authorize, consume, extend), by feature, outcome and reason.");
-    for (uint32_t i = 0; i <= loop->metrics.feature_count; ++i) {
-        const struct metrics_feature *feature = &loop->metrics.features[i];
-        struct labels labels = {.first = "feature",
-                                .first_value = feature_name(loop, i),
-                                .second = "outcome",
-                                .third = "reason"};
-        for (unsigned outcome = OUTCOME_ALLOW; outcome <= OUTCOME_DENY; ++outcome) {
-            labels.second_value = outcome_words[outcome];
-            for (unsigned reason = 0; reason < METRICS_REASONS; ++reason) {
-                const uint64_t count = feature->decisions[outcome][reason];
-                const bool is_plain = outcome == OUTCOME_ALLOW && reason == REASON_OK && i != 0;
-                labels.third_value = reason_code((enum reason)reason);
-                if (count != 0 || is_plain) put_sample(out, name, &labels, count, WHOLE);
-            }
+    if (row == 0)
+        begin_family(out, name, "counter",
+                     "Decisions (authorize, consume, extend), by feature, outcome and reason.");
+    if (row > loop->metrics.feature_count) return;
+    const struct metrics_feature *feature = &loop->metrics.features[row];
+    struct labels labels = {.first = "feature",
+                            .first_value = feature_name(loop, row),
+                            .second = "outcome",
+                            .third = "reason"};
+    for (unsigned outcome = OUTCOME_ALLOW; outcome <= OUTCOME_DENY; ++outcome) {
+        labels.second_value = outcome_words[outcome];
+        for (unsigned reason = 0; reason < METRICS_REASONS; ++reason) {
+            const uint64_t count = feature->decisions[outcome][reason];
+            const bool is_plain = outcome == OUTCOME_ALLOW && reason == REASON_OK && row != 0;
+            labels.third_value = reason_code((enum reason)reason);
+            if (count != 0 || is_plain) put_sample(out, name, &labels, count, WHOLE);
         }
     }
 }
 
-/* One number of each feature and source; `first` is that of the feature 0. */
-static void put_by_source(const struct loop *loop, struct buffer *out, const char *name,
-                          const uint64_t *first, enum unit unit)
+/* One number of a feature for each source. */
+static void put_by_source(const struct loop *loop, uint32_t row, const char *name,
+                          const uint64_t *numbers, enum unit unit, struct buffer *out)
 {
-    const size_t stride = sizeof(struct metrics_feature) / sizeof(*first);
-    for (uint32_t i = 0; i <= loop->metrics.feature_count; ++i) {
-        struct labels labels = {
-            .first = "feature", .first_value = feature_name(loop, i), .second = "source"};
-        for (unsigned source = 0; source < METRICS_SOURCES; ++source) {
-            const uint64_t value = first[i * stride + source];
-            labels.second_value = source_words[source];
-            if (value != 0) put_sample(out, name, &labels, value, unit);
-        }
+    struct labels labels = {
+        .first = "feature", .first_value = feature_name(loop, row), .second = "source"};
+    for (unsigned source = 0; source < METRICS_SOURCES; ++source) {
+        labels.second_value = source_words[source];
+        if (numbers[source] != 0) put_sample(out, name, &labels, numbers[source], unit);
     }
 }
 
-static void put_uses(const struct loop *loop, struct buffer *out)
+static void put_draws(const struct loop *loop, uint32_t row, struct buffer *out)
 {
-    const struct metrics_feature *features = loop->metrics.features;
-    begin_family(out, "weir_decision_draws_total", "counter",
-                 "Decisions that took or held something of a source, by feature and source.");
-    put_by_source(loop, out, "weir_decision_draws_total", features->draws, WHOLE);
-    begin_family(out, "weir_used_units_total", "counter",
-                 "Units that were used and settled, by feature and source that paid.");
-    put_by_source(loop, out, "weir_used_units_total", features->units, WHOLE);
-    begin_family(out, "weir_charged_credits_total", "counter",
-                 "Credits charged for use, before refunds, by feature and source that paid.");
-    put_by_source(loop, out, "weir_charged_credits_total", features->charged_nano, NANO);
-    begin_family(out, "weir_usage_reports_total", "counter",
-                 "Reports of usage after the fact (POST /v1/usage), by feature.");
-    for (uint32_t i = 0; i <= loop->metrics.feature_count; ++i) {
-        const struct labels labels = {.first = "feature", .first_value = feature_name(loop, i)};
-        put_sample(out, "weir_usage_reports_total", &labels, features[i].reports, WHOLE);
-    }
+    static const char name[] = "weir_decision_draws_total";
+    if (row == 0)
+        begin_family(out, name, "counter",
+                     "Decisions that took or held something of a source, by feature and source.");
+    if (row <= loop->metrics.feature_count)
+        put_by_source(loop, row, name, loop->metrics.features[row].draws, WHOLE, out);
 }
 
-static void put_checks(const struct metrics *metrics, struct buffer *out)
+static void put_units(const struct loop *loop, uint32_t row, struct buffer *out)
 {
+    static const char name[] = "weir_used_units_total";
+    if (row == 0)
+        begin_family(out, name, "counter",
+                     "Units that were used and settled, by feature and source that paid.");
+    if (row <= loop->metrics.feature_count)
+        put_by_source(loop, row, name, loop->metrics.features[row].units, WHOLE, out);
+}
+
+static void put_charges(const struct loop *loop, uint32_t row, struct buffer *out)
+{
+    static const char name[] = "weir_charged_credits_total";
+    if (row == 0)
+        begin_family(out, name, "counter",
+                     "Credits charged for use, before refunds, by feature and source that paid.");
+    if (row <= loop->metrics.feature_count)
+        put_by_source(loop, row, name, loop->metrics.features[row].charged_nano, NANO, out);
+}
+
+static void put_reports(const struct loop *loop, uint32_t row, struct buffer *out)
+{
+    static const char name[] = "weir_usage_reports_total";
+    if (row == 0)
+        begin_family(out, name, "counter",
+                     "Reports of usage after the fact (POST /v1/usage), by feature.");
+    if (row > loop->metrics.feature_count) return;
+    const struct labels labels = {.first = "feature", .first_value = feature_name(loop, row)};
+    put_sample(out, name, &labels, loop->metrics.features[row].reports, WHOLE);
+}
+
+static void put_checks(const struct loop *loop, uint32_t row, struct buffer *out)
+{
+    const struct metrics *metrics = &loop->metrics;
+    (void)row;
     begin_family(out, "weir_checks_total", "counter",
                  "Checks, which change nothing, by outcome and reason.");
     for (unsigned outcome = OUTCOME_ALLOW; outcome <= OUTCOME_DENY; ++outcome)
@@ -327,8 +352,10 @@ static void put_checks(const struct metrics *metrics, struct buffer *out)
         }
 }
 
-static void put_credits(const struct metrics *metrics, struct buffer *out)
+static void put_credits(const struct loop *loop, uint32_t row, struct buffer *out)
 {
+    const struct metrics *metrics = &loop->metrics;
+    (void)row;
     static const char granted[] = "weir_granted_credits_total";
     static const char overshoot[] = "weir_overshoot_credits_total";
     begin_family(out, granted, "counter",
@@ -354,8 +381,9 @@ static void put_credits(const struct metrics *metrics, struct buffer *out)
     put_scalars(out, scalars, COUNT_OF(scalars));
 }
 
-static void put_holds(const struct loop *loop, struct buffer *out)
+static void put_holds(const struct loop *loop, uint32_t row, struct buffer *out)
 {
+    (void)row;
     static const char ended[] = "weir_holds_ended_total";
     static const char due[] = "weir_due_total";
     const struct metrics *metrics = &loop->metrics;
@@ -431,57 +459,62 @@ static bool status_is_watched(unsigned status)
     return status == 200 || status == 500 || status == 503;
 }
 
-static void put_requests(const struct metrics *metrics, struct buffer *out)
+static void put_requests(const struct loop *loop, uint32_t row, struct buffer *out)
 {
     static const char name[] = "weir_requests_total";
     uint8_t call_block[128];
     uint8_t status_block[16];
-    begin_family(out, name, "counter",
-                 "Requests answered, by call and HTTP status; none: the client had left.");
-    for (uint32_t i = 0; is_call(i); ++i) {
-        const bool is_called = has_answered(&metrics->calls[i]);
-        struct labels labels = {
-            .first = "call", .first_value = call_name(i, call_block), .second = "code"};
-        for (unsigned place = 0; metrics_status(place) != UINT_MAX; ++place) {
-            const bool is_watched = is_called && status_is_watched(metrics_status(place));
-            if (metrics->calls[i].answers[place] == 0 && !is_watched) continue;
-            labels.second_value = status_word(place, status_block);
-            put_sample(out, name, &labels, metrics->calls[i].answers[place], WHOLE);
-        }
+    const struct metrics_call *call = &loop->metrics.calls[row];
+    if (row == 0)
+        begin_family(out, name, "counter",
+                     "Requests answered, by call and HTTP status; none: the client had left.");
+    if (!is_call(row) || !has_answered(call)) return;
+    struct labels labels = {
+        .first = "call", .first_value = call_name(row, call_block), .second = "code"};
+    for (unsigned place = 0; metrics_status(place) != UINT_MAX; ++place) {
+        if (call->answers[place] == 0 && !status_is_watched(metrics_status(place))) continue;
+        labels.second_value = status_word(place, status_block);
+        put_sample(out, name, &labels, call->answers[place], WHOLE);
     }
 }
 
-static void put_latencies(const struct metrics *metrics, struct buffer *out)
+static void put_latency(const struct loop *loop, uint32_t row, struct buffer *out)
 {
-    static const char whole[] = "weir_request_seconds";
-    static const char stages[] = "weir_request_stage_seconds";
+    static const char name[] = "weir_request_seconds";
+    uint8_t block[128];
+    const struct latency *latency = &loop->metrics.calls[row].whole;
+    const struct labels labels = {.first = "call", .first_value = call_name(row, block)};
+    if (row == 0)
+        begin_family(
+            out, name, "histogram",
+            "From a request's last byte read to its answer handed to the network, by call.");
+    if (is_call(row) && count_of(latency) != 0)
+        put_distribution(out, name, &labels, of_latency(latency));
+}
+
+static void put_stages(const struct loop *loop, uint32_t row, struct buffer *out)
+{
+    static const char name[] = "weir_request_stage_seconds";
     static const char *const stage_words[STAGES] = {
         [STAGE_QUEUE] = "queue",     [STAGE_DECIDE] = "decide", [STAGE_WAIT] = "wait",
         [STAGE_DURABLE] = "durable", [STAGE_SEND] = "send",
     };
     uint8_t block[128];
-    begin_family(out, whole, "histogram",
-                 "From a request's last byte read to its answer handed to the network, by call.");
-    for (uint32_t i = 0; is_call(i); ++i) {
-        const struct metrics_call *call = &metrics->calls[i];
-        const struct labels labels = {.first = "call", .first_value = call_name(i, block)};
-        if (count_of(&call->whole) != 0)
-            put_distribution(out, whole, &labels, of_latency(&call->whole));
-    }
-    begin_family(out, stages, "histogram", "Parts of weir_request_seconds, by call and stage.");
-    for (uint32_t i = 0; is_call(i); ++i) {
-        struct labels labels = {
-            .first = "call", .first_value = call_name(i, block), .second = "stage"};
-        for (unsigned stage = 0; stage < STAGES; ++stage) {
-            const struct latency *latency = &metrics->calls[i].stages[stage];
-            labels.second_value = stage_words[stage];
-            if (count_of(latency) != 0) put_distribution(out, stages, &labels, of_latency(latency));
-        }
+    struct labels labels = {
+        .first = "call", .first_value = call_name(row, block), .second = "stage"};
+    if (row == 0)
+        begin_family(out, name, "histogram", "Parts of weir_request_seconds, by call and stage.");
+    for (unsigned stage = 0; stage < STAGES && is_call(row); ++stage) {
+        const struct latency *latency = &loop->metrics.calls[row].stages[stage];
+        labels.second_value = stage_words[stage];
+        if (count_of(latency) != 0) put_distribution(out, name, &labels, of_latency(latency));
     }
 }
 
-static void put_problems(const struct metrics *metrics, struct buffer *out)
+static void put_problems(const struct loop *loop, uint32_t row, struct buffer *out)
 {
+    const struct metrics *metrics = &loop->metrics;
+    (void)row;
     static const char *const codes[] = {
 #define X(name, code, status, title) code,
         PROBLEM_TABLE(X)
@@ -495,8 +528,9 @@ static void put_problems(const struct metrics *metrics, struct buffer *out)
                  WHOLE);
 }
 
-static void put_queues(const struct loop *loop, struct buffer *out)
+static void put_queues(const struct loop *loop, uint32_t row, struct buffer *out)
 {
+    (void)row;
     static const char parked[] = "weir_parked_requests";
     const struct metrics *metrics = &loop->metrics;
     begin_family(out, parked, "gauge", "Requests that wait for their turn, by whose.");
@@ -528,8 +562,9 @@ static void put_queues(const struct loop *loop, struct buffer *out)
 
 /* ---- durability */
 
-static void put_journal(const struct loop *loop, struct buffer *out)
+static void put_journal(const struct loop *loop, uint32_t row, struct buffer *out)
 {
+    (void)row;
     const struct metrics *metrics = &loop->metrics;
     begin_family(out, "weir_journal_batch_entries", "histogram",
                  "Entries of a batch made durable.");
@@ -562,8 +597,9 @@ static void put_journal(const struct loop *loop, struct buffer *out)
     put_scalars(out, scalars, COUNT_OF(scalars));
 }
 
-static void put_snapshots(const struct loop *loop, struct buffer *out)
+static void put_snapshots(const struct loop *loop, uint32_t row, struct buffer *out)
 {
+    (void)row;
     const struct snapshots *snapshots = loop->parts.snapshots;
     const struct snapshots_news news =
         snapshots != NULL ? snapshots->news : (struct snapshots_news){0};
@@ -598,8 +634,9 @@ static uint64_t entries_unsettled(const struct loop *loop)
     return durable > settled ? durable - settled : 0;
 }
 
-static void put_settlement(const struct loop *loop, struct buffer *out)
+static void put_settlement(const struct loop *loop, uint32_t row, struct buffer *out)
 {
+    (void)row;
     const struct settling *settling = loop->parts.settling;
     const bool is_open = settling != NULL;
     const uint64_t settled = is_open ? loop->settled_sequence : loop->durable_sequence;
@@ -620,8 +657,9 @@ static void put_settlement(const struct loop *loop, struct buffer *out)
 
 /* ---- capacity */
 
-static void put_slabs(const struct loop *loop, struct buffer *out)
+static void put_slabs(const struct loop *loop, uint32_t row, struct buffer *out)
 {
+    (void)row;
     struct engine_slab slabs[ENGINE_SLABS];
     engine_slabs(loop->parts.engine, slabs);
     begin_family(out, "weir_slab_records", "gauge", "Records of the state, by kind.");
@@ -641,8 +679,9 @@ static void put_slabs(const struct loop *loop, struct buffer *out)
                  WHOLE);
 }
 
-static void put_keys(const struct loop *loop, struct buffer *out)
+static void put_keys(const struct loop *loop, uint32_t row, struct buffer *out)
 {
+    (void)row;
     const struct keys_status keys =
         loop->parts.keys != NULL ? keys_status(loop->parts.keys) : (struct keys_status){0};
     const struct scalar scalars[] = {
@@ -659,8 +698,9 @@ static void put_keys(const struct loop *loop, struct buffer *out)
     put_scalars(out, scalars, COUNT_OF(scalars));
 }
 
-static void put_desk(const struct loop *loop, struct buffer *out)
+static void put_desk(const struct loop *loop, uint32_t row, struct buffer *out)
 {
+    (void)row;
     uint64_t readings = 0;
     for (uint32_t i = 0; i < READINGS_MAX; ++i)
         readings += loop->readings[i].is_taken;
@@ -676,8 +716,9 @@ static void put_desk(const struct loop *loop, struct buffer *out)
     put_scalars(out, scalars, COUNT_OF(scalars));
 }
 
-static void put_clock(const struct loop *loop, struct buffer *out)
+static void put_clock(const struct loop *loop, uint32_t row, struct buffer *out)
 {
+    (void)row;
     static const char jumps[] = "weir_clock_jumps_total";
     const struct clock_state clock = clock_state(loop->parts.clock);
     begin_family(out, jumps, "counter", "Jumps of the wall clock, by direction.");
@@ -699,8 +740,11 @@ static void put_clock(const struct loop *loop, struct buffer *out)
 
 /* ---- the process and its disk */
 
-static void put_survey(const struct survey *survey, struct buffer *out)
+static void put_survey(const struct loop *loop, uint32_t row, struct buffer *out)
 {
+    const struct survey *survey = loop->parts.survey;
+    (void)row;
+    if (survey == NULL) return;
     static const char threads[] = "weir_thread_cpu_seconds_total";
     static const char files[] = "weir_data_bytes";
     begin_family(out, threads, "counter", "Processor time, by thread; loop decides.");
@@ -735,36 +779,74 @@ static void put_survey(const struct survey *survey, struct buffer *out)
 
 /* ---- */
 
-static void put_all(const struct loop *loop, struct buffer *out)
+/* The answer, in order. Rows of a part are rendered one by one; the first has the family's head. */
+static const struct part {
+    void (*put)(const struct loop *loop, uint32_t row, struct buffer *out);
+    uint32_t rows;
+} parts[] = {
+    {    put_server,                    1},
+    { put_decisions, METRICS_FEATURES_MAX},
+    {     put_draws, METRICS_FEATURES_MAX},
+    {     put_units, METRICS_FEATURES_MAX},
+    {   put_charges, METRICS_FEATURES_MAX},
+    {   put_reports, METRICS_FEATURES_MAX},
+    {    put_checks,                    1},
+    {   put_credits,                    1},
+    {     put_holds,                    1},
+    {  put_requests,    METRICS_CALLS_MAX},
+    {   put_latency,    METRICS_CALLS_MAX},
+    {    put_stages,    METRICS_CALLS_MAX},
+    {  put_problems,                    1},
+    {    put_queues,                    1},
+    {   put_journal,                    1},
+    { put_snapshots,                    1},
+    {put_settlement,                    1},
+    {     put_slabs,                    1},
+    {      put_keys,                    1},
+    {      put_desk,                    1},
+    {     put_clock,                    1},
+    {    put_survey,                    1},
+};
+
+enum progress loop_call_metrics(struct loop *loop, struct exchange *exchange)
 {
-    put_server(loop, out);
-    put_decisions(loop, out);
-    put_uses(loop, out);
-    put_checks(&loop->metrics, out);
-    put_credits(&loop->metrics, out);
-    put_holds(loop, out);
-    put_requests(&loop->metrics, out);
-    put_latencies(&loop->metrics, out);
-    put_problems(&loop->metrics, out);
-    put_queues(loop, out);
-    put_journal(loop, out);
-    put_snapshots(loop, out);
-    put_settlement(loop, out);
-    put_slabs(loop, out);
-    put_keys(loop, out);
-    put_desk(loop, out);
-    put_clock(loop, out);
-    if (loop->parts.survey != NULL) put_survey(loop->parts.survey, out);
+    exchange_queue_add(&loop->scrapes, exchange);
+    return PROGRESS_PARKED;
 }
 
-void loop_answer_metrics(struct loop *loop, struct exchange *exchange)
+/* False: there is more. */
+static bool put_some(const struct loop *loop, struct metrics_scrape *scrape, struct buffer *out)
 {
+    const size_t end = out->used + TURN_BYTES;
+    for (; scrape->part < COUNT_OF(parts); ++scrape->part, scrape->row = 0)
+        for (; scrape->row < parts[scrape->part].rows; ++scrape->row) {
+            if (out->used >= end) return false;
+            parts[scrape->part].put(loop, scrape->row, out);
+        }
+    return true;
+}
+
+bool loop_tell_metrics(struct loop *loop)
+{
+    struct metrics_scrape *scrape = &loop->scrape;
     struct buffer out = buffer_over(loop->metrics_block, METRICS_BYTES_MAX);
     const struct policy *policy = loop->parts.policies->current->policy;
+    if (loop->scrapes.first == NULL) return false;
     if (policy != NULL) metrics_know_features(&loop->metrics, policy);
-    put_all(loop, &out);
+    out.used = scrape->used;
+    const bool is_whole = put_some(loop, scrape, &out);
     ENSURE(!out.overflowed);
-    const struct answer answer = {
-        .status = 200, .content_type = CONTENT_METRICS, .body = buffer_bytes(&out)};
-    loop_answer(loop, exchange, answer, RELEASE_AT_ONCE);
+    scrape->used = out.used;
+    if (!is_whole) return true;
+    *scrape = (struct metrics_scrape){0};
+    struct exchange *exchange = exchange_queue_take(&loop->scrapes);
+    if (exchange->is_gone)
+        loop_drop(loop, exchange);
+    else
+        loop_answer(loop, exchange,
+                    (struct answer){
+                        .status = 200, .content_type = CONTENT_METRICS, .body = buffer_bytes(&out)},
+                    RELEASE_AT_ONCE);
+    metrics_tick(&loop->metrics);
+    return true;
 }

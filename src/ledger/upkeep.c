@@ -23,6 +23,7 @@
  * 6.1 GB of 8,192, 1.7 GB of 32,768. */
 #define ROLL_SHARE 16
 #define ROLL_SLICES_MAX 32
+#define SQLITE_STEPS_A_LOOK 1000 /* whether somebody wants the settler to stop */
 /* A slice that is not full waits that long: queries scan what is not rolled anyway. */
 #define ROLL_IDLE_NS (10 * INT64_C(1000000000))
 /* While there is something to settle now and then, slices rest so much longer than they take. */
@@ -309,6 +310,35 @@ static void end_slice(struct settler *settler, int64_t began_ns)
     settler->slices_behind = settler->counts.transactions;
 }
 
+/* A slice of what can wait is given up for a stop. */
+static int is_winding_down(void *self)
+{
+    const struct settler *settler = self;
+    return atomic_load_explicit(&settler->until_ns, memory_order_relaxed) != INT64_MAX;
+}
+
+/* In a transaction: the sums of a slice's events. False: a fault; or given up, and the transaction
+ * is taken back. */
+static bool put_sums(struct settler *settler, const struct value *slice, uint32_t count)
+{
+    sqlite3 *connection = settler->ledger->connection;
+    sqlite3_stmt *statement = settler->statements[ROLL_EVENTS];
+    sqlite3_progress_handler(connection, SQLITE_STEPS_A_LOOK, is_winding_down, settler);
+    const bool is_put = ledger_bind(statement, slice, count) && ledger_run(statement);
+    const int code = sqlite3_errcode(connection);
+    sqlite3_progress_handler(connection, 0, NULL, NULL);
+    if (is_put) return true;
+    if (code != SQLITE_INTERRUPT)
+        return settler_fail(settler, ledger_refuse_sqlite(settler->ledger, LEDGER_WRITE_FAILED,
+                                                          "INSERT INTO usage_rollup"));
+    /* SQLite takes back what it interrupts, mostly by itself. */
+    if (sqlite3_get_autocommit(connection) == 0) {
+        (void)sqlite3_step(settler->statements[ROLLBACK_TRANSACTION]);
+        (void)sqlite3_reset(settler->statements[ROLLBACK_TRANSACTION]);
+    }
+    return false;
+}
+
 static bool roll_slice(struct settler *settler, uint64_t events_max)
 {
     const int64_t began_ns = clock_monotonic_ns();
@@ -323,7 +353,7 @@ static bool roll_slice(struct settler *settler, uint64_t events_max)
     }
     const struct value slice[] = {value_of_unsigned(settler->rolled_through),
                                   value_of_unsigned(end)};
-    if (!settler_begin(settler) || !settler_put(settler, ROLL_EVENTS, slice, COUNT_OF(slice)) ||
+    if (!settler_begin(settler) || !put_sums(settler, slice, COUNT_OF(slice)) ||
         !settler_set_meta(settler, "rolled_through", (int64_t)end) || !settler_commit(settler))
         return false;
     settler->rolled_through = end;

@@ -12,6 +12,8 @@
 #include <limits.h>
 #include <sqlite3.h>
 
+#include "ledger/settler_inner.h"
+
 /* One credit a message; tokens at 1/700 nano-credit and a bit, so that remainders move; three ways
  * to overshoot; gifts that recur and roll over. */
 static const char *const POLICY[] = {
@@ -940,6 +942,30 @@ static void what_a_run_left_unrolled_the_next_one_rolls_at_once(void **state)
     world_close(world);
 }
 
+static void a_slice_is_given_up_for_a_stop_and_rolled_later(void **state)
+{
+    (void)state;
+    struct world *world = random_world(37, 900);
+    struct books *books = books_open();
+    books->parts.roll_events = 1u << 20;
+    books_append(books, world, false);
+    books_start_settler(books);
+    while (settler_cursor(books->settler) < books->journal->tip.sequence)
+        assert_true(settle_step(books->settler));
+    settler_wind_down(books->settler, INT64_MAX - 1); /* from now on */
+    assert_false(upkeep_roll(books->settler));
+    assert_int_equal(LEDGER_OK, settler_fault(books->settler));
+    char *text = books_query(books, "SELECT count(*) FROM usage_rollup");
+    assert_string_equal("0\n", text);
+    free(text);
+    books_stop_settler(books);
+    books_start_settler(books);
+    books_settle(books);
+    check_rollup(books);
+    books_close(books);
+    world_close(world);
+}
+
 /* --- retention ------------------------------------------------------------------------------- */
 
 static void usage_events_go_seal_by_seal_and_sums_stay(void **state)
@@ -1063,6 +1089,7 @@ int main(void)
         cmocka_unit_test(a_ledger_of_another_history_is_refused),
         cmocka_unit_test(too_many_customers_are_said),
         cmocka_unit_test(what_a_run_left_unrolled_the_next_one_rolls_at_once),
+        cmocka_unit_test(a_slice_is_given_up_for_a_stop_and_rolled_later),
         cmocka_unit_test(usage_events_go_seal_by_seal_and_sums_stay),
         cmocka_unit_test(usage_events_go_under_endless_load_too),
     };

@@ -271,6 +271,7 @@ static bool complain_world(const char *command, const struct server_address *add
 {
     char complaint[TLS_COMPLAINT_BYTES];
     const int number = errno;
+    if (command == NULL) return false;
     if (number == ECONNREFUSED)
         (void)fprintf(stderr, "weir %s: nobody listens on %s; is `weir serve` running?\n", command,
                       address->url);

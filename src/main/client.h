@@ -65,7 +65,8 @@ struct client_answer {
     size_t body_length;
 };
 
-/* False when nobody answered, which is said on stderr. Waits at most 30 seconds. */
+/* False when nobody answered, which is said on stderr unless `command` is NULL. Waits at most 30
+ * seconds. */
 bool client_call(const char *command, const struct server_address *address,
                  const struct client_request *request, struct client_answer *answer_out);
 void client_answer_free(struct client_answer *answer);

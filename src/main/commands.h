@@ -52,6 +52,7 @@ int command_key_list(int argc, char **argv);
 int command_key_revoke(int argc, char **argv);
 int command_grant(int argc, char **argv);
 int command_status(int argc, char **argv);
+int command_top(int argc, char **argv);
 int command_explain(int argc, char **argv);
 int command_load(int argc, char **argv);
 int command_verify(int argc, char **argv);

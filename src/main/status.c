@@ -1,15 +1,12 @@
 /*
- * status.c: `weir status`, what a customer's next request would meet: every gate and window as a
- * bar, then the grants. From the state that decides.
+ * status.c: `weir status`, what a customer's next request would meet, from the state that decides;
+ * what is left, and for how long at the pace of late, from the books.
  */
-#include <stdio.h>
-#include <string.h>
+#include "main/status.h"
 
-#include "main/answer.h"
 #include "main/client.h"
 #include "main/commands.h"
 #include "main/options.h"
-#include "main/text_table.h"
 
 struct status_options {
     struct client_options client;
@@ -17,20 +14,6 @@ struct status_options {
     const char *feature;
     bool is_json;
 };
-
-/* Amounts are whole units, or credits as decimal text. */
-struct amount {
-    uint64_t value;
-    bool is_credits;
-};
-
-static struct amount read_amount(yajl_val value, const char *name)
-{
-    if (answer_text(value, name)[0] == '\0')
-        return (struct amount){.value = answer_count(value, name)};
-    const int64_t nano = answer_credits(value, name);
-    return (struct amount){.value = nano > 0 ? (uint64_t)nano : 0, .is_credits = true};
-}
 
 static void put_query(struct buffer *path, const char *name, const char *value, char *separator)
 {
@@ -65,103 +48,45 @@ static bool get(const struct usage *usage, const struct server_address *address,
     return client_expect(usage->command, address, &request, answer_out);
 }
 
-static bool is_null(yajl_val value, const char *name)
+/* What the books say was charged from then to now. */
+static void read_pace(const struct usage *usage, const struct server_address *address,
+                      const char *customer, int64_t now_ms, struct status_pace *pace)
 {
-    const yajl_val found = answer_at(value, name);
-    return found == NULL || YAJL_IS_NULL(found);
-}
-
-/* Grants have no limit of their own, what is unlimited has nothing left to count. */
-static void limit_row(struct table *table, yajl_val limit)
-{
-    const struct amount whole = read_amount(limit, "limit");
-    const struct amount left = read_amount(limit, "remaining");
-    const char *resets_at = answer_text(limit, "resets_at");
-    const bool is_unlimited = is_null(limit, "remaining");
-    const bool is_limited = !is_unlimited && !is_null(limit, "limit");
-    char text[2][TEXT_NUMBER_BYTES];
-    char bar[TEXT_BAR_BYTES];
-    table_row(table, left.value == 0 && !is_unlimited ? PAINT_YELLOW : PAINT_PLAIN);
-    table_cell(table, "%s", answer_text(limit, "name"));
-    table_cell(table, "%s", answer_text(limit, "kind"));
-    table_cell(table, "%s", answer_text(limit, "window"));
-    table_cell(table, "%s", is_limited ? text_bar(left.value, whole.value, 20, bar) : "");
-    if (is_unlimited)
-        table_cell(table, "unlimited");
-    else if (is_limited)
-        table_cell(table, "%s of %s%s left", text_units(left.value, left.is_credits, text[0]),
-                   text_units(whole.value, whole.is_credits, text[1]),
-                   whole.is_credits ? " credits" : "");
-    else
-        table_cell(table, "%s%s left", text_units(left.value, left.is_credits, text[0]),
-                   left.is_credits ? " credits" : "");
-    table_cell(table, "%s%s", resets_at[0] != '\0' ? "resets " : "", resets_at);
-}
-
-static void show_feature(const struct page *page, struct table *table, yajl_val feature)
-{
-    const bool is_allowed = answer_is_true(feature, "allowed");
-    uint64_t retry_after_ms = 0;
-    char text[TEXT_NUMBER_BYTES];
-    (void)fprintf(page->file, "\n%s%s%s  ", page_paint(page, PAINT_BOLD),
-                  answer_text(feature, "feature"), page_plain(page));
-    if (is_allowed) {
-        (void)fprintf(page->file, "%sthe next request passes%s\n", page_paint(page, PAINT_GREEN),
-                      page_plain(page));
-    } else {
-        (void)fprintf(page->file, "%swould be denied: %s%s", page_paint(page, PAINT_RED),
-                      answer_text(feature, "reason"), page_plain(page));
-        if (answer_has_count(feature, "retry_after_ms", &retry_after_ms))
-            (void)fprintf(page->file, "; passes in %s",
-                          text_duration((int64_t)retry_after_ms, text));
-        (void)fputs("\n", page->file);
+    CLEANUP(client_answer_free) struct client_answer answer = {0};
+    uint8_t block[2 * CLIENT_PATH_BYTES_MAX];
+    struct buffer path = buffer_over(block, sizeof(block));
+    char from[INSTANT_TEXT_SIZE];
+    (void)calendar_format(now_ms - pace->span_ms, from);
+    buffer_put_text(&path, "/v1/usage?customer=");
+    put_path_part(&path, customer);
+    buffer_put_text(&path, "&from=");
+    buffer_put_text(&path, from);
+    buffer_put_byte(&path, '\0');
+    const struct client_request request = {.method = "GET", .path = (const char *)block};
+    (void)snprintf(pace->why, sizeof(pace->why), "nobody answers");
+    if (path.overflowed || !client_call(usage->command, address, &request, &answer)) return;
+    CLEANUP(answer_free) yajl_val tree = answer_parse(answer.body);
+    if (answer.status != 200) {
+        (void)snprintf(pace->why, sizeof(pace->why), "%s", answer_text(tree, "detail"));
+        return;
     }
-    table_begin(table, "llllll");
-    for (size_t i = 0; i < answer_length(feature, "limits"); ++i)
-        limit_row(table, answer_item(feature, "limits", i));
-    table_print(table, page);
+    pace->why[0] = '\0';
+    pace->charged = answer_credits(answer_item(tree, "usage", 0), "charged");
 }
 
-static void show_grants(const struct page *page, struct table *table, yajl_val balance)
+/* The server's clock, which may be a test clock, and how far its books are behind. */
+static bool read_clock(const struct usage *usage, const struct server_address *address,
+                       struct status_facts *facts)
 {
-    char bar[TEXT_BAR_BYTES];
-    if (answer_length(balance, "grants") == 0) return;
-    (void)fprintf(page->file, "\n%sgrants%s\n", page_paint(page, PAINT_BOLD), page_plain(page));
-    table_begin(table, "llllll");
-    for (size_t i = 0; i < answer_length(balance, "grants"); ++i) {
-        const yajl_val grant = answer_item(balance, "grants", i);
-        const char *expires = answer_text(grant, "expires_at");
-        const int64_t whole = answer_credits(grant, "credits");
-        const int64_t left = answer_credits(grant, "remaining");
-        table_row(table, left <= 0 ? PAINT_DIM : PAINT_PLAIN);
-        table_cell(table, "%s", answer_text(grant, "category"));
-        table_cell(table, "%s", answer_text(grant, "grant_id"));
-        table_cell(table, "%s", text_bar(left > 0 ? (uint64_t)left : 0, (uint64_t)whole, 20, bar));
-        table_cell(table, "%s of %s credits left", answer_text(grant, "remaining"),
-                   answer_text(grant, "credits"));
-        table_cell(table, "%s%s", expires[0] != '\0' ? "until " : "", expires);
-        const char *state = answer_text(grant, "state");
-        table_cell(table, "%s", strcmp(state, "live") == 0 ? "" : state);
-    }
-    table_print(table, page);
-}
-
-static void show(const struct status_options *options, const char *customer, yajl_val settings,
-                 yajl_val status, yajl_val balance)
-{
-    const struct page page = page_on(stdout);
-    struct table table;
-    (void)fprintf(page.file, "%s%s%s", page_paint(&page, PAINT_BOLD), customer, page_plain(&page));
-    if (options->subject != NULL) (void)fprintf(page.file, " %s", options->subject);
-    (void)fprintf(page.file, "  plan %s", answer_text(settings, "plan"));
-    const char *mode = answer_text(settings, "credit_mode");
-    if (strcmp(mode, "auto") != 0) (void)fprintf(page.file, "  credit mode %s", mode);
-    (void)fprintf(page.file, "\n  available %s credits = settled %s - pending %s - held %s\n",
-                  answer_text(balance, "available"), answer_text(balance, "settled"),
-                  answer_text(balance, "pending"), answer_text(balance, "held"));
-    for (size_t i = 0; i < answer_length(status, "features"); ++i)
-        show_feature(&page, &table, answer_item(status, "features", i));
-    show_grants(&page, &table, balance);
+    CLEANUP(client_answer_free) struct client_answer answer = {0};
+    const struct client_request request = {.method = "GET", .path = "/healthz"};
+    if (!client_call(usage->command, address, &request, &answer)) return false;
+    CLEANUP(answer_free) yajl_val health = answer_parse(answer.body);
+    facts->lag_ms = (int64_t)answer_count(health, "settlement.lag_ms");
+    if (calendar_parse(bytes_of_text(answer_text(health, "clock.now")), &facts->now_ms))
+        return true;
+    (void)fprintf(stderr, "weir status: %s/healthz does not tell the time\n", address->url);
+    return false;
 }
 
 static int run(const struct usage *usage, const struct status_options *options,
@@ -172,19 +97,32 @@ static int run(const struct usage *usage, const struct status_options *options,
     CLEANUP(client_answer_free) struct client_answer status = {0};
     CLEANUP(client_answer_free) struct client_answer settings = {0};
     CLEANUP(client_answer_free) struct client_answer balance = {0};
+    struct status_facts facts = {
+        .customer = customer,
+        .subject = options->subject,
+        .paces = {{.span = "the last hour", .span_ms = HOUR_MS},
+                  {.span = "the last day", .span_ms = DAY_MS}},
+    };
     if (!get(usage, &address, customer, "/status", options, &status)) return STATUS_REFUSED;
     if (options->is_json) {
         (void)puts(status.body);
         return STATUS_DONE;
     }
     if (!get(usage, &address, customer, "", NULL, &settings) ||
-        !get(usage, &address, customer, "/balance", NULL, &balance))
+        !get(usage, &address, customer, "/balance", NULL, &balance) ||
+        !read_clock(usage, &address, &facts))
         return STATUS_REFUSED;
+    for (int i = 0; i < STATUS_PACES; ++i)
+        read_pace(usage, &address, customer, facts.now_ms, &facts.paces[i]);
     CLEANUP(answer_free) yajl_val status_tree = answer_parse(status.body);
     CLEANUP(answer_free) yajl_val settings_tree = answer_parse(settings.body);
     CLEANUP(answer_free) yajl_val balance_tree = answer_parse(balance.body);
-    show(options, customer, settings_tree, status_tree, balance_tree);
-    return STATUS_DONE;
+    facts.status = status_tree;
+    facts.settings = settings_tree;
+    facts.balance = balance_tree;
+    const struct page page = page_on(stdout);
+    status_view(&facts, &page);
+    return fflush(stdout) == 0 ? STATUS_DONE : STATUS_REFUSED;
 }
 
 int command_status(int argc, char **argv)
@@ -201,7 +139,12 @@ int command_status(int argc, char **argv)
     const struct usage usage = {
         .command = "status",
         .operands = "CUSTOMER",
-        .summary = "Shows what a customer's next request would meet: windows, gates, balance.",
+        .summary =
+            "Shows what a customer's next request would meet, and how long the credits last.",
+        .notes = "The pace is what the books say was charged in the last hour and the last day, by "
+                 "the server's clock; clock times are this machine's. Where nothing was charged "
+                 "nobody knows how long credits last, and it says so. --json gives the limits "
+                 "alone, as GET /v1/customers/CUSTOMER/status has them.",
         .examples = {{"all of a customer", "weir status ada"},
                      {"one person's limits for one feature",
                      "weir status ada --subject team-a/alice --feature chat"}},

@@ -5,6 +5,7 @@
 #include "main/text_table.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,6 +41,7 @@ struct page page_on(FILE *file)
     const bool is_sized = is_terminal && ioctl(fileno(file), TIOCGWINSZ, &size) == 0;
     return (struct page){.file = file,
                          .columns = is_sized && size.ws_col > 0 ? size.ws_col : PAGE_COLUMNS,
+                         .is_terminal = is_terminal,
                          .is_coloured =
                              colour_when == COLOUR_ALWAYS ||
                              (colour_when == COLOUR_AUTO && is_terminal && is_colour_welcome())};
@@ -248,5 +250,46 @@ const char *text_duration(int64_t duration_ms, char text_out[TEXT_NUMBER_BYTES])
     else
         (void)snprintf(text_out, TEXT_NUMBER_BYTES, "%" PRId64 " s",
                        (duration_ms + SECOND_MS - 1) / SECOND_MS);
+    return text_out;
+}
+
+static const char *text_unknown(char text_out[TEXT_NUMBER_BYTES])
+{
+    (void)snprintf(text_out, TEXT_NUMBER_BYTES, "-");
+    return text_out;
+}
+
+const char *text_rate(double per_second, char text_out[TEXT_NUMBER_BYTES])
+{
+    if (isnan(per_second)) return text_unknown(text_out);
+    if (per_second >= 9.95) return text_number((uint64_t)(per_second + 0.5), text_out);
+    (void)snprintf(text_out, TEXT_NUMBER_BYTES, per_second == 0 ? "%.0f" : "%.1f", per_second);
+    return text_out;
+}
+
+const char *text_seconds(double seconds, char text_out[TEXT_NUMBER_BYTES])
+{
+    const double ms = seconds * 1000;
+    if (isnan(seconds)) return text_unknown(text_out);
+    if (ms < 9.995)
+        (void)snprintf(text_out, TEXT_NUMBER_BYTES, "%.2f ms", ms);
+    else if (ms < 999.5)
+        (void)snprintf(text_out, TEXT_NUMBER_BYTES, ms < 99.95 ? "%.1f ms" : "%.0f ms", ms);
+    else if (seconds < 99.95)
+        (void)snprintf(text_out, TEXT_NUMBER_BYTES, "%.1f s", seconds);
+    else
+        return text_duration((int64_t)(seconds * SECOND_MS), text_out);
+    return text_out;
+}
+
+const char *text_bytes(double bytes, char text_out[TEXT_NUMBER_BYTES])
+{
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+    size_t unit = 0;
+    if (isnan(bytes)) return text_unknown(text_out);
+    for (; bytes >= 1023.5 && unit + 1 < COUNT_OF(units); ++unit)
+        bytes /= 1024;
+    (void)snprintf(text_out, TEXT_NUMBER_BYTES, unit == 0 || bytes >= 9.95 ? "%.0f %s" : "%.1f %s",
+                   bytes, units[unit]);
     return text_out;
 }

@@ -24,6 +24,7 @@ struct table {
 struct page {
     FILE *file;
     unsigned columns; /* of the terminal; 80 where there is none */
+    bool is_terminal;
     bool is_coloured;
 };
 
@@ -53,4 +54,8 @@ const char *text_share(uint64_t part, uint64_t whole,
                        char text_out[TEXT_NUMBER_BYTES]); /* "9.1 %" */
 /* "[####......]", `width` cells; anything above nothing shows at least one. */
 const char *text_bar(uint64_t part, uint64_t whole, unsigned width, char text_out[TEXT_BAR_BYTES]);
+/* What is not known (NAN) is "-". */
+const char *text_rate(double per_second, char text_out[TEXT_NUMBER_BYTES]); /* "0.4", "1,986" */
+const char *text_seconds(double seconds, char text_out[TEXT_NUMBER_BYTES]); /* "0.31 ms", "2.5 s" */
+const char *text_bytes(double bytes, char text_out[TEXT_NUMBER_BYTES]);     /* "1.5 MiB" */
 const char *text_duration(int64_t duration_ms, char text_out[TEXT_NUMBER_BYTES]); /* "4 h 12 min" */

@@ -25,7 +25,7 @@ class Listener(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self):  # noqa: N802
         self.server.heard.append(self.headers.get("Authorization"))
-        body = b'{"features":[],"available":"0"}'
+        body = b'{"features":[],"available":"0","clock":{"now":"2026-05-01T12:00:00Z"}}'
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()

@@ -1,0 +1,31 @@
+/*
+ * status.h: what the parts of `weir status` share: status.c asks, status_view.c lays out.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "main/answer.h"
+#include "main/text_table.h"
+
+/* What was charged lately, by the books. */
+struct status_pace {
+    const char *span; /* "the last hour" */
+    int64_t span_ms;
+    int64_t charged; /* nano-credits */
+    char why[160];   /* it is not known; "" when it is */
+};
+enum { STATUS_PACES = 2 };
+
+struct status_facts {
+    const char *customer;
+    const char *subject; /* NULL: the customer's own */
+    int64_t now_ms;      /* by the server's clock */
+    int64_t lag_ms;      /* how far the books are behind */
+    yajl_val settings;
+    yajl_val status;
+    yajl_val balance;
+    struct status_pace paces[STATUS_PACES];
+};
+
+void status_view(const struct status_facts *facts, const struct page *page);

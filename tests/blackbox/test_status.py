@@ -1,0 +1,150 @@
+"""`weir status` for eyes: all four numbers of a balance, windows as bars, when they come back by the
+server's clock and by this machine's, and how long the credits last at the pace of late."""
+
+import json
+import os
+import re
+import time
+
+from policies import policy
+from test_help import on_terminal
+from weir_client import DAY, HOUR, MINUTE, run
+
+POLICY = policy("""
+base:
+  tier: 1
+  features:
+    chat:
+      gates: [{concurrency: {name: in-flight, limit: 4}}]
+      waterfall:
+        - allowance: {name: free, windows: [{limit: 10, per: 5h, start: first_use}]}
+        - grants: {category: promotional}
+        - grants: {category: paid}
+    video: {waterfall: [{grants: {category: paid}}]}
+""")
+UTC = {**os.environ, "TZ": "UTC"}
+
+
+def shown(weir, customer, *words, **options):
+    status, out, err = run("status", customer.name, "--server", f"http://127.0.0.1:{weir.port}",
+                           *words, env=UTC, **options)
+    assert status == 0, err
+    return out
+
+
+def section(out, title):
+    return re.search(rf"^{title}.*\n((?:  .*\n)+)", out, re.MULTILINE)[1]
+
+
+def numbers(out):
+    return dict(re.findall(r"^  (\w+) +(\S+)", section(out, "Credits"), re.MULTILINE))
+
+
+def settled(weir):
+    """Until the books have all that is durable."""
+    def behind():
+        health = weir.get("/healthz").body
+        return health["settlement"]["sequence"] < health["journal"]["sequence"]
+    while behind():
+        time.sleep(0.01)    # between two looks
+
+
+def test_all_four_numbers_of_a_balance_are_shown(fresh, new_customer):
+    weir = fresh()
+    customer = new_customer(weir)
+    customer.grant("20")
+    customer.authorize(12, ttl_ms=HOUR)
+    out = shown(weir, customer)
+    balance = weir.get(f"{customer.path}/balance").body
+    assert numbers(out) == {name: balance[name]
+                            for name in ("settled", "pending", "held", "available")}
+    assert numbers(out)["held"] == "2" and numbers(out)["available"] == "18"
+
+
+def test_windows_are_bars_and_come_back_by_both_clocks(fresh, new_customer):
+    weir = fresh()      # stands at 12:00 UTC
+    customer = new_customer(weir)
+    customer.consume(5)
+    weir.advance(30 * MINUTE)
+    free = [line for line in shown(weir, customer, "--feature", "chat").splitlines()
+            if line.startswith("  free")]
+    assert len(free) == 1
+    assert "[##########..........]   5 of 10" in free[0]
+    assert free[0].endswith("resets in 4 h 30 min (17:00)")
+
+
+def test_grants_tell_what_is_left_and_when_they_end(fresh, new_customer):
+    weir = fresh()
+    customer = new_customer(weir)
+    customer.grant("8", expires_at="2026-05-03T12:00:00Z")
+    customer.consume(12)
+    out = section(shown(weir, customer), "Grants")
+    assert re.search(r"paid +g_\w+ +\[#{15}\.{5}\] +6 of 8 +ends in 2 d 0 h \(Sun 12:00\)", out), out
+
+
+def test_the_runway_is_what_is_available_over_what_was_charged(fresh, new_customer):
+    weir = fresh()
+    customer = new_customer(weir)
+    customer.grant("30")
+    customer.consume(15)        # 10 are free, 5 paid
+    weir.advance(2 * HOUR)
+    customer.consume(1)
+    settled(weir)
+    out = section(shown(weir, customer), "Runway")
+    assert re.search(r"the last hour +1 credits +1 d 0 h, until Sat 14:00", out), out
+    assert re.search(r"the last day +6 credits +4 d 0 h, until Tue 14:00", out), out
+    assert "but" not in out
+
+
+def test_a_runway_says_what_ends_before_it_does(fresh, new_customer):
+    weir = fresh()
+    customer = new_customer(weir)
+    customer.grant("20", expires_at="2026-05-02T12:00:00Z")
+    customer.grant("20", category="promotional")
+    customer.consume(11)
+    settled(weir)
+    out = section(shown(weir, customer), "Runway")
+    assert re.search(r"the last hour +1 credits +1 d 15 h, until Sun 03:00\n"
+                     r" +but 20 of them end before that", out), out
+
+
+def test_without_a_charge_or_without_credits_the_runway_is_not_invented(fresh, new_customer):
+    weir = fresh()
+    customer = new_customer(weir)
+    customer.put(plan="base")
+    assert section(shown(weir, customer), "Runway").count("nothing is left") == 2
+    customer.grant("5")
+    assert section(shown(weir, customer), "Runway").count("unknown: nothing was charged") == 2
+    customer.consume(11)
+    weir.advance(2 * DAY)
+    settled(weir)
+    assert section(shown(weir, customer), "Runway").count("unknown: nothing was charged") == 2
+
+
+def test_a_narrow_terminal_is_not_overrun(fresh, new_customer):
+    weir = fresh()
+    customer = new_customer(weir)
+    customer.grant("20")
+    customer.consume(12)
+    words = ["status", customer.name, "--server", f"http://127.0.0.1:{weir.port}"]
+    for columns in (120, 80, 60):
+        out = re.sub(r"\x1b\[[0-9;]*m", "", on_terminal(words, columns, TZ="UTC"))
+        assert max(len(line.rstrip()) for line in out.splitlines()) <= columns, out
+        assert ("#" in out) == (columns > 60) and "in 5 h" in out, out
+
+
+def test_colours_say_what_is_used_up(fresh, new_customer):
+    weir = fresh()
+    customer = new_customer(weir)
+    customer.consume(10)
+    words = ["status", customer.name, "--server", f"http://127.0.0.1:{weir.port}"]
+    red = re.findall(r"\x1b\[31m(.*?)\x1b\[0m", on_terminal(words, 120))
+    assert any("free" in line and "0 of 10" in line for line in red), red
+
+
+def test_json_is_the_answer_as_it_came(fresh, new_customer):
+    weir = fresh()
+    customer = new_customer(weir)
+    customer.put(plan="base")
+    assert json.loads(shown(weir, customer, "--json")) == \
+        weir.get(f"{customer.path}/status").body

@@ -14,6 +14,7 @@
 #include "main/answer.h"
 #include "main/commands.h"
 #include "main/options.h"
+#include "main/prove.h"
 #include "main/trace_generate.h"
 
 static const char notes[] =
@@ -27,6 +28,11 @@ static const char notes[] =
     "--record writes a JSON object per row as it ends: row (0 is the first), customer, the "
     "quantities committed, outcome, reason, decision_id, charged, units (that sources carried), "
     "overshoot.\n"
+    "The audit at the end compares what the answers told with what each balance lost, and, once "
+    "they are settled, with the requests, denials and charges that the books have of the first "
+    "1,000 customers; with --data it is followed "
+    "by "
+    "what `weir verify` and `weir reconcile` say.\n"
     "A server that does not answer for as long as --patience says is given up; the report then "
     "tells how far the play came, and there is no audit.";
 
@@ -40,6 +46,7 @@ struct load_options {
     const char *zipf;
     const char *estimate;
     const char *record;
+    const char *data;
     uint64_t generate;
     uint64_t limit;
     bool prints;
@@ -202,6 +209,11 @@ static bool load_memory_take(struct load_memory *memory, const struct load_setti
     }
     for (size_t row = 0; row < trace->count; ++row)
         memory->customers[memory->customer_of[row]].is_used = true;
+    uint32_t in_books = 0;
+    for (uint64_t i = 0; i < settings->customers && in_books < LOAD_BOOKS_CUSTOMERS_MAX; ++i) {
+        memory->customers[i].is_in_books = memory->customers[i].is_used;
+        in_books += memory->customers[i].is_in_books;
+    }
     return true;
 }
 
@@ -218,27 +230,37 @@ static void say_given_up(const struct load_report *report)
 }
 
 static int play(const struct load_settings *settings, const struct trace *trace,
-                const char *trace_name, bool is_json, struct load_memory *memory)
+                const char *trace_name, const struct load_options *options,
+                struct load_memory *memory)
 {
     struct load_customer *customers = memory->customers;
     if (!load_prepare_customers(settings, customers) ||
         !load_find_unit(settings, customers, &memory->tally.unit_is_cost) ||
-        !load_read_balances(settings, customers, LOAD_BEFORE) ||
+        !load_read_balances(settings, customers, LOAD_BEFORE) || !load_wait_for_books(settings) ||
+        !load_read_books(settings, customers, LOAD_BEFORE) ||
         !load_play(settings, trace, memory->customer_of, customers, &is_interrupted,
                    &memory->tally))
         return STATUS_REFUSED;
     const bool is_given_up = memory->tally.silence_ns > 0;
     const bool is_audited = !is_given_up && load_read_balances(settings, customers, LOAD_AFTER);
+    const bool has_books = is_audited && load_wait_for_books(settings) &&
+                           load_read_books(settings, customers, LOAD_AFTER);
 
     load_tally_order(&memory->tally);
     const struct load_verdict verdict = load_audit(settings, customers);
-    const struct load_report report = {.settings = settings,
-                                       .tally = &memory->tally,
-                                       .verdict = &verdict,
-                                       .trace_name = trace_name,
-                                       .rows = trace->count,
-                                       .is_audited = is_audited};
-    if (is_json)
+    struct load_report report = {.settings = settings,
+                                 .tally = &memory->tally,
+                                 .verdict = &verdict,
+                                 .trace_name = trace_name,
+                                 .rows = trace->count,
+                                 .is_audited = is_audited,
+                                 .has_books = has_books};
+    if (options->data != NULL && is_audited) {
+        report.is_proof_asked = true;
+        report.is_verified = prove_verifies("load", options->data);
+        report.is_reconciled = report.is_verified && prove_reconciles("load", options->data);
+    }
+    if (options->is_json)
         load_report_json(&report, stdout);
     else
         load_report_text(&report, stdout);
@@ -284,7 +306,7 @@ static int run(struct load_options *options, const char *path, struct load_setti
     struct load_memory memory = {0};
     const int status =
         load_memory_take(&memory, settings, &trace)
-            ? play(settings, &trace, path == NULL ? name : file_name, options->is_json, &memory)
+            ? play(settings, &trace, path == NULL ? name : file_name, options, &memory)
             : STATUS_REFUSED;
     load_memory_free(&memory);
     return status;
@@ -346,6 +368,8 @@ int command_load(int argc, char **argv)
         ROW_TEXT("key-prefix", "TEXT", "of idempotency keys; default: new each time",
                  &settings.key_prefix),
         ROW_TEXT("record", "FILE", "a JSON line per row", &options.record),
+        ROW_TEXT("data", "DIR", "the server's data directory, to verify and reconcile afterwards",
+                 &options.data),
         ROW_FLAG("json", "the report as one JSON object", &options.is_json),
     };
     const struct usage usage = {
@@ -353,7 +377,7 @@ int command_load(int argc, char **argv)
         .operands = "[TRACE.csv]",
         .summary = "Plays a request trace against a running server and reports what came of it.",
         .notes = notes,
-        .refusal = "a request failed, a balance moved by something else, or the trace was not "
+        .refusal = "a request failed, the audit found a difference, or the trace was not "
                    "played to its end",
         .examples = {{"an invented day, for customers with money",
 "weir load --generate 5000 --plan plus --grant promotional=1,paid=2"},

@@ -25,7 +25,8 @@ enum {
     LOAD_PAIRS_MAX = 16,
     LOAD_ID_BYTES = 65,
     LOAD_NAME_BYTES = 80,
-    LOAD_CUSTOMERS_MAX = 1000000
+    LOAD_CUSTOMERS_MAX = 1000000,
+    LOAD_BOOKS_CUSTOMERS_MAX = 1000 /* whose books are compared: the first who are used */
 };
 
 #define LOAD_SPEED_MAX_GIVEN INT64_C(0) /* `--speed max`: as fast as the connections carry */
@@ -67,9 +68,20 @@ struct load_balance {
     int64_t held;
 };
 
+/* Of a customer's requests: as the answers told, or as the books have it. */
+struct load_books {
+    uint64_t requests;
+    uint64_t denied;
+    int64_t charged; /* nano-credits, by all sources */
+};
+
 struct load_customer {
     bool is_used;
-    bool is_spoiled; /* a request of theirs failed: what it moved is not known here */
+    bool is_in_books; /* one of those whose books are read */
+    bool is_spoiled;  /* a request of theirs failed: what it moved is not known here */
+    struct load_books told;
+    struct load_books books_before;
+    struct load_books books_after;
     struct load_balance before;
     struct load_balance after;
     int64_t charged; /* by commits, to grants or as debt: what must be gone from the balance */
@@ -131,8 +143,13 @@ struct load_tally {
     int64_t silence_ns; /* of a server that was given up for it; else 0 */
 };
 
-/* What the audit says: balances against what the answers charged. */
+/* What the audit says: balances, and the books, against what the answers told. */
 struct load_verdict {
+    uint64_t books_customers; /* compared with their books */
+    uint64_t books_differing;
+    uint32_t books_first_differing;
+    struct load_books told;
+    struct load_books found;
     uint64_t customers;
     uint64_t differing;
     uint64_t spoiled;
@@ -156,6 +173,11 @@ bool load_find_unit(const struct load_settings *settings, const struct load_cust
 enum load_moment { LOAD_BEFORE, LOAD_AFTER };
 bool load_read_balances(const struct load_settings *settings, struct load_customer *customers,
                         enum load_moment moment);
+/* Until all that is durable by now is in the books, for as long as that goes on. False when they
+ * stand still for longer than the patience, or nobody answers, said on stderr. */
+bool load_wait_for_books(const struct load_settings *settings);
+bool load_read_books(const struct load_settings *settings, struct load_customer *customers,
+                     enum load_moment moment);
 struct load_verdict load_audit(const struct load_settings *settings,
                                const struct load_customer *customers);
 
@@ -184,8 +206,12 @@ struct load_report {
     const struct load_tally *tally;
     const struct load_verdict *verdict;
     const char *trace_name;
-    uint64_t rows;   /* of the trace */
-    bool is_audited; /* the balances after the play were read; else only `customers` is told */
+    uint64_t rows;       /* of the trace */
+    bool is_audited;     /* the balances after the play were read; else only `customers` is told */
+    bool has_books;      /* and the books */
+    bool is_proof_asked; /* verify and reconcile ran, too */
+    bool is_verified;
+    bool is_reconciled;
 };
 void load_report_text(const struct load_report *report, FILE *file);
 void load_report_json(const struct load_report *report, FILE *file);

@@ -1,14 +1,21 @@
 /*
  * load_customers.c: rows belong to customers as requests do in life: few send much, many send
- * little (Zipf), the same for the same seed.
+ * little (Zipf), the same for the same seed. What they have, and what the books say of them, is
+ * read before and after.
  */
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "main/answer.h"
 #include "main/load.h"
+#include "main/progress.h"
+
+#define BOOKS_LOOK_NS 50000000
+
+enum { BOOKS_CONNECTIONS_MAX = 4 };
 
 void load_customer_name(const struct load_settings *settings, uint32_t customer,
                         char name_out[LOAD_NAME_BYTES])
@@ -61,6 +68,7 @@ struct round {
     uint32_t grant; /* which of the settings' grants */
     enum load_moment moment;
     bool is_refused;
+    bool only_in_books;
     void (*write)(const struct round *round, const char *name, struct buffer *request);
     void (*take)(struct round *round, struct load_customer *customer, const char *body);
 };
@@ -72,7 +80,9 @@ static enum pool_turn round_next(void *self, int64_t now_ns, struct pool_job *jo
     char name[LOAD_NAME_BYTES];
     (void)now_ns;
     (void)at_ns_out;
-    while (round->next < round->settings->customers && !round->customers[round->next].is_used)
+    while (round->next < round->settings->customers &&
+           !(round->only_in_books ? round->customers[round->next].is_in_books
+                                  : round->customers[round->next].is_used))
         ++round->next;
     if (round->next == round->settings->customers || round->is_refused) return POOL_DONE;
     load_customer_name(round->settings, round->next, name);
@@ -116,7 +126,10 @@ struct pool_settings load_pool(const struct load_settings *settings)
 
 static bool run_round(struct round *round)
 {
-    const struct pool_settings pool = load_pool(round->settings);
+    struct pool_settings pool = load_pool(round->settings);
+    /* The server reads its books a few at a time. */
+    if (round->only_in_books && pool.connections > BOOKS_CONNECTIONS_MAX)
+        pool.connections = BOOKS_CONNECTIONS_MAX;
     const struct pool_driver driver = {
         .self = round, .next = round_next, .answered = round_answered};
     struct pool_counts counts;
@@ -237,6 +250,98 @@ bool load_read_balances(const struct load_settings *settings, struct load_custom
     return run_round(&round);
 }
 
+static void write_books(const struct round *round, const char *name, struct buffer *request)
+{
+    uint8_t block[CLIENT_PATH_BYTES_MAX];
+    struct buffer path = buffer_over(block, sizeof(block));
+    buffer_put_text(&path, "/v1/usage?customer=");
+    put_path_part(&path, name);
+    buffer_put_byte(&path, '\0');
+    ENSURE(!path.overflowed);
+    client_request_put(request, round->settings->address,
+                       &(struct client_request){.method = "GET", .path = (const char *)block});
+}
+
+static void take_books(struct round *round, struct load_customer *customer, const char *body)
+{
+    CLEANUP(answer_free) yajl_val tree = answer_parse(body);
+    const yajl_val row = answer_item(tree, "usage", 0);
+    const struct load_books books = {.requests = answer_count(row, "requests"),
+                                     .denied = answer_count(row, "denied"),
+                                     .charged = answer_credits(row, "charged")};
+    if (round->moment == LOAD_BEFORE)
+        customer->books_before = books;
+    else
+        customer->books_after = books;
+}
+
+bool load_read_books(const struct load_settings *settings, struct load_customer *customers,
+                     enum load_moment moment)
+{
+    struct round round = {.settings = settings,
+                          .customers = customers,
+                          .moment = moment,
+                          .only_in_books = true,
+                          .write = write_books,
+                          .take = take_books};
+    return run_round(&round);
+}
+
+bool load_wait_for_books(const struct load_settings *settings)
+{
+    const struct client_request request = {.method = "GET", .path = "/healthz"};
+    const struct timespec rest = {.tv_nsec = BOOKS_LOOK_NS};
+    struct progress progress = progress_begin("waiting for the books", 0);
+    uint64_t wanted = 0;
+    uint64_t settled_before = 0;
+    int64_t moved_ns = pool_now_ns();
+    for (;;) {
+        CLEANUP(client_answer_free) struct client_answer answer = {0};
+        if (!client_call("load", settings->address, &request, &answer)) break;
+        CLEANUP(answer_free) yajl_val health = answer_parse(answer.body);
+        const uint64_t settled = answer_count(health, "settlement.sequence");
+        if (wanted == 0) wanted = answer_count(health, "journal.sequence");
+        if (settled > settled_before) moved_ns = pool_now_ns();
+        settled_before = settled;
+        if (settled >= wanted) {
+            progress_end(&progress);
+            return true;
+        }
+        if (pool_now_ns() - moved_ns > settings->patience_ms * INT64_C(1000000)) {
+            (void)fprintf(stderr,
+                          "weir load: the books stand still at batch %" PRIu64 " of %" PRIu64 "\n",
+                          settled, wanted);
+            break;
+        }
+        progress_show(&progress, 0);
+        (void)nanosleep(&rest, NULL);
+    }
+    progress_end(&progress);
+    return false;
+}
+
+static void audit_books(const struct load_customer *customer, uint32_t number,
+                        struct load_verdict *verdict)
+{
+    const struct load_books *told = &customer->told;
+    const struct load_books found = {
+        .requests = customer->books_after.requests - customer->books_before.requests,
+        .denied = customer->books_after.denied - customer->books_before.denied,
+        .charged = customer->books_after.charged - customer->books_before.charged};
+    ++verdict->books_customers;
+    verdict->told.requests += told->requests;
+    verdict->told.denied += told->denied;
+    verdict->told.charged += told->charged;
+    verdict->found.requests += found.requests;
+    verdict->found.denied += found.denied;
+    verdict->found.charged += found.charged;
+    if (told->requests == found.requests && told->denied == found.denied &&
+        told->charged == found.charged)
+        return;
+    if (verdict->books_differing == 0) verdict->books_first_differing = number;
+    ++verdict->books_differing;
+}
+
 struct load_verdict load_audit(const struct load_settings *settings,
                                const struct load_customer *customers)
 {
@@ -250,6 +355,7 @@ struct load_verdict load_audit(const struct load_settings *settings,
             ++verdict.spoiled;
             continue;
         }
+        if (customer->is_in_books) audit_books(customer, i, &verdict);
         verdict.moved += moved;
         verdict.charged += customer->charged;
         if (moved != customer->charged || customer->before.held != customer->after.held) {

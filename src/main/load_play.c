@@ -295,8 +295,14 @@ static void land(struct play *play, uint32_t number, const struct landing *landi
     struct flight *flight = &play->flights[number];
     ++play->tally->outcomes[flight->outcome];
     ++play->tally->rows_played;
-    if (flight->outcome == LOAD_FAILED)
-        play->customers[play->customer_of[flight->row]].is_spoiled = true;
+    struct load_customer *customer = &play->customers[play->customer_of[flight->row]];
+    if (flight->outcome == LOAD_FAILED) {
+        customer->is_spoiled = true;
+    } else {
+        ++customer->told.requests;
+        customer->told.denied += flight->outcome == LOAD_DENIED;
+        customer->told.charged += landing->charged;
+    }
     record(play, flight, landing);
     flight->next = play->free;
     play->free = number;

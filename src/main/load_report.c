@@ -28,7 +28,9 @@ bool load_report_is_good(const struct load_report *report)
 {
     return report->tally->rows_played == report->rows &&
            report->tally->outcomes[LOAD_FAILED] == 0 && report->is_audited &&
-           report->verdict->differing == 0;
+           report->verdict->differing == 0 && report->has_books &&
+           report->verdict->books_differing == 0 &&
+           (!report->is_proof_asked || report->is_reconciled);
 }
 
 static void title(const struct page *page, const char *text)
@@ -201,6 +203,59 @@ static void report_latencies(const struct load_report *report, const struct page
     table_print(table, page);
 }
 
+static void books_row(struct table *table, const char *who, const struct load_books *books)
+{
+    char text[TEXT_NUMBER_BYTES];
+    table_row(table, PAINT_PLAIN);
+    table_cell(table, "%s", who);
+    table_cell(table, "%s", text_number(books->requests, text));
+    table_cell(table, "%s", text_number(books->denied, text));
+    table_cell(table, "%s", text_credits(books->charged, text));
+}
+
+static void report_books(const struct load_report *report, const struct page *page,
+                         struct table *table)
+{
+    const struct load_verdict *verdict = report->verdict;
+    char text[TEXT_NUMBER_BYTES];
+    char name[LOAD_NAME_BYTES];
+    if (!report->has_books) {
+        (void)fprintf(page->file, "  %sthe books were not compared%s\n",
+                      page_paint(page, PAINT_RED), page_plain(page));
+        return;
+    }
+    table_begin(table, "lrrr");
+    table_row(table, PAINT_DIM);
+    table_cell(table, "%s customers", text_number(verdict->books_customers, text));
+    table_cell(table, "requests");
+    table_cell(table, "denied");
+    table_cell(table, "charged, credits");
+    books_row(table, "told by the answers", &verdict->told);
+    books_row(table, "added to the books", &verdict->found);
+    table_print(table, page);
+    if (verdict->books_differing == 0) {
+        (void)fprintf(page->file, "  %sthe books have every request as it was answered%s\n",
+                      page_paint(page, PAINT_GREEN), page_plain(page));
+        return;
+    }
+    load_customer_name(report->settings, verdict->books_first_differing, name);
+    (void)fprintf(page->file, "  %sthe books of %s customers differ, the first are %s's%s\n",
+                  page_paint(page, PAINT_RED), text_number(verdict->books_differing, text), name,
+                  page_plain(page));
+}
+
+static void report_proof(const struct load_report *report, const struct page *page)
+{
+    if (!report->is_proof_asked) return;
+    (void)fprintf(page->file, "  %sverify: %s%s\n",
+                  page_paint(page, report->is_verified ? PAINT_GREEN : PAINT_RED),
+                  report->is_verified ? "clean" : "not clean", page_plain(page));
+    if (!report->is_verified) return;
+    (void)fprintf(page->file, "  %sreconcile: %s%s\n",
+                  page_paint(page, report->is_reconciled ? PAINT_GREEN : PAINT_RED),
+                  report->is_reconciled ? "clean" : "not clean", page_plain(page));
+}
+
 static void report_verdict(const struct load_report *report, const struct page *page)
 {
     const struct load_verdict *verdict = report->verdict;
@@ -247,6 +302,9 @@ void load_report_text(const struct load_report *report, FILE *file)
     report_codes(&page, &table, "Failed because", &report->tally->failures, PAINT_RED);
     report_latencies(report, &page, &table);
     report_verdict(report, &page);
+    if (!report->is_audited) return;
+    report_books(report, &page, &table);
+    report_proof(report, &page);
 }
 
 static void json_latencies(FILE *file, const char *name, const struct load_latencies *latencies)
@@ -265,6 +323,24 @@ static void json_codes(FILE *file, const char *name, const struct load_codes *co
         (void)fprintf(file, "%s\"%s\":%" PRIu64, i > 0 ? "," : "", codes->at[i].name,
                       codes->at[i].rows);
     (void)fputs("},", file);
+}
+
+static void json_books(const struct load_report *report, FILE *file)
+{
+    const struct load_verdict *verdict = report->verdict;
+    char text[2][TEXT_NUMBER_BYTES];
+    if (!report->has_books) {
+        (void)fputs("null", file);
+        return;
+    }
+    (void)fprintf(
+        file,
+        "{\"customers\":%" PRIu64 ",\"differing\":%" PRIu64 ",\"told\":{\"requests\":%" PRIu64
+        ",\"denied\":%" PRIu64 ",\"charged\":\"%s\"},\"found\":{\"requests\":%" PRIu64
+        ",\"denied\":%" PRIu64 ",\"charged\":\"%s\"}}",
+        verdict->books_customers, verdict->books_differing, verdict->told.requests,
+        verdict->told.denied, text_credits(verdict->told.charged, text[0]), verdict->found.requests,
+        verdict->found.denied, text_credits(verdict->found.charged, text[1]));
 }
 
 void load_report_json(const struct load_report *report, FILE *file)
@@ -310,7 +386,13 @@ void load_report_json(const struct load_report *report, FILE *file)
     }
     (void)fprintf(file,
                   ",\"audit\":{\"customers\":%" PRIu64 ",\"differing\":%" PRIu64
-                  ",\"not_judged\":%" PRIu64 ",\"moved\":\"%s\",\"charged\":\"%s\"}}\n",
+                  ",\"not_judged\":%" PRIu64 ",\"moved\":\"%s\",\"charged\":\"%s\",\"books\":",
                   verdict->customers, verdict->differing, verdict->spoiled,
                   text_credits(verdict->moved, text[0]), text_credits(verdict->charged, text[1]));
+    json_books(report, file);
+    if (report->is_proof_asked)
+        (void)fprintf(file, ",\"verified\":%s,\"reconciled\":%s",
+                      report->is_verified ? "true" : "false",
+                      report->is_reconciled ? "true" : "false");
+    (void)fputs("}}\n", file);
 }

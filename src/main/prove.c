@@ -10,6 +10,7 @@
 #include "main/json_text.h"
 #include "main/options.h"
 #include "main/progress.h"
+#include "main/prove.h"
 #include "main/text_table.h"
 #include "proof/proof.h"
 
@@ -114,9 +115,9 @@ struct prove_options {
 
 typedef void proof_command(const struct proof_parts *parts, struct proof_verdict *verdict_out);
 
-static int run(const char *command, proof_command *prove, const struct prove_options *options)
+static void prove_with_progress(proof_command *prove, const struct prove_options *options,
+                                struct proof_verdict *verdict_out)
 {
-    static struct proof_verdict verdict;
     struct shown shown = {0};
     const struct proof_parts parts = {
         .directory = options->directory,
@@ -124,8 +125,14 @@ static int run(const char *command, proof_command *prove, const struct prove_opt
         .progress = show_progress,
         .self = &shown,
     };
-    prove(&parts, &verdict);
+    prove(&parts, verdict_out);
     if (shown.is_begun) progress_end(&shown.progress);
+}
+
+static int run(const char *command, proof_command *prove, const struct prove_options *options)
+{
+    static struct proof_verdict verdict;
+    prove_with_progress(prove, options, &verdict);
     if (options->is_json)
         print_json(&verdict);
     else
@@ -133,6 +140,26 @@ static int run(const char *command, proof_command *prove, const struct prove_opt
     if (verdict.is_clean) return STATUS_DONE;
     if (!options->is_json) print_finding(command, &verdict.finding);
     return STATUS_REFUSED;
+}
+
+static bool is_clean(const char *command, const char *directory, proof_command *prove)
+{
+    static struct proof_verdict verdict;
+    const struct prove_options options = {.directory = directory,
+                                          .memory_bytes = PROOF_MEMORY_DEFAULT};
+    prove_with_progress(prove, &options, &verdict);
+    if (!verdict.is_clean) print_finding(command, &verdict.finding);
+    return verdict.is_clean;
+}
+
+bool prove_verifies(const char *command, const char *directory)
+{
+    return is_clean(command, directory, proof_verify);
+}
+
+bool prove_reconciles(const char *command, const char *directory)
+{
+    return is_clean(command, directory, proof_reconcile);
 }
 
 #define NOTES                                                                                  \

@@ -97,6 +97,32 @@ def test_a_load_gives_up_on_a_server_that_died_and_tells_how_far_it_came(fresh, 
     assert report["audit"] is None
 
 
+def load_books(weir, *more):
+    status, out, err = run(
+        "load", "--server", f"http://127.0.0.1:{weir.port}", "--generate", "400", "--customers",
+        "12", "--plan", "plus", "--grant", "paid=20", "--attribute", "model=gpt-5.5",
+        "--key-prefix", "same", "--json", *more, timeout=120)
+    return status, json.loads(out)["audit"], err
+
+
+def test_the_audit_compares_the_answers_with_the_books_and_proves_the_directory(fresh):
+    weir = fresh()
+    status, audit, err = load_books(weir, "--data", weir.place / "data")
+    books = audit["books"]
+    assert status == 0 and books["differing"] == 0 and books["customers"] == 12, err
+    assert books["told"] == books["found"] and books["told"]["requests"] == 400
+    assert audit["verified"] is True and audit["reconciled"] is True
+
+
+def test_answers_that_are_told_again_are_found_missing_in_the_books(fresh):
+    """The same keys once more: every answer tells a charge that was made before."""
+    weir = fresh()
+    assert load_books(weir)[0] == 0
+    status, audit, _ = load_books(weir)
+    assert status == 1 and audit["books"]["differing"] > 0
+    assert audit["books"]["told"]["requests"] == 400 > audit["books"]["found"]["requests"]
+
+
 @pytest.mark.parametrize("patience", ["0s", "soon", "-1s"])
 def test_a_patience_that_is_no_time_is_refused(patience):
     status, out, err = run("load", "--generate", "1", f"--patience={patience}")

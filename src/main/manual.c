@@ -1,6 +1,6 @@
 /*
- * manual.c: `weir manual`: manual pages, made from the tables that --help is made from. The build
- * writes them all with --into; nobody edits them.
+ * manual.c: `weir manual`: manual pages, made from the tables that --help is made from. What
+ * installs the program writes them all with --into; nobody edits them.
  */
 #include <errno.h>
 #include <stdio.h>

@@ -84,6 +84,10 @@ def test_help_teaches(command):
         assert re.search(rf"^  {status}  \w", out.split("Exit status")[1], re.MULTILINE)
 
 
+def test_a_server_s_own_exit_status_is_told():
+    assert re.search(r"^  3  \w", help_of("serve"), re.MULTILINE)
+
+
 @every_command
 def test_help_is_as_wide_as_the_terminal_and_no_wider(command):
     for columns in (60, 80):

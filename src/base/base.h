@@ -14,3 +14,4 @@
 #include "base/numbers.h"
 #include "base/prng.h"
 #include "base/slab.h"
+#include "base/suggestion.h"

@@ -312,6 +312,20 @@ static int run(struct load_options *options, const char *path, struct load_setti
     return status;
 }
 
+/* What one option's value alone cannot say. */
+static bool do_agree(const struct load_options *options, const char *path,
+                     struct load_settings *settings)
+{
+    if ((path == NULL) == (options->generate == 0)) {
+        (void)fprintf(stderr, "weir load: expected either TRACE.csv or --generate ROWS\n");
+        return false;
+    }
+    if (!take_texts(options, settings)) return false;
+    if (!settings->moves_clock || settings->speed_nano == LOAD_SPEED_MAX_GIVEN) return true;
+    (void)fprintf(stderr, "weir load: --clock and --speed exclude each other\n");
+    return false;
+}
+
 int command_load(int argc, char **argv)
 {
     char key_prefix[40];
@@ -394,15 +408,7 @@ int command_load(int argc, char **argv)
     const enum options_result result = options_take(&usage, argc, argv, &operands);
     if (result != OPTIONS_TAKEN) return result == OPTIONS_HELP ? STATUS_DONE : STATUS_USAGE;
     const char *path = operands.count == 1 ? operands.at[0] : NULL;
-    if ((path == NULL) == (options.generate == 0)) {
-        (void)fprintf(stderr, "weir load: expected either TRACE.csv or --generate ROWS\n");
-        return STATUS_USAGE;
-    }
-    if (!take_texts(&options, &settings)) return STATUS_USAGE;
-    if (settings.moves_clock && settings.speed_nano != LOAD_SPEED_MAX_GIVEN) {
-        (void)fprintf(stderr, "weir load: --clock and --speed exclude each other\n");
-        return STATUS_USAGE;
-    }
+    if (!do_agree(&options, path, &settings)) return STATUS_USAGE;
     const int status = run(&options, path, &settings);
     server_address_close(&options.address);
     return status;

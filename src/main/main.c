@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/base.h"
 #include "main/commands.h"
 #include "main/text_table.h"
 
@@ -48,6 +49,20 @@ static void print_help(FILE *to)
         "`weir COMMAND --help` says more, with examples. `weir --version` prints the version.");
 }
 
+static int refuse_word(const char *word)
+{
+    struct suggestion meant = suggestion_for(bytes_of_text(word));
+    for (size_t i = 0; i < subcommand_count; ++i)
+        suggestion_offer(&meant, bytes_of_text(subcommands[i].first));
+    (void)fprintf(stderr, "weir: unknown command '%s'", word);
+    if (meant.best.length > 0)
+        (void)fprintf(stderr, "; did you mean `weir %.*s`?\n", (int)meant.best.length,
+                      (const char *)meant.best.at);
+    else
+        (void)fprintf(stderr, "; `weir --help` lists them\n");
+    return STATUS_USAGE;
+}
+
 /* Everything that starts with this word, for a word that needs a second one. */
 static int refuse_second_word(const char *first, const char *second)
 {
@@ -86,8 +101,7 @@ static int run(int argc, char **argv)
         if (argc > 1 && strcmp(one->second, argv[1]) == 0) return one->run(argc - 1, argv + 1);
     }
     if (is_known) return help_with_second_word(word, argc > 1 ? argv[1] : NULL);
-    (void)fprintf(stderr, "weir: unknown command '%s'; `weir --help` lists them\n", word);
-    return STATUS_USAGE;
+    return refuse_word(word);
 }
 
 /* `weir help policy check` is `weir policy check --help`. */

@@ -191,21 +191,33 @@ static enum options_result wrong(const struct usage *usage)
     return OPTIONS_WRONG;
 }
 
-/* After getopt_long said '?': a short option, of which there are none, or a long one. */
-static enum options_result wrong_option(const struct usage *usage, char **argv)
-{
-    if (optopt > 0 && optopt < FIRST_NUMBER)
-        (void)fprintf(stderr, "weir %s: unknown option '-%c'\n", usage->command, optopt);
-    else
-        (void)fprintf(stderr, "weir %s: unknown option '%s'\n", usage->command, argv[optind - 1]);
-    return wrong(usage);
-}
-
 /* The command's own rules, then the general ones. */
 static const struct option_rule *rule_at(const struct usage *usage, size_t number)
 {
     return number < usage->rule_count ? &usage->rules[number]
                                       : &options_general[number - usage->rule_count];
+}
+
+/* After getopt_long said '?': a short option, of which there are none, or a long one. */
+static enum options_result wrong_option(const struct usage *usage, char **argv)
+{
+    if (optopt > 0 && optopt < FIRST_NUMBER) {
+        (void)fprintf(stderr, "weir %s: unknown option '-%c'\n", usage->command, optopt);
+        return wrong(usage);
+    }
+    const char *word = argv[optind - 1];
+    const char *name = word + strspn(word, "-");
+    struct suggestion meant =
+        suggestion_for((struct bytes){.at = (const uint8_t *)name, .length = strcspn(name, "=")});
+    for (size_t i = 0; i < usage->rule_count + options_general_count; ++i)
+        if (rule_at(usage, i)->kind != OPTION_ABSENT)
+            suggestion_offer(&meant, bytes_of_text(rule_at(usage, i)->name));
+    (void)fprintf(stderr, "weir %s: unknown option '%s'", usage->command, word);
+    if (meant.best.length > 0)
+        (void)fprintf(stderr, "; did you mean --%.*s?", (int)meant.best.length,
+                      (const char *)meant.best.at);
+    (void)fputs("\n", stderr);
+    return wrong(usage);
 }
 
 static enum options_result take_option(const struct usage *usage, size_t number, bool *seen)

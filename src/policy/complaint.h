@@ -1,6 +1,6 @@
 /*
- * complaint.h: saying what is wrong with a policy file: where, what was found, what was expected,
- * and what was probably meant.
+ * complaint.h: saying what is wrong with a policy file: where, what was found, what was expected.
+ * What was probably meant is base/suggestion.h's to find.
  */
 #pragma once
 
@@ -21,13 +21,3 @@ struct quoted {
     char text[QUOTED_BYTES_MAX + sizeof "..."];
 };
 struct quoted quote(struct bytes text);
-
-/* Which of the offered words was probably meant: start, offer all, look at `best` (length 0: none
- * is near). Distance counts inserted, lost, wrong and swapped letters; case does not matter. */
-struct suggestion {
-    struct bytes word;
-    struct bytes best;
-    uint32_t distance;
-};
-struct suggestion suggestion_for(struct bytes word);
-void suggestion_offer(struct suggestion *suggestion, struct bytes candidate);

@@ -37,6 +37,22 @@ def test_a_policy_of_one_of_each_is_not_told_in_plurals(place):
     assert status == 0 and "1 plan," in out, out
 
 
+@pytest.mark.parametrize("arguments, meant", [
+    (["stauts"], "`weir status`"),
+    (["status", "ada", "--sever", "x"], "--server"),
+    (["status", "ada", "--jsno"], "--json"),
+    (["load", "--custmers=5"], "--customers"),
+], ids=lambda value: " ".join(value) if isinstance(value, list) else None)
+def test_a_slip_gets_a_suggestion(arguments, meant):
+    status, _, err = run(*arguments)
+    assert status == 2 and f"did you mean {meant}?" in err, err
+
+
+def test_a_word_like_no_other_gets_none():
+    status, _, err = run("frobnicate")
+    assert status == 2 and "did you mean" not in err and "weir --help" in err, err
+
+
 def test_complaints_about_a_policy_come_as_json_too(place):
     (place / "wrong.yaml").write_text(POLICY.replace("waterfall", "waterfal"))
     status, out, err = run("policy", "check", place / "wrong.yaml", "--json")

@@ -167,7 +167,7 @@ step_spelling() {
 
 step_shell() {
     local scripts=(.ci/run)
-    mapfile -t -O 1 scripts < <(find tests bench demo sim examples packaging -name '*.sh' 2>/dev/null | sort)
+    mapfile -t -O 1 scripts < <(find tests bench demo sim examples man packaging -name '*.sh' 2>/dev/null | sort)
     need shellcheck && shellcheck "${scripts[@]}" && echo "${#scripts[@]} scripts"
 }
 

@@ -728,4 +728,6 @@ def test_status_shows_the_four_numbers(weir, customer):
     customer.hold(2)
     settled_rows(weir, customer)
     status, text, _ = weir_command(weir, "status", customer.name)
-    assert status == 0 and "available 7 credits = settled 9 - pending 0 - held 2" in text, text
+    shown = [line.split()[:2] for line in text[text.index("Credits"):].splitlines()[1:5]]
+    assert status == 0 and shown == [["settled", "9"], ["pending", "0"], ["held", "2"],
+                                     ["available", "7"]], text

@@ -148,10 +148,26 @@ def test_nobody_there_is_a_refusal():
     assert status == 1 and out == "" and "nobody listens" in err
 
 
-def test_the_real_server_is_shown(weir):
-    weir.post("/v1/consume", {"customer": "ada", "feature": "chat", "quantities": {"requests": 1}})
-    status, out, err = run("top", "--server", f"http://127.0.0.1:{weir.port}")
-    assert status == 0 and "weir top" in out and "ok" in out and "open holds" in out, err
+def test_the_real_server_tells_all_that_is_shown(fresh):
+    weir = fresh()
+    request = {"customer": "ada", "feature": "chat", "quantities": {"requests": 1}}
+    for call in ("consume", "authorize"):
+        assert weir.post(f"/v1/{call}", request).status == 200
+    assert weir.post("/v1/consume", {**request, "feature": "video"}).body["outcome"] == "deny"
+    status, out, err = run("top", "--json", "--server", f"http://127.0.0.1:{weir.port}")
+    assert status == 0, err
+    told = json.loads(out)["metrics"]
+    totals = {one["outcome"]: one["total"] for one in told["decisions"]}
+    assert totals == {"allow": 2, "partial": 0, "deny": 1}
+    assert told["denials"] == [{"reason": "not_entitled", "per_second": 0, "total": 1}]
+    features = {one["feature"]: one["total"] for one in told["features"]}
+    assert features["chat"] == 2 and sum(features.values()) == 3
+    assert {"GET /healthz", "GET /metrics"} <= {one["call"] for one in told["calls"]}
+    assert all(one["p50_seconds"] > 0 for one in told["calls"])
+    assert told["open_holds"] == 1 and told["connections"] >= 1
+    assert told["resident_bytes"] > told["record_bytes"] > 0 and told["log_bytes"] > 0
+    assert told["journal"]["batches_per_second"] == 0 and told["settlement_lag_seconds"] >= 0
+    _, out, _ = run("top", "--server", f"http://127.0.0.1:{weir.port}")
     assert "test clock at 2026-05-01" in out
 
 

@@ -14,10 +14,10 @@ static void the_nearest_word_is_meant_if_any_is_near(void **state)
     } cases[] = {
         {   "stauts",    "status"}, /* swapped */
         {    "sttus",    "status"}, /* lost */
-        {  "statuss",    "status"}, /* one too many */
+        {  "sstatus",    "status"}, /* one too many */
         {   "STATUS",    "status"}, /* case does not matter */
         {    "sevre",     "serve"},
-        {   "explin",   "explain"},
+        {   "exlain",   "explain"},
         {"recnoclie", "reconcile"}, /* two slips in a long word */
         {      "tpo",       "top"},
         {      "cat",          ""},

@@ -89,7 +89,7 @@ static void report_outcomes(const struct load_report *report, const struct page 
         table_cell(table, "%s", outcomes[i].name);
         table_cell(table, "%s", text_number(rows, number));
         table_cell(table, "%s", text_share(rows, tally->rows_played, share));
-        table_cell(table, "%s", text_bar(rows, tally->rows_played, 30, bar));
+        table_cell(table, "%s", page->has_bars ? text_bar(rows, tally->rows_played, 30, bar) : "");
     }
     table_row(table, PAINT_PLAIN);
     table_cell(table, "rows");

@@ -31,7 +31,8 @@ static struct layout layout_for(const struct page *page, struct table *table, in
     return (struct layout){.page = page,
                            .table = table,
                            .now_ms = now_ms,
-                           .bar_cells = is_wide                           ? BAR_WIDE
+                           .bar_cells = !page->has_bars                   ? 0
+                                        : is_wide                         ? BAR_WIDE
                                         : is_middle                       ? BAR_MIDDLE
                                         : page->columns >= NARROW_COLUMNS ? BAR_NARROW
                                                                           : 0,

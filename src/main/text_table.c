@@ -42,6 +42,7 @@ struct page page_on(FILE *file)
     return (struct page){.file = file,
                          .columns = is_sized && size.ws_col > 0 ? size.ws_col : PAGE_COLUMNS,
                          .is_terminal = is_terminal,
+                         .has_bars = is_terminal || colour_when == COLOUR_ALWAYS,
                          .is_coloured =
                              colour_when == COLOUR_ALWAYS ||
                              (colour_when == COLOUR_AUTO && is_terminal && is_colour_welcome())};

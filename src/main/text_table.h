@@ -1,6 +1,7 @@
 /*
  * text_table.h: what a person reads on a terminal: aligned tables, bars, grouped numbers. ASCII
- * only; colours on a terminal, none in a pipe or with NO_COLOR set unless they are asked for.
+ * only. Bars and colours are for terminals: none in a pipe, unless colours are asked for; no
+ * colours with NO_COLOR set.
  */
 #pragma once
 
@@ -25,6 +26,7 @@ struct page {
     FILE *file;
     unsigned columns; /* of the terminal; 80 where there is none */
     bool is_terminal;
+    bool has_bars; /* a terminal, or colours were asked for all the same */
     bool is_coloured;
 };
 

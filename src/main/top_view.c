@@ -69,7 +69,8 @@ static void put_decisions(const struct top_figures *figures, const struct page *
         const uint64_t part = isnan(one->rate) ? 0 : (uint64_t)(one->rate * 1000);
         counter_row(table, "", top_outcome_names[i], one, one->rate > 0 ? paints[i] : PAINT_PLAIN);
         table_cell(table, "%s", all > 0 ? text_share(part, (uint64_t)(all * 1000), text) : "-");
-        table_cell(table, "%s", text_bar(part, (uint64_t)(all * 1000), BAR_CELLS, bar));
+        table_cell(table, "%s",
+                   page->has_bars ? text_bar(part, (uint64_t)(all * 1000), BAR_CELLS, bar) : "");
         table_cell(table, "%s", text_number((uint64_t)one->total, text));
     }
     for (uint32_t i = 0; i < figures->reason_count; ++i) {

@@ -32,6 +32,12 @@ def shown(weir, customer, *words, **options):
     return out
 
 
+def on_screen(weir, customer, *words):
+    """As a wide terminal without colours has it."""
+    return on_terminal(["status", customer.name, "--server", f"http://127.0.0.1:{weir.port}",
+                        "--color=never", *words], 130, TZ="UTC").replace("\r\n", "\n")
+
+
 def section(out, title):
     return re.search(rf"^{title}.*\n((?:  .*\n)+)", out, re.MULTILINE)[1]
 
@@ -66,11 +72,14 @@ def test_windows_are_bars_and_come_back_by_both_clocks(fresh, new_customer):
     customer = new_customer(weir)
     customer.consume(5)
     weir.advance(30 * MINUTE)
-    free = [line for line in shown(weir, customer, "--feature", "chat").splitlines()
+    free = [line for line in on_screen(weir, customer, "--feature", "chat").splitlines()
             if line.startswith("  free")]
     assert len(free) == 1
     assert "[##########..........]   5 of 10" in free[0]
     assert free[0].endswith("resets in 4 h 30 min (17:00)")
+    in_a_pipe = shown(weir, customer, "--feature", "chat")
+    assert re.search(r"free +allowance +5h +5 of 10 +resets in 4 h 30 min", in_a_pipe), in_a_pipe
+    assert "[#" not in in_a_pipe
 
 
 def test_grants_tell_what_is_left_and_when_they_end(fresh, new_customer):
@@ -78,7 +87,7 @@ def test_grants_tell_what_is_left_and_when_they_end(fresh, new_customer):
     customer = new_customer(weir)
     customer.grant("8", expires_at="2026-05-03T12:00:00Z")
     customer.consume(12)
-    out = section(shown(weir, customer), "Grants")
+    out = section(on_screen(weir, customer), "Grants")
     assert re.search(r"paid +g_\w+ +\[#{15}\.{5}\] +6 of 8 +ends in 2 d 0 h \(Sun 12:00\)", out), out
 
 

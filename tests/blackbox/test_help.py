@@ -113,25 +113,23 @@ def test_help_after_the_word_help_is_the_same(command):
     assert run("help", *command.split())[1] == help_of(command)
 
 
-@pytest.fixture(scope="module")
-def place(weir, tmp_path_factory):
-    """What the examples speak of: a policy, a data directory, a trace, a customer, a key."""
-    place = tmp_path_factory.mktemp("examples")
+def furnish(place, weir):
+    """What the examples speak of: a policy, a data directory, a trace, a key, a customer."""
     (place / "policy.yaml").write_text(POLICY)
     (place / "data").symlink_to(weir.place / "data")
     (place / "trace.csv").write_text("TIMESTAMP,ContextTokens,GeneratedTokens\n"
                                      "2026-05-01T12:00:00Z,1,1\n")
-    for name in ("key", "admin.key"):
-        (place / name).write_text("weir_" + "0" * 64 + "\n")
+    (place / "admin.key").write_text("weir_" + "0" * 64 + "\n")
     run("grant", "ada", "1", "--server", f"http://127.0.0.1:{weir.port}")
-    return place
 
 
 @every_command
-def test_the_examples_of_the_help_are_accepted(weir, fresh, place, command):
-    """Not refused as a wrong command line; `serve` alone would stay, so it is asked for help."""
-    if command.startswith("key"):   # keys would close the other commands' server
-        weir = fresh()
+def test_the_examples_of_the_help_are_accepted(fresh, tmp_path, command):
+    """Not refused as a wrong command line; `serve` alone would stay, so it is asked for help. A
+    server each: an example may make the first access key, after which nobody gets in without."""
+    weir, place = fresh(), tmp_path / "examples"
+    place.mkdir()
+    furnish(place, weir)
     lines = re.findall(rf"^  (.*\bweir {command}\b.*)$", help_of(command).split("Examples")[1],
                        re.MULTILINE)
     assert lines

@@ -259,6 +259,20 @@ def test_a_secret_reaches_the_service_and_nobody_else(machine):
     machine.run("systemctl", "restart", "weir")
 
 
+def test_a_port_below_1024_takes_a_drop_in(machine):
+    option = 'EnvironmentFile=\nEnvironment="WEIR_OPTIONS=--http 127.0.0.1:443"\n'
+    drop_in(machine, option)
+    assert machine.status_of("systemctl", "restart", "weir") != 0
+    assert (machine.unit("ExecMainStatus"), machine.unit("NRestarts")) == ("1", "0")
+    drop_in(machine, option + "AmbientCapabilities=CAP_NET_BIND_SERVICE\n"
+            "CapabilityBoundingSet=CAP_NET_BIND_SERVICE\nPrivateUsers=no\n")
+    machine.run("systemctl", "restart", "weir")
+    assert machine.unit("StatusText").startswith("answering on http://127.0.0.1:443: ")
+    no_drop_in(machine)
+    machine.run("systemctl", "restart", "weir")
+    assert available(machine) == "99.5"
+
+
 @pytest.fixture(scope="module")
 def next_version(machine, tmp_path_factory):
     """The same package with a later version."""

@@ -4,10 +4,10 @@ SOURCES = $(shell find $(wildcard src sim bench fuzz examples clients) -name '*.
 
 # What the program is built from and its demo runs with, on Debian 12 ...
 PACKAGES_BUILD = build-essential meson ninja-build pkg-config libsqlite3-dev libyaml-dev \
-	libyajl-dev libssl-dev libh2o-evloop-dev curl python3
+	libyajl-dev libssl-dev libh2o-evloop-dev curl python3 python3-yaml
 # ... what its tests and checks need besides ...
 PACKAGES_TEST = $(PACKAGES_BUILD) libcmocka-dev clang-14 clang-tidy-14 clang-format-14 \
-	libclang-rt-14-dev llvm-14 cppcheck codespell shellcheck python3-pytest openssl groff-base \
+	libclang-rt-14-dev llvm-14 cppcheck codespell shellcheck python3-pytest python3-jsonschema openssl groff-base \
 	sqlite3
 # ... its Debian package and the clean system in which that is tried ...
 PACKAGES_PACKAGE = $(PACKAGES_BUILD) debhelper lintian mmdebstrap

@@ -17,7 +17,7 @@ mkdir -p "$logs"
 # Debian names it by its version; suppressions of leaks work by the names that it finds.
 export ASAN_SYMBOLIZER_PATH=${ASAN_SYMBOLIZER_PATH:-/usr/bin/llvm-symbolizer-14}
 
-all_steps=(build unit purity floors rules format spelling shell cppcheck blackbox oracle ops
+all_steps=(build unit purity floors rules format spelling shell cppcheck blackbox contract oracle ops
     asan asan_blackbox tsan fuzz tidy package)
 steps=("${@:-${all_steps[@]}}")
 
@@ -184,6 +184,12 @@ run_pytest() { # program, folder
 
 step_blackbox() {
     setup "$build" gcc && run_pytest "$build/weir" blackbox
+}
+
+# Requests generated from the server's own document, every answer judged by it; the guide's examples.
+step_contract() {
+    "$python" -c 'import jsonschema, yaml' || missing 'python3-jsonschema or python3-yaml' || return 1
+    setup "$build" gcc && run_pytest "$build/weir" contract
 }
 
 step_oracle() {

@@ -225,6 +225,8 @@ struct access_need access_need_of(const struct route *route)
     case CALL_KEY_CREATE:
     case CALL_KEYS:
         return need_unbound(ACCESS_ADMIN);
+    case CALL_OPENAPI:
+    case CALL_PROBLEM_PAGE:
     case CALL_HEALTH:
     case CALL_READY:
     case CALL_POLICY_FILE:

@@ -4,6 +4,7 @@
  */
 #include <string.h>
 
+#include "server/documents.h"
 #include "server/loop_inner.h"
 
 /* A log that is not folded in: somebody reads the file and does not stop. */
@@ -658,6 +659,31 @@ static enum progress call_policy_versions(struct loop *loop, struct asked *asked
     return answer_read(loop, asked->exchange, &out, CONTENT_JSON);
 }
 
+/* ---- documents */
+
+static enum progress call_openapi(struct loop *loop, struct asked *asked)
+{
+    const bool is_known = document_is_known(asked->exchange->if_none_match);
+    struct answer answer = ok(is_known ? BYTES_NONE : document_openapi, CONTENT_JSON);
+    if (is_known) answer.status = 304;
+    answer_add_header(&answer, "etag", bytes_of_text(document_openapi_tag));
+    loop_answer(loop, asked->exchange, answer, RELEASE_AT_ONCE);
+    return PROGRESS_DONE;
+}
+
+/* What the type of a problem points to. */
+static enum progress call_problem_page(struct loop *loop, struct asked *asked)
+{
+    struct exchange *exchange = asked->exchange;
+    const struct bytes page = document_problem(exchange->target);
+    const struct problem none = {.code = PROBLEM_NO_ROUTE, .value = exchange->path};
+    if (page.length == 0)
+        loop_answer_problem(loop, exchange, &none, RELEASE_AT_ONCE);
+    else
+        loop_answer(loop, exchange, ok(page, "text/markdown; charset=utf-8"), RELEASE_AT_ONCE);
+    return PROGRESS_DONE;
+}
+
 /* ---- health */
 
 static void put_number(struct buffer *out, const char *name, uint64_t value)
@@ -942,6 +968,8 @@ enum progress loop_call(struct loop *loop, struct asked *asked)
         return PROGRESS_DONE;
     }
     if (call == CALL_METRICS) return loop_call_metrics(loop, exchange);
+    if (call == CALL_OPENAPI) return call_openapi(loop, asked);
+    if (call == CALL_PROBLEM_PAGE) return call_problem_page(loop, asked);
     if (!batch_has_room(loop->open)) return PROGRESS_BLOCKED;
     switch (call) {
     case CALL_COMMAND:
@@ -973,6 +1001,8 @@ enum progress loop_call(struct loop *loop, struct asked *asked)
         return call_key_create(loop, asked);
     case CALL_KEYS:
         return call_keys(loop, asked);
+    case CALL_OPENAPI:
+    case CALL_PROBLEM_PAGE:
     case CALL_HEALTH:
     case CALL_READY:
     case CALL_METRICS:

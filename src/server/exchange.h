@@ -58,6 +58,7 @@ struct exchange {
     struct bytes content_encoding; /* at == NULL: absent */
     struct bytes idempotency_key;  /* at == NULL: absent */
     struct bytes accept;           /* at == NULL: absent */
+    struct bytes if_none_match;    /* at == NULL: absent */
     struct bytes authorization;    /* at == NULL: absent */
     struct bytes traceparent;      /* at == NULL: absent */
     struct bytes body;

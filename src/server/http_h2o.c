@@ -115,6 +115,8 @@ static const char *reason_phrase(unsigned status)
     switch (status) {
     case 200:
         return "OK";
+    case 304:
+        return "Not Modified";
     case 400:
         return "Bad Request";
     case 404:
@@ -444,7 +446,8 @@ static void respond(struct http *http, h2o_req_t *request, const struct request_
     if (http->listener == NULL) request->http1_is_persistent = 0;
     request->res.status = (int)answer->status;
     request->res.reason = reason_phrase(answer->status);
-    request->res.content_length = answer->body.length;
+    /* What is not modified has a length, but not this one. */
+    request->res.content_length = answer->status == 304 ? SIZE_MAX : answer->body.length;
     add_request_id(request, id);
     add_header(request, H2O_TOKEN_CONTENT_TYPE, answer->content_type);
     add_own_headers(request, answer);
@@ -632,6 +635,8 @@ static void take_request(struct http *http, h2o_req_t *request)
     exchange->idempotency_key = header_of(
         request, h2o_find_header_by_str(&request->headers, H2O_STRLIT("idempotency-key"), -1));
     exchange->accept = header_of(request, h2o_find_header(&request->headers, H2O_TOKEN_ACCEPT, -1));
+    exchange->if_none_match =
+        header_of(request, h2o_find_header(&request->headers, H2O_TOKEN_IF_NONE_MATCH, -1));
     exchange->authorization = sole_header_of(request, H2O_TOKEN_AUTHORIZATION);
     exchange->traceparent = header_of(
         request, h2o_find_header_by_str(&request->headers, H2O_STRLIT("traceparent"), -1));

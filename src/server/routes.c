@@ -33,6 +33,8 @@ static const struct route routes[] = {
     { "GET",                 "/v1/keys",            CALL_KEYS,               0,               0},
     {"POST",       "/v1/keys/{}/revoke",         CALL_COMMAND, WIRE_KEY_REVOKE,               0},
     {"POST",                "/v1/clock",           CALL_CLOCK,               0,               0},
+    { "GET",            "/openapi.json",         CALL_OPENAPI,               0,               0},
+    { "GET",             "/problems/{}",    CALL_PROBLEM_PAGE,               0,               0},
     { "GET",                 "/healthz",          CALL_HEALTH,               0,               0},
     { "GET",                  "/readyz",           CALL_READY,               0,               0},
     { "GET",                 "/metrics",         CALL_METRICS,               0,               0},

@@ -3,10 +3,13 @@
  */
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "base/base.h"
 #include "main/commands.h"
 #include "main/options.h"
+#include "platform/platform.h"
 #include "server/server.h"
 
 #define CONNECTIONS_MAX 1000000u
@@ -22,8 +25,21 @@ static bool take_address(const char *text, struct listener_address *address_out)
     return true;
 }
 
+/* Both are of the words that the options allow. */
+static void configure_log(const char *format, const char *level)
+{
+    static const char *const levels[] = {
+        [LOG_DEBUG] = "debug", [LOG_INFO] = "info", [LOG_WARN] = "warn", [LOG_ERROR] = "error"};
+    enum log_level least = LOG_DEBUG;
+    while (strcmp(levels[least], level) != 0)
+        ++least;
+    log_configure(strcmp(format, "json") == 0 ? LOG_AS_JSON : LOG_AS_TEXT, least, STDERR_FILENO);
+}
+
 int command_serve(int argc, char **argv)
 {
+    const char *log_format = "text";
+    const char *log_level = "info";
     const char *http = "127.0.0.1:7878";
     uint64_t connections = SERVER_CONNECTIONS_DEFAULT;
     struct server_options options = {.version = WEIR_VERSION,
@@ -52,6 +68,10 @@ int command_serve(int argc, char **argv)
                      &options.receipts_for_ms, SECOND_MS, SERVER_RETENTION_MS_MAX),
         ROW_DURATION("usage-for", "how long usage events are kept in the ledger; default 400d",
                      &options.usage_for_ms, SECOND_MS, SERVER_RETENTION_MS_MAX),
+        ROW_CHOICE("log-format", "FORMAT", "text json",
+                   "how the log on stderr is written; default text", &log_format),
+        ROW_CHOICE("log-level", "LEVEL", "debug info warn error",
+                   "what of it is written; default info", &log_level),
         {.name = "resp", .kind = OPTION_ABSENT},
         {.name = "grpc", .kind = OPTION_ABSENT},
     };
@@ -82,6 +102,7 @@ int command_serve(int argc, char **argv)
         return STATUS_USAGE;
     }
     options.connections_max = (uint32_t)connections;
+    configure_log(log_format, log_level);
     if (!take_address(http, &options.address)) return STATUS_USAGE;
     switch (server_run(&options)) {
     case SERVER_STOPPED:

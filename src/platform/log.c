@@ -19,9 +19,10 @@ static struct {
     int fd;
     pthread_mutex_t lock;
     uint64_t dropped; /* lines since the last one that got out */
-} sink = {.fd = STDERR_FILENO, .lock = PTHREAD_MUTEX_INITIALIZER};
+} sink = {.level_min = LOG_INFO, .fd = STDERR_FILENO, .lock = PTHREAD_MUTEX_INITIALIZER};
 
 static const char *const LEVEL_TEXT[] = {
+    [LOG_DEBUG] = "debug",
     [LOG_INFO] = "info",
     [LOG_WARN] = "warn",
     [LOG_ERROR] = "error",
@@ -204,6 +205,36 @@ void log_end(struct log_line *line)
     ENSURE(pthread_mutex_lock(&sink.lock) == 0);
     if (!tell_dropped() || !write_line(line, WAIT_MS)) sink.dropped++;
     ENSURE(pthread_mutex_unlock(&sink.lock) == 0);
+}
+
+bool log_is_on(enum log_level level)
+{
+    return level >= sink.level_min;
+}
+
+enum log_format log_format(void)
+{
+    return sink.format;
+}
+
+bool log_pace_take(struct log_pace *pace, int64_t now_ns, uint32_t a_second)
+{
+    const int64_t second = now_ns / INT64_C(1000000000);
+    if (second != pace->second) pace->lines = 0;
+    pace->second = second;
+    if (pace->lines < a_second) {
+        ++pace->lines;
+        return true;
+    }
+    ++pace->passed_over;
+    return false;
+}
+
+void log_paced(struct log_line *line, struct log_pace *pace)
+{
+    if (pace->passed_over == 0) return;
+    log_number(line, "passed_over", (int64_t)pace->passed_over);
+    pace->passed_over = 0;
 }
 
 void log_event(enum log_level level, const char *event)

@@ -21,7 +21,7 @@
 
 #include "base/base.h"
 
-enum log_level { LOG_INFO, LOG_WARN, LOG_ERROR };
+enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 enum log_format { LOG_AS_TEXT, LOG_AS_JSON };
 
 #define LOG_LINE_BYTES_MAX 3072 /* below PIPE_BUF, so that lines of two threads never mix */
@@ -45,3 +45,18 @@ void log_end(struct log_line *line);
 
 /* An event with nothing to add. */
 void log_event(enum log_level level, const char *event);
+
+/* Whether lines of a level go out: for those that would cost something to put together. */
+bool log_is_on(enum log_level level);
+enum log_format log_format(void);
+
+/* For events that a stranger can bring about as often as he likes. Zeroed at first; one thread. */
+struct log_pace {
+    int64_t second;
+    uint32_t lines; /* in that second */
+    uint64_t passed_over;
+};
+/* False: there were enough in this second. */
+MUST_USE bool log_pace_take(struct log_pace *pace, int64_t now_ns, uint32_t a_second);
+/* Says in a line how many before it were passed over, if any were. */
+void log_paced(struct log_line *line, struct log_pace *pace);

@@ -48,6 +48,35 @@ static const char *logged_after_time(const char *prefix)
     return text + length;
 }
 
+static void a_pace_passes_over_what_is_too_much_and_says_so(void **state)
+{
+    (void)state;
+    struct log_pace pace = {0};
+    const int64_t second = INT64_C(1000000000);
+    unsigned taken = 0;
+    for (unsigned i = 0; i < 10; ++i)
+        taken += log_pace_take(&pace, 5 * second + i, 3);
+    assert_int_equal(taken, 3);
+    struct log_line line = log_begin(LOG_WARN, "flood");
+    assert_true(log_pace_take(&pace, 6 * second, 3));
+    log_paced(&line, &pace);
+    log_paced(&line, &pace);
+    log_end(&line);
+    assert_string_equal(logged_after_time(""), " warn flood passed_over=7\n");
+}
+
+static void debug_is_off_until_it_is_asked_for(void **state)
+{
+    (void)state;
+    assert_false(log_is_on(LOG_DEBUG));
+    log_event(LOG_DEBUG, "unheard");
+    assert_string_equal(logged(), "");
+    log_configure(LOG_AS_TEXT, LOG_DEBUG, out[1]);
+    assert_true(log_is_on(LOG_DEBUG));
+    log_event(LOG_DEBUG, "heard");
+    assert_string_equal(logged_after_time(""), " debug heard\n");
+}
+
 static void write_line_of_three(void)
 {
     struct log_line line = log_begin(LOG_WARN, "disk_low");
@@ -165,6 +194,8 @@ static void lines_that_found_no_reader_are_counted(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        PIPE_TEST(a_pace_passes_over_what_is_too_much_and_says_so),
+        PIPE_TEST(debug_is_off_until_it_is_asked_for),
         PIPE_TEST(text_is_one_line_of_names_and_values),
         PIPE_TEST(json_is_one_object_a_line),
         PIPE_TEST(an_event_needs_no_fields),

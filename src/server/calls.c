@@ -535,6 +535,7 @@ static enum progress answer_complaints(struct loop *loop, struct exchange *excha
     struct buffer out = batch_answer_buffer(loop->open);
     wire_render_policy_problem(errors, count, request_id_bytes(&exchange->request_id), &out);
     metrics_problem(&loop->metrics, PROBLEM_POLICY_INVALID);
+    telling_policy_refused(exchange, count, errors[0]);
     ENSURE(!out.overflowed);
     loop_answer(loop, exchange,
                 (struct answer){.status = wire_problem_status(PROBLEM_POLICY_INVALID),
@@ -569,6 +570,7 @@ static enum progress install_policy(struct loop *loop, struct asked *asked, bool
         policies_install(policies);
         out.used = start;
         wire_render_policy(&info, info.content_hash != hash_before, from_file, &out);
+        telling_policy_applied(exchange, &info, from_file);
     }
     ENSURE(!out.overflowed);
     loop_answer(loop, exchange,

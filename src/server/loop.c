@@ -112,6 +112,7 @@ static void send_answer(struct loop *loop, struct exchange *exchange)
         queue_all(loop, &loop->policy_waiting);
     }
     metrics_sent(&loop->metrics, exchange);
+    telling_sent(&loop->telling, exchange, loop->metrics.now_ns);
     struct operations *run = exchange->run;
     struct reading *reading = exchange->reading;
     exchange->run = NULL;
@@ -162,6 +163,12 @@ void loop_answer(struct loop *loop, struct exchange *exchange, struct answer ans
     exchange_queue_add(&batch->waiting, exchange);
 }
 
+void loop_note_problem(struct loop *loop, enum problem_code code, struct bytes request_id)
+{
+    metrics_problem(&loop->metrics, code);
+    telling_problem(&loop->telling, code, request_id, loop->metrics.now_ns);
+}
+
 void loop_answer_problem(struct loop *loop, struct exchange *exchange,
                          const struct problem *problem, enum release release)
 {
@@ -170,7 +177,7 @@ void loop_answer_problem(struct loop *loop, struct exchange *exchange,
     wire_render_problem(problem, request_id_bytes(&exchange->request_id), &out);
     ENSURE(!out.overflowed);
     struct bytes body = buffer_bytes(&out);
-    metrics_problem(&loop->metrics, problem->code);
+    loop_note_problem(loop, problem->code, request_id_bytes(&exchange->request_id));
     if (release == RELEASE_IN_ORDER) {
         struct buffer kept = batch_answer_buffer(loop->open);
         buffer_put(&kept, body.at, body.length);
@@ -397,6 +404,8 @@ static bool take_heads(struct loop *loop)
     if (has_worked) queue_all(loop, &loop->head_waiting);
     loop->settled_sequence = settler_cursor(loop->parts.settling->settler);
     settling_watch(loop->parts.settling, loop->durable_sequence);
+    telling_turn(&loop->telling, atomic_load(&loop->parts.settling->hurries),
+                 loop->parts.settling->lag_ms, loop->metrics.now_ns);
     return has_worked;
 }
 

@@ -31,6 +31,7 @@
 #include "server/policies.h"
 #include "server/retention.h"
 #include "server/snapshots.h"
+#include "server/telling.h"
 
 #define LOOP_BODY_BYTES_MAX ((size_t)1 << 20)  /* of most calls, and of a policy */
 #define LOOP_BATCH_BYTES_MAX ((size_t)4 << 20) /* of POST /v1/batch and /v1/usage */
@@ -110,7 +111,8 @@ struct loop {
     const char *failed;         /* what has: "the journal", "settlement" */
 
     uint64_t jumps_told; /* of the wall clock, logged so far */
-    uint32_t exchanges;  /* taken and not yet given back */
+    struct telling telling;
+    uint32_t exchanges; /* taken and not yet given back */
     uint64_t answers_sent;
     struct metrics metrics;
     struct exchange_queue scrapes; /* the first one's answer is being rendered */

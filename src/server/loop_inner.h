@@ -33,6 +33,8 @@ void loop_answer(struct loop *loop, struct exchange *exchange, struct answer ans
                  enum release release);
 void loop_answer_problem(struct loop *loop, struct exchange *exchange,
                          const struct problem *problem, enum release release);
+/* A problem was rendered: counted, and told where it is the server's fault. */
+void loop_note_problem(struct loop *loop, enum problem_code code, struct bytes request_id);
 /* The client has gone: nothing is answered. */
 void loop_drop(struct loop *loop, struct exchange *exchange);
 /* Asks the desk for an old entry. */

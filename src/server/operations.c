@@ -46,7 +46,7 @@ static bool begin(struct loop *loop, struct asked *asked)
 /* A refusal in place of a result. */
 static void put_problem(struct loop *loop, struct operations *run, const struct problem *problem)
 {
-    metrics_problem(&loop->metrics, problem->code);
+    loop_note_problem(loop, problem->code, loop->request_id);
     wire_batch_next(&run->answer);
     wire_render_problem(problem, BYTES_NONE, &run->answer);
     ++run->next;

@@ -148,6 +148,9 @@ static bool put_seal(struct loop *loop)
     command->cut = retention->cut;
     loop_journal_seal(loop, command);
     retention->seal_sequence = loop->open->sequence;
+    struct log_line line = log_begin(LOG_INFO, "journal_cut");
+    log_number(&line, "first", (int64_t)retention->cut.first);
+    log_end(&line);
     retention->stage = RETENTION_RESTS;
     return true;
 }

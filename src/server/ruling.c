@@ -113,7 +113,7 @@ static void render_problem(struct loop *loop, const struct problem *problem, str
     else
         wire_render_problem(&named, loop->request_id, out);
     *status_out = wire_problem_status(problem->code);
-    metrics_problem(&loop->metrics, problem->code);
+    loop_note_problem(loop, problem->code, loop->request_id);
 }
 
 static void render_fact(struct loop *loop, const struct command *command, struct buffer *out)

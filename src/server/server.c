@@ -284,9 +284,27 @@ static void tell_refused(void *self, const char *detail)
     (void)fprintf(stderr, "weir: %s: %s: it is not used\n", server->options.data, detail);
 }
 
+/* As text, the lines for people tell of start and end, and once is enough. */
+static bool is_told_to_machines(void)
+{
+    return log_format() == LOG_AS_JSON;
+}
+
+static void log_recovered(const struct server *server)
+{
+    if (!is_told_to_machines()) return;
+    struct log_line line = log_begin(LOG_INFO, "recovered");
+    log_number(&line, "entries", (int64_t)server->recovered.entries);
+    log_number(&line, "batches", (int64_t)server->recovered.batches);
+    log_number(&line, "snapshot", (int64_t)server->recovered.snapshot);
+    log_number(&line, "ms", server->recovery_took_ms);
+    log_end(&line);
+}
+
 static void tell_recovered(const struct server *server)
 {
     const struct recovery *recovered = &server->recovered;
+    log_recovered(server);
     char from[64] = "";
     if (recovered->snapshot != 0)
         (void)snprintf(from, sizeof(from), " behind the snapshot of batch %" PRIu64,
@@ -634,6 +652,15 @@ static void tell_ready(struct server *server, const char *address)
     manager_ready(&server->manager, where, server->loop, server->http);
 }
 
+static void log_listening(const char *address, uint32_t connections)
+{
+    if (!is_told_to_machines()) return;
+    struct log_line line = log_begin(LOG_INFO, "listening");
+    log_text(&line, "address", address);
+    log_number(&line, "connections_max", connections);
+    log_end(&line);
+}
+
 static bool open_door(struct server *server)
 {
     char text[LISTENER_TEXT_SIZE];
@@ -659,6 +686,7 @@ static bool open_door(struct server *server)
     http_watch(server->http, server->wake.fd, on_wake, &server->wake);
     http_watch(server->http, server->signal_fd, on_signal, server);
     (void)printf("weir: listening on http://%s\n", text);
+    log_listening(text, connections);
     (void)fflush(stdout);
     tell_ready(server, text);
     return true;
@@ -674,11 +702,28 @@ static void turn(struct server *server, int32_t wait_ms_max)
     manager_turn(&server->manager, server->loop, server->http);
 }
 
+static void log_stopping(const struct server *server)
+{
+    struct log_line line = log_begin(LOG_INFO, "stopping");
+    log_number(&line, "connections", http_connections(server->http));
+    log_number(&line, "requests", server->loop->exchanges);
+    log_end(&line);
+}
+
+static void log_stopped(const struct server *server, int64_t ms)
+{
+    struct log_line line = log_begin(LOG_INFO, "stopped");
+    log_number(&line, "answers", (int64_t)server->loop->answers_sent);
+    log_number(&line, "ms", ms);
+    log_end(&line);
+}
+
 /* Answers what was read, up to a bound. */
 static bool drain(struct server *server)
 {
     const int64_t began_ns = clock_monotonic_ns();
     manager_stopping(&server->manager, "stopping: answering what was read");
+    log_stopping(server);
     loop_stop(server->loop);
     http_drain(server->http);
     while (http_connections(server->http) > 0 || !loop_is_idle(server->loop)) {
@@ -695,6 +740,7 @@ static bool drain(struct server *server)
         turn(server, 100);
     }
     (void)printf("weir: stopped\n");
+    log_stopped(server, elapsed_ms(began_ns));
     server->is_clean = true;
     return true;
 }

@@ -22,6 +22,11 @@ unsigned wire_problem_status(enum problem_code code)
     return problems[code].status;
 }
 
+const char *wire_problem_code(enum problem_code code)
+{
+    return problems[code].code;
+}
+
 /* The engine's fields are names of the contract. */
 #define OPERATION_FIELD_BYTES_MAX 128u
 

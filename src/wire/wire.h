@@ -149,6 +149,7 @@ void wire_put_request(const struct command *command, struct buffer *buffer);
 /* application/problem+json, with the status of wire_problem_status. An empty request_id is not
  * shown. */
 unsigned wire_problem_status(enum problem_code code);
+const char *wire_problem_code(enum problem_code code);
 void wire_render_problem(const struct problem *problem, struct bytes request_id,
                          struct buffer *buffer);
 /* The same of one operation: "quantities.furlongs" is "operations[3].quantities.furlongs" there, or

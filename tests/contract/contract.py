@@ -66,6 +66,7 @@ class Operation:
         self.parameters = [document.resolve(one) for one in
                            document.json["paths"][path].get("parameters", []) + item.get("parameters", [])]
         self.body = item.get("requestBody")
+        self.is_open = item.get("security") == []
         self.responses = {int(status): document.resolve(one) for status, one in item["responses"].items()}
 
     def media(self, content_type):

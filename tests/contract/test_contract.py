@@ -29,9 +29,22 @@ POLICY = (ROOT / "examples" / "policy.yaml").read_text()
 STATE = {"unknown_feature", "unknown_meter", "unknown_plan", "unknown_limit", "no_price", "unlisted_value",
          "out_of_range", "too_many_grants", "refund_exceeds", "clock_backward", "unsupported", "policy_invalid",
          "unknown_customer", "unknown_decision", "unknown_grant", "idempotency_conflict", "hold_committed",
-         "hold_released", "hold_expired", "not_settled", "not_found"}
+         "hold_released", "hold_expired", "not_settled", "not_found", "unknown_key", "last_admin_key"}
 TOGETHER = {"min_units", "expires_at", "to", "after", "before", "budgets", "limits", "quantities", "anchor", "from",
             "ttl_ms", "category", "features", "effective_at"}
+
+
+class Authorized:
+    """A client whose requests show a key."""
+
+    def __init__(self, client, key):
+        self.client, self.headers = client, {"Authorization": f"Bearer {key}"}
+
+    def request(self, method, path, headers=None, **options):
+        return self.client.request(method, path, headers={**self.headers, **(headers or {})}, **options)
+
+    def get(self, path):
+        return self.request("GET", path)
 
 
 class World:
@@ -40,8 +53,12 @@ class World:
     def __init__(self, place):
         print(f"\nWEIR_SEED={SEED}")
         self.random = random.Random(SEED)
-        self.server = Server(place, POLICY).start()
-        self.client = self.server.client
+        key = place / "admin.key"
+        key.touch(0o600)
+        key.write_text("contract-contract-contract-contract\n")
+        self.server = Server(place, POLICY, arguments=["--admin-key", key]).start()
+        self.client = Authorized(self.server.client, key.read_text().strip())
+        self.keys = []
         self.document = Document(self.client.get("/openapi.json").body)
         self.decisions, self.grants, self.events, self.updates, self.nexts = [], [], [], [], []
         self.tally = Counter()
@@ -56,7 +73,7 @@ class World:
             "Key": [f"k{i}" for i in range(30)], "Idempotency-Key": [f"k{i}" for i in range(30)],
             "min_units": [1], "expires_at": ["2027-01-01T00:00:00Z"], "effective_at": ["2026-05-01T00:00:00Z"],
             "features": [["chat"], ["chat", "sora"]], "credits": ["1", "25", "0.000000001"],
-            "DecisionId": lambda: self.decisions[-40:], "GrantId": lambda: self.grants[-20:],
+            "DecisionId": lambda: self.decisions[-40:], "GrantId": lambda: self.grants[-20:], "KeyId": lambda: self.keys[-20:],
             "EventId": lambda: self.events[-20:], "?after": lambda: self.nexts[-5:],
             "now": lambda: [to_text(self.now() + 1000)], "advance_ms": [0, 1, 1000, 30_000],
             "?from": ["2026-05-01T00:00:00Z"], "?to": ["2026-06-01T00:00:00Z"], "?limit": [1, 2, 1000],
@@ -84,7 +101,7 @@ class World:
         elif isinstance(value, dict):
             for name, part in value.items():
                 if isinstance(part, str):
-                    known = {"decision_id": self.decisions, "grant_id": self.grants}.get(name)
+                    known = {"decision_id": self.decisions, "grant_id": self.grants, "key_id": self.keys}.get(name)
                     if name == "id":
                         known = self.events if part.startswith("e_") else self.updates
                     if name == "next" and not part.startswith(("e_", "b_")):
@@ -206,6 +223,39 @@ def test_methods_that_a_path_does_not_take(world):
             world.document.judge_answer(None, answer, method)
             assert answer.status == 405, (method, path, answer.raw)
             assert set(answer.headers["Allow"].split(", ")) == taken, (path, answer.headers["Allow"])
+
+
+def test_without_a_key_only_open_calls_are_served(world):
+    for operation in world.document.operations:
+        for headers in ({}, {"Authorization": "Bearer weir_" + "0" * 64}, {"Authorization": "Basic YTpi"}):
+            request = world.draw(operation)
+            request.headers.update(headers)
+            answer = request.send(world.server.client)
+            judged(world, request, answer)
+            assert (answer.status == 401) == (not operation.is_open), request
+
+
+def test_a_key_opens_what_its_scopes_say(world):
+    for scope in world.document.schema("Scope")["enum"]:
+        for bound in (None, "c0"):
+            asked = {"scopes": [scope], **({"customer": bound} if bound else {})}
+            made = world.client.request("POST", "/v1/keys", body=asked).body
+            client = Authorized(world.server.client, made["key"])
+            for operation in world.document.operations:
+                scopes = operation.item.get("x-scopes", [])
+                request = world.draw(operation)
+                answer = request.send(client)
+                judged(world, request, answer)
+                allowed = operation.is_open or scope == "admin" or scope in scopes
+                if bound and operation.item.get("x-unbound"):
+                    allowed = False
+                if not allowed:
+                    assert answer.status in (403, 400, 422) and answer.body["code"] == "forbidden", (scope, bound, request, answer.raw)
+                elif not bound:
+                    assert answer.status not in (401, 403), (scope, request, answer.raw)
+            revoked = world.client.request("POST", f"/v1/keys/{made['key_id']}/revoke")
+            assert revoked.status == 200 and revoked.body["revoked"] is True
+            assert Authorized(world.server.client, made["key"]).get("/v1/policy").status == 401
 
 
 def test_head_is_get_without_a_body(world):

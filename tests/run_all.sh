@@ -17,7 +17,7 @@ mkdir -p "$logs"
 # Debian names it by its version; suppressions of leaks work by the names that it finds.
 export ASAN_SYMBOLIZER_PATH=${ASAN_SYMBOLIZER_PATH:-/usr/bin/llvm-symbolizer-14}
 
-all_steps=(build unit purity floors rules format spelling shell cppcheck blackbox contract oracle ops
+all_steps=(build unit purity floors rules format spelling shell cppcheck analyzer blackbox contract oracle ops
     asan asan_blackbox tsan fuzz tidy package)
 steps=("${@:-${all_steps[@]}}")
 
@@ -148,6 +148,13 @@ step_cppcheck() {
             --inline-suppr --error-exitcode=1 -I src \
             --suppress=missingReturn --suppress=internalAstError --suppress=missingIncludeSystem \
             --file-list="$logs/files"
+}
+
+# gcc's own, path by path through whole files, on the floors where nothing but memory can go wrong.
+step_analyzer() {
+    need gcc && gcc --version | head -n 1 && find src/base src/engine -name '*.c' -not -name '*_test.c' |
+        sort | xargs -P "$(nproc)" -I '{}' gcc -std=gnu17 -O2 -Isrc -fanalyzer -Werror -c -o /dev/null '{}' &&
+        echo 'no finding'
 }
 
 step_tidy() {

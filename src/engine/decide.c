@@ -268,6 +268,7 @@ struct ruling decide_request(const struct decision_context *c)
     struct evaluation evaluation;
     ladder_evaluate(&view, terms, &ask, &evaluation);
     if (evaluation.reason != REASON_OK) return deny(c, &view, terms, &ask, &evaluation);
+    ENSURE(terms != NULL); /* without them nobody is entitled */
     if (view.customer == 0) view_found_customer(&view);
     draw_pace(&view, terms, &ask, evaluation.units, &evaluation);
     if (command->kind == COMMAND_CONSUME && costs_nothing(command, terms)) {

@@ -74,6 +74,7 @@ WALK walk_image_end(struct codec c, bool w, struct image_end *end)
 WALK walk_ring(struct codec c, bool w, struct ring *ring)
 {
     uint32_t count = 0;
+    ENSURE(ring != NULL);
     walk_i64(c, w, &ring->newest);
     if (w)
         for (uint32_t i = 0; i < RING_SLOTS; i++)

@@ -70,7 +70,7 @@ def on_terminal(arguments, columns=100, **environment):
 
 def test_the_contract_s_subcommands_are_all_there():
     promised = {"serve", "policy check", "policy show", "grant", "status", "explain", "load",
-                "verify", "reconcile"}
+                "verify", "reconcile", "replay"}
     assert promised <= set(COMMANDS)
 
 
@@ -187,7 +187,8 @@ def test_where_output_is_data_it_comes_as_json_too(weir):
                 "policy check": [weir.place / "policy.yaml"],
                 "load": ["--generate", "5", "--feature", "chat", "--map",
                          "ContextTokens=requests", *server],
-                "verify": ["--data", data], "reconcile": ["--data", data]}
+                "verify": ["--data", data], "reconcile": ["--data", data],
+                "replay": ["--data", data]}
     with_json = {command for command in COMMANDS if "--json" in options_in_help(help_of(command))}
     assert set(operands) <= with_json
     for command, words in operands.items():

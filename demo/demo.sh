@@ -51,32 +51,43 @@ done
 echo
 python3 "$here/story.py" "$url"
 
-echo "A trace on its own time: every request is authorized with an estimate, committed with the actual."
-echo
+name="an invented day of a coding assistant, 4,000 requests of 40 customers"
 input=(--generate 4000 --seed 7)
-[ -z "$trace" ] || input=("$trace")
+if [ -n "$trace" ]; then
+    name=$(basename "$trace")
+    input=("$trace")
+fi
 verdict=0
+echo "A trace: $name; authorized with an estimate, committed with the actual."
+echo
 "$weir" load "${input[@]}" --server "$url" --clock --customers 40 --plan plus \
-    --grant promotional=5,paid=25 --attribute model=gpt-5.5 --record "$data/played.ndjson" || verdict=$?
+    --grant promotional=5,paid=25 --attribute model=gpt-5.5 --record "$data/played.ndjson" \
+    --json >"$data/day.json" || verdict=$?
+"$weir" load --generate 20000 --server "$url" --customers 1000 --customer-prefix fast- \
+    --plan enterprise --connections 256 --json >"$data/fast.json" || verdict=$?
+python3 "$here/summary.py" load "$data/day.json" "$data/fast.json"
 
 echo
-echo "The same server flat out: 1,000 customers, 256 connections, no waiting for a clock."
-"$weir" load --generate 20000 --server "$url" --customers 1000 --customer-prefix fast- \
-    --plan enterprise --connections 256 | sed -n '2s/^/  /p; /^Latency/,/commit/p' || verdict=$?
+echo "The proof, beside the running server, from its files alone."
+echo
+for proof in verify reconcile replay; do
+    "$weir" "$proof" --data "$data/data" --json >"$data/$proof.json" || verdict=$?
+    python3 "$here/summary.py" proof "$proof" "$data/$proof.json" || verdict=$?
+done
 
 shown=${weir#"$PWD"/}
 server=
 [ "$port" = 7878 ] || server=" --server $url"
 cat <<TEXT
 
-The server goes on at $url (data and log: $data). Try, in this order:
+Your turn; the server goes on at $url. Let five hours pass, spend, and ask where the money went:
 
   curl -s --json '{"advance_ms":18000000}' $url/v1/clock
   curl -s --json '{"customer":"acme","feature":"chat","quantities":{"requests":46},"explain":true}' $url/v1/consume
-  curl -s $url/v1/customers/acme/balance
-  $shown status acme$server
+  curl -s $url/v1/customers/acme/ledger?limit=3
 
-Five hours pass, so 45 messages are included again; one is paid; the balance has moved by it.
-Stop the server with: make demo-stop   (or: kill $pid)
+  $shown status acme$server
+  $shown top$server
+  make demo-stop        (data and log: $data)
 TEXT
 exit "$verdict"

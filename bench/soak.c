@@ -209,13 +209,20 @@ static void restart(struct soak *soak, int signal_number, const char *name)
 }
 
 /* Holds that nobody ended expire. */
+static void pass(struct soak *soak, uint64_t ms)
+{
+    char body[64];
+    struct client_answer answer;
+    (void)snprintf(body, sizeof(body), "{\"advance_ms\":%" PRIu64 "}", ms);
+    soak_ask(&soak->server, "POST", "/v1/clock", body, &answer);
+    client_answer_free(&answer);
+    soak->clock_ms += ms;
+}
+
 static void let_expire(struct soak *soak)
 {
     struct soak_sum *events = soak->tally.events;
-    struct client_answer answer;
-    soak_ask(&soak->server, "POST", "/v1/clock", "{\"advance_ms\":600000}", &answer);
-    client_answer_free(&answer);
-    soak->clock_ms += 600000;
+    pass(soak, 600000);
     events[SOAK_EXPIRY].count =
         soak->tally.holds - events[SOAK_COMMIT].count - events[SOAK_RELEASE].count;
 }
@@ -267,6 +274,7 @@ static void run(struct soak *soak)
     soak_server_start(&soak->settings, soak->clock_ms, &soak->server);
     play(soak);
     printf("\n");
+    pass(soak, 1000); /* how many joined a crowd is durable when its second is over */
     restart(soak, SIGKILL, "SIGKILL right behind the last answer");
     printf("  the books had everything %.2f s later\n", soak_catch_up(&soak->server));
     let_expire(soak);

@@ -562,8 +562,13 @@ static void apply_crowd(struct application *a, const struct effect *effect)
     state_touch(a->engine, crowd, sizeof *crowd);
     const bool is_running = crowd->of == effect->crowd.of && crowd->second == effect->crowd.second;
     ENSURE((is_running ? crowd->count : 0) + 1 == effect->crowd.after);
-    ENSURE(effect->crowd.after <= CROWD_ALONE_MAX);
-    *crowd = (struct crowd){effect->crowd.of, effect->crowd.second, effect->crowd.after};
+    ENSURE(effect->crowd.after <= CROWD_ALONE_MAX + 1);
+    *crowd = (struct crowd){
+        .of = effect->crowd.of,
+        .second = effect->crowd.second,
+        .first = effect->crowd.after > CROWD_ALONE_MAX ? a->fact->position : 0,
+        .count = effect->crowd.after,
+    };
 }
 
 static void apply_effect(struct application *a, const struct effect *effect)

@@ -144,8 +144,7 @@ struct ruling deny(const struct decision_context *c, struct view *view,
     if (reason_has_retry(evaluation->reason))
         report->retry_after_ms = retry_search(c, ask, view->levels, view->level_count, evaluation);
     report_evaluation(report, evaluation, ask);
-    crowd_count(view, ask->feature);
-    return ruling_fact();
+    return crowd_count(view, ask->feature);
 }
 
 /* Draws a hold: reserves, takes slots, and keeps the terms for everything that comes later. */

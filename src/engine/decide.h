@@ -77,8 +77,8 @@ uint32_t due_settle_trial(struct engine *engine, const struct policy *policy, st
 struct ruling deny(const struct decision_context *c, struct view *view,
                    const struct plan_feature *terms, const struct ask *ask,
                    struct evaluation *evaluation);
-/* Of a denial whose report is filled: counts it, or makes the fact a crowd's (crowd.c). */
-void crowd_count(struct view *view, uint32_t feature);
+/* Of a denial whose report is filled: counts it, or says whose crowd it joins (crowd.c). */
+struct ruling crowd_count(struct view *view, uint32_t feature);
 
 /* What became of a decision that ended. */
 struct past {

@@ -13,7 +13,6 @@ void fact_clear(struct fact *fact, struct stamp stamp)
     fact->customer_hint = 0;
     fact->scope_hint = 0;
     fact->is_out_of_range = false;
-    fact->crowd_of = 0;
     fact->feature = SYMBOL_NONE;
     fact->effect_count = 0;
     memset(&fact->report, 0, offsetof(struct report, lines));

@@ -51,6 +51,9 @@ struct stamp {
 enum ruling_kind {
     RULING_FACT,   /* journal command and fact, apply the fact, answer from its report */
     RULING_ANSWER, /* nothing changes: answer from fact->report (check; release again) */
+    RULING_CROWD,  /* a denial that joins the crowd whose first is at `position`: answer from
+                      fact->report, and count it. When the second is over, command and fact of one
+                      of them are journaled, with report.crowd how many they were */
     RULING_REPLAY, /* answer what the entry at `position` answered, byte for byte */
     RULING_RECALL, /* decide again with command.evidence, which says what `recall` asks for */
     RULING_KEY, /* decide again with command.key_elsewhere KEY_NOWHERE or KEY_FOUND: where the key
@@ -108,6 +111,11 @@ int64_t engine_due_at(const struct engine *engine);
 MUST_USE bool engine_has_room_for(const struct engine *engine, const struct fact *fact);
 
 void engine_apply(struct engine *engine, const struct fact *fact);
+
+/* Whether a fact that says how many joined a crowd can be of one that ran at that time: of the same
+ * customer, subject, feature, reason and limit, with the id of its first. */
+MUST_USE bool engine_crowd_runs(const struct engine *engine, const struct command *command,
+                                const struct fact *fact, int64_t now_ms);
 
 /* Walks ahead of a decision: says whose the command is, and begins to fetch what it will touch. One
  * step a call: the first when the command arrives, the others while commands before it are decided

@@ -480,7 +480,6 @@ bool fact_decode(struct bytes bytes, struct fact *fact_out)
     fact_out->customer_hint = 0;
     fact_out->scope_hint = 0;
     fact_out->is_out_of_range = false;
-    fact_out->crowd_of = 0;
     report_clear(&fact_out->report);
     walk_fact(c, false, fact_out);
     for (uint32_t i = 0; i < fact_out->effect_count && !reader.bad; i++)

@@ -44,7 +44,8 @@
 /* A commit may settle, return and expire each held line, in all its counters, and draw its excess.
  */
 #define EFFECTS_MAX 8192u
-/* So many equal denials in a second are facts of their own; the rest are crowds. */
+/* So many equal denials in a second are told apart; the next one stands for a crowd: those that
+ * follow answer with its id, and are journaled together, as one entry that says how many. */
 #define CROWD_ALONE_MAX 16u
 #define POLICY_SYMBOLS_NEW_MAX 4080u /* names that one policy may add */
 
@@ -170,8 +171,8 @@ struct report {
     int64_t expired;
     int64_t total;
     uint64_t count;
-    uint64_t crowd; /* denials: 0: one of its own; n: this fact stands for n equal ones. Of fixed
-                       width in the encoding, so that it can be raised in place */
+    uint64_t crowd; /* denials: 0: one of its own; n: so many more that joined a crowd, whose first
+                       is `id`. Of fixed width in the encoding, so that it can be raised in place */
     enum category category;     /* GRANT */
     int64_t grant_effective_ms; /* GRANT */
     int64_t grant_expires_ms;   /* GRANT; 0: never */
@@ -408,7 +409,7 @@ struct effect {
         struct {
             uint64_t of; /* hash of who is denied what, and why */
             int64_t second;
-            uint32_t after; /* 1..CROWD_ALONE_MAX */
+            uint32_t after; /* 1..CROWD_ALONE_MAX + 1: this is the first of a crowd */
         } crowd;
         struct {
             uint64_t id; /* the fact's position */
@@ -429,7 +430,6 @@ struct fact {
     uint32_t scope_hint;    /* likewise of the subject's last level, whose hash is: */
     uint64_t scope_hash;
     bool is_out_of_range; /* a draft moved a sum beyond its range: never journaled */
-    uint64_t crowd_of;    /* report.crowd != 0: which crowd it is, not encoded; else 0 */
     uint32_t feature;     /* symbol of what was asked for or used, not encoded; 0: of nothing */
     struct report report;
     uint32_t effect_count;
@@ -442,7 +442,7 @@ void fact_encode(const struct fact *fact, struct buffer *buffer);
 /* False when the bytes are not one whole fact. Views point into the bytes. */
 MUST_USE bool fact_decode(struct bytes bytes, struct fact *fact_out);
 #define FACT_BYTES_MAX (512u * 1024u)
-/* Counts one denial more into an encoded fact that stands for a crowd. */
+/* Counts one denial more into an encoded fact of a crowd. */
 void fact_crowd_join(uint8_t *bytes, size_t length);
 
 /* The closed texts of the contract, for every front end. */

@@ -57,7 +57,9 @@ static enum image_fault load_crowds(struct engine *engine, struct codec c, uint3
     for (uint32_t i = 0; i < count; i++) {
         struct crowd crowd = {0};
         walk_crowd(c, false, &crowd);
-        if (c.in->bad || crowd.of == 0 || crowd.count == 0) return IMAGE_DAMAGED;
+        if (c.in->bad || crowd.of == 0 || crowd.count == 0 ||
+            (crowd.first != 0) != (crowd.count > CROWD_ALONE_MAX))
+            return IMAGE_DAMAGED;
         *crowd_at(engine, crowd.of) = crowd;
     }
     return IMAGE_OK;

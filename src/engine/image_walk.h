@@ -62,7 +62,8 @@ WALK walk_crowd(struct codec c, bool w, struct crowd *crowd)
 {
     walk_word(c, w, &crowd->of);
     walk_i64(c, w, &crowd->second);
-    walk_count(c, w, &crowd->count, CROWD_ALONE_MAX);
+    walk_u64(c, w, &crowd->first);
+    walk_count(c, w, &crowd->count, CROWD_ALONE_MAX + 1);
 }
 
 WALK walk_image_end(struct codec c, bool w, struct image_end *end)

@@ -438,7 +438,7 @@ uint64_t engine_state_hash(const struct engine *engine, int64_t now_ms)
     for (uint32_t n = 0; n < CROWDS; n++) {
         const struct crowd *crowd = &engine->crowds[n];
         if (crowd->of == 0 || crowd->second != now_ms / SECOND_MS) continue; /* it is over */
-        sum += hash_mix(crowd->of, crowd->count);
+        sum += hash_mix(hash_mix(crowd->of, crowd->count), crowd->first);
     }
     for (uint32_t n = 1; n <= engine->customers.used; n++)
         sum += hash_customer(engine, customer_at(engine, n), now_ms);

@@ -214,6 +214,7 @@ static inline void key_set(struct key *key, enum key_state state, uint64_t term)
 struct crowd {
     uint64_t of; /* 0: nobody's yet */
     int64_t second;
+    uint64_t first; /* position of the one that stands for a crowd; 0: there is none yet */
     uint32_t count;
 };
 #define CROWDS_LOG2 14

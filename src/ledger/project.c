@@ -39,14 +39,16 @@ uint64_t projection_decision(const struct command *command, const struct fact *f
     return is_hold_expiry(command) ? command->due_id : 0;
 }
 
-/* The decision that the entry is about; 0: none. */
-static uint64_t decision_of(const struct command *command, uint64_t position)
+/* The decision that the entry is about; 0: none. Who joined a crowd was told the id of its first.
+ */
+static uint64_t decision_of(const struct projection_parts *parts)
 {
+    const struct command *command = parts->command;
     switch (command->kind) {
     case COMMAND_AUTHORIZE:
     case COMMAND_CONSUME:
     case COMMAND_USAGE:
-        return position;
+        return parts->fact->report.crowd == 0 ? parts->fact->position : parts->fact->report.id;
     case COMMAND_COMMIT:
     case COMMAND_RELEASE:
     case COMMAND_EXTEND:
@@ -208,7 +210,7 @@ static bool project_usage(const struct projection_parts *parts, struct projectio
     struct usage_row *row = &projection->usage;
     *row = (struct usage_row){
         .position = parts->fact->position,
-        .decision = decision_of(command, parts->fact->position),
+        .decision = decision_of(parts),
         .at_ms = parts->fact->at_ms,
         .has_event_ms = is_due || command->has_event_time,
         .event_ms = is_due ? command->due_ms : command->event_time_ms,
@@ -335,7 +337,7 @@ static struct balance_row *row_of(const struct projection_parts *parts,
     row->place = projection->balance_count++;
     row->at_ms = acts_at(parts);
     row->customer = parts->customer;
-    row->decision = decision_of(parts->command, parts->fact->position);
+    row->decision = decision_of(parts);
     return row;
 }
 

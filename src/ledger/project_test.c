@@ -223,6 +223,24 @@ static void names_are_escaped_in_json(void **state)
     assert_null(desk->projection->usage.model.at);
 }
 
+/* Goal: what joined a crowd is found by the id that it was told, and by the rows of its own. */
+static void who_joined_a_crowd_is_of_its_first(void **state)
+{
+    struct desk *desk = *state;
+    desk->fact->report.outcome = OUTCOME_DENY;
+    desk->fact->report.reason = REASON_INSUFFICIENT_CREDITS;
+    assert_true(project(&desk->parts, desk->projection));
+    assert_int_equal(desk->projection->usage.decision, desk->fact->position);
+    assert_int_equal(desk->projection->usage.count, 1);
+    desk->fact->report.crowd = 983;
+    desk->fact->report.id = position_make(8, 17);
+    assert_true(project(&desk->parts, desk->projection));
+    assert_int_equal(desk->projection->usage.position, desk->fact->position);
+    assert_int_equal(desk->projection->usage.decision, position_make(8, 17));
+    assert_int_equal(desk->projection->usage.count, 983);
+    assert_false(desk->projection->has_monetization);
+}
+
 static void rows_hash_as_they_are_described(void **state)
 {
     (void)state;
@@ -260,6 +278,7 @@ int main(void)
             one_account_and_cause_is_one_row_and_what_cancels_out_is_none, start, stop),
         cmocka_unit_test_setup_teardown(costs_are_exact_to_the_last_bit, start, stop),
         cmocka_unit_test_setup_teardown(names_are_escaped_in_json, start, stop),
+        cmocka_unit_test_setup_teardown(who_joined_a_crowd_is_of_its_first, start, stop),
         cmocka_unit_test(rows_hash_as_they_are_described),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,9 +7,10 @@
  * The facts that are applied are the journaled ones, so that a difference is told where it is and
  * not by what follows from it.
  *
- * Two things are not the command's doing and are taken from the journal: how many denials a crowd
- * stands for (they came later), and where an idempotency key that the state had given to files was
- * found (a fact means: nowhere).
+ * Two things are not the command's doing and are taken from the journal: where an idempotency key
+ * that the state had given to files was found (a fact means: nowhere), and how many denials joined
+ * a crowd. That entry says what one of them would have been, and comes at the end of their second,
+ * over another state: what is proved of it is that such a crowd ran then.
  *
  * Who decided had forgotten more than is forgotten here: what it was told again is in the command
  * as evidence, and must lead to the same fact as what is still known here.
@@ -108,6 +109,7 @@ static bool find_other_ruling(const struct replay *r, const struct walked *walke
     static const char *const RULINGS[] = {
         [RULING_FACT] = "a fact",
         [RULING_ANSWER] = "an answer that changes nothing",
+        [RULING_CROWD] = "an answer that joins a crowd",
         [RULING_REPLAY] = "the answer of an earlier entry: its key was taken",
         [RULING_RECALL] = "a question for evidence that the command does not bring",
         [RULING_KEY] = "a question for a key",
@@ -204,6 +206,10 @@ static bool decide(struct replay *r, const struct walked *walked)
     ++r->decided;
     *r->command = *walked->command;
     if (!is_journaled_command(r, walked, "its command is not written as it is read")) return false;
+    if (walked->fact->report.crowd != 0)
+        return engine_crowd_runs(r->twin.engine, walked->command, walked->fact, walked->at_ms) ||
+               find_in_entry(r, walked, "it counts denials of a crowd that there was not",
+                             ADVICE_OTHER);
     if (!check_nothing_due(r, walked)) return false;
     if (r->command->kind == COMMAND_POLICY) {
         r->command->compiled = compile(r, r->command->yaml);
@@ -213,8 +219,6 @@ static bool decide(struct replay *r, const struct walked *walked)
     const struct ruling ruling =
         engine_decide(r->twin.engine, policy_in_force(r), r->command, stamp_of(walked), r->fact);
     if (ruling.kind != RULING_FACT) return find_other_ruling(r, walked, &ruling);
-    if (r->fact->report.crowd != 0 && walked->fact->report.crowd != 0)
-        r->fact->report.crowd = walked->fact->report.crowd;
     return is_journaled_fact(r, walked);
 }
 

@@ -44,29 +44,6 @@ void batch_put(struct batch *batch, struct entry entry)
     ENSURE(!batch->body.overflowed);
 }
 
-static struct batch_crowd *crowd_place(struct batch *batch, uint64_t of)
-{
-    return &batch->crowds[of / 2 % BATCH_CROWDS];
-}
-
-void batch_open_crowd(struct batch *batch, uint64_t of)
-{
-    ENSURE(batch->entries > 0);
-    *crowd_place(batch, of) = (struct batch_crowd){of, batch->sequence, batch->entries - 1};
-}
-
-bool batch_join_crowd(struct batch *batch, uint64_t of, uint64_t *position_out)
-{
-    const struct batch_crowd *crowd = crowd_place(batch, of);
-    struct entry entry;
-    if (crowd->of != of || crowd->sequence != batch->sequence) return false;
-    *position_out = position_make(batch->sequence, crowd->entry);
-    const bool is_there = batch_entry(batch, *position_out, &entry);
-    ENSURE(is_there);
-    fact_crowd_join(batch->body.at + (entry.fact.at - batch->body.at), entry.fact.length);
-    return true;
-}
-
 bool batch_entry(const struct batch *batch, uint64_t position, struct entry *entry_out)
 {
     if (position_sequence(position) != batch->sequence) return false;

@@ -19,20 +19,11 @@
 #define BATCH_ANSWERS_BYTES \
     (WIRE_STATUS_BYTES_MAX(FEATURES_MAX) + WIRE_BALANCE_BYTES_MAX + WIRE_REPORT_BYTES_MAX)
 
-/* A denial in the body that stands for a crowd, where equal ones may join it. */
-struct batch_crowd {
-    uint64_t of;       /* fact.crowd_of */
-    uint64_t sequence; /* of the batch that it is in: others' are over */
-    uint32_t entry;
-};
-#define BATCH_CROWDS 1024u /* found by hash; one that loses its place begins anew */
-
 struct batch {
     uint64_t sequence;
     struct buffer body;
     uint32_t entries;
     uint32_t entry_at[JOURNAL_BATCH_ENTRIES_MAX]; /* where each starts in the body */
-    struct batch_crowd crowds[BATCH_CROWDS];
     int64_t first_ms;
     int64_t last_ms;
     struct exchange_queue waiting; /* for its durability */
@@ -50,10 +41,6 @@ MUST_USE bool batch_has_room(const struct batch *batch);
 /* The position that the next entry gets. */
 uint64_t batch_next_position(const struct batch *batch);
 void batch_put(struct batch *batch, struct entry entry);
-/* Says that the entry put last stands for a crowd, `of` != 0. */
-void batch_open_crowd(struct batch *batch, uint64_t of);
-/* Counts one more into the crowd and says where it is; false: none is open in this batch. */
-MUST_USE bool batch_join_crowd(struct batch *batch, uint64_t of, uint64_t *position_out);
 /* False: the batch has no such entry. */
 MUST_USE bool batch_entry(const struct batch *batch, uint64_t position, struct entry *entry_out);
 

@@ -507,6 +507,8 @@ static enum progress call_clock(struct loop *loop, struct asked *asked)
         loop->now_ms = clock_now_ms(loop->parts.clock);
     }
     uint32_t done = 0;
+    if (crowds_are_over(&loop->crowds, loop->now_ms) && !loop_tell_crowds(loop))
+        return PROGRESS_BLOCKED;
     if (!loop_run_due(loop, UINT32_MAX, &done)) return PROGRESS_BLOCKED;
     if (!batch_has_room(loop->open)) return PROGRESS_BLOCKED;
     struct buffer out = batch_answer_buffer(loop->open);

@@ -19,7 +19,7 @@ uint64_t loop_bytes(void)
            (LOOP_ASKED_MAX + 1) * ALIGNED(ASKED_ARENA_BYTES) +
            LOOP_RUNS_MAX * (ALIGNED(RUN_ARENA_BYTES) + ALIGNED(LOOP_RUN_ANSWER_BYTES)) +
            READINGS_MAX * ALIGNED(READING_BYTES) + ALIGNED(METRICS_BYTES_MAX) +
-           ALIGNED(COMMAND_BYTES_MAX) + ALIGNED(FACT_BYTES_MAX);
+           ALIGNED(COMMAND_BYTES_MAX) + ALIGNED(FACT_BYTES_MAX) + ALIGNED(CROWDS_BYTES);
 }
 
 static void *carve(uint8_t **at, size_t bytes)
@@ -73,6 +73,7 @@ struct loop *loop_over(void *block, struct loop_parts parts)
                      filing_piece(engine_counts(parts.engine).keys_max), filing_time(loop));
     loop->command_bytes = buffer_over(carve(&at, COMMAND_BYTES_MAX), COMMAND_BYTES_MAX);
     loop->fact_bytes = buffer_over(carve(&at, (size_t)FACT_BYTES_MAX), (size_t)FACT_BYTES_MAX);
+    crowds_start(&loop->crowds, carve(&at, CROWDS_BYTES));
     return loop;
 }
 
@@ -516,6 +517,18 @@ static void read_clock(struct loop *loop)
     log_end(&line);
 }
 
+/* Who joined a crowd in a second that is over is told of before anything that is stamped later; who
+ * did when the last answer leaves, before the end. */
+static bool tell_crowds(struct loop *loop)
+{
+    const bool is_last = loop->is_stopping && loop->exchanges == 0;
+    if (!crowds_are_open(&loop->crowds)) return false;
+    if (!crowds_are_over(&loop->crowds, loop->now_ms) && !is_last) return false;
+    while (!loop->is_blocked && !loop_tell_crowds(loop))
+        loop->is_blocked = !seal(loop);
+    return true;
+}
+
 static bool take_snapshot(struct loop *loop)
 {
     if (loop->parts.snapshots == NULL) return false;
@@ -556,6 +569,7 @@ bool loop_step(struct loop *loop)
     }
     loop->is_blocked = loop->is_blocked && loop->in_flight != NULL;
     read_clock(loop);
+    if (!loop->is_blocked) has_worked |= tell_crowds(loop);
     if (!loop->is_blocked) {
         has_worked |= work(loop);
         has_worked |= run_due(loop);
@@ -577,8 +591,13 @@ int32_t loop_wait_ms(const struct loop *loop)
     if (loop->is_blocked) return SLEEP_MS_MAX;
     if (loop->arrived.first != NULL || loop->files_keys) return 0;
     if (loop->parts.snapshots != NULL && snapshots_has_work(loop->parts.snapshots)) return 0;
-    const int64_t due_ms = engine_due_at(loop->parts.engine);
+    const bool has_crowds = crowds_are_open(&loop->crowds);
+    if (has_crowds && loop->is_stopping && loop->exchanges == 0) return 0;
+    int64_t due_ms = engine_due_at(loop->parts.engine);
     if (due_ms <= loop->now_ms) return loop->due_waits ? SLEEP_MS_MAX : 0;
+    if (has_crowds && (loop->crowds.second + 1) * SECOND_MS < due_ms)
+        due_ms = (loop->crowds.second + 1) * SECOND_MS;
+    if (due_ms <= loop->now_ms) return 0;
     const bool stands_still = clock_state(loop->parts.clock).is_test;
     if (stands_still || due_ms - loop->now_ms > SLEEP_MS_MAX) return SLEEP_MS_MAX;
     return (int32_t)(due_ms - loop->now_ms);
@@ -596,5 +615,6 @@ void loop_cut(struct loop *loop)
 
 bool loop_is_idle(const struct loop *loop)
 {
-    return loop->exchanges == 0 && loop->in_flight == NULL && loop->open->entries == 0;
+    return loop->exchanges == 0 && loop->in_flight == NULL && loop->open->entries == 0 &&
+           !(loop->is_stopping && crowds_are_open(&loop->crowds));
 }

@@ -22,6 +22,7 @@
 #include "engine/engine.h"
 #include "server/access.h"
 #include "server/batch.h"
+#include "server/crowds.h"
 #include "server/desk.h"
 #include "server/exchange.h"
 #include "server/filing.h"
@@ -91,6 +92,7 @@ struct loop {
     uint64_t snapshot_kept;    /* batch of the older one of the kept snapshots; 0: there is none */
     struct retention retention;
     struct access_guard access;
+    struct crowds crowds;
 
     struct exchange_queue arrived;
     struct exchange_queue desk_waiting;    /* for a free job */

@@ -62,6 +62,9 @@ enum ruled loop_rule(struct loop *loop, struct command *command, const struct ex
 /* What is due for anybody up to now, at most `facts_max`. False: blocked with some left. */
 bool loop_run_due(struct loop *loop, uint32_t facts_max, uint32_t *done_out);
 
+/* Journals how many joined each crowd; false: blocked with some left. */
+bool loop_tell_crowds(struct loop *loop);
+
 /* Journals and applies a seal; the open batch has room. */
 void loop_journal_seal(struct loop *loop, const struct command *seal);
 

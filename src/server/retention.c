@@ -49,12 +49,14 @@ static int64_t pause_ms(int64_t receipts_for_ms)
 }
 
 /* By what all else needs, the state aside. */
-static void lower_for_others(const struct loop *loop, struct retention_bound *bound)
+static void lower_for_others(struct loop *loop, struct retention_bound *bound)
 {
     const struct keys *keys = loop->parts.keys;
     lower(bound, loop->durable_sequence, RETAINED_BY_JOURNAL);
     lower(bound, loop->settled_sequence, RETAINED_BY_SETTLEMENT);
     lower(bound, loop->snapshot_kept, RETAINED_BY_SNAPSHOT);
+    lower(bound, position_sequence(crowds_need(&loop->crowds, loop->settled_sequence)),
+          RETAINED_BY_HOLD);
     if (keys != NULL)
         lower(bound, position_sequence(keys_status(keys).position_first), RETAINED_BY_KEY_FILE);
 }

@@ -7,21 +7,23 @@
  * key. */
 enum { RECALLS_MAX = 6 };
 
-static void put_entry(struct loop *loop, const struct command *command, const struct fact *fact)
+/* It lives until the next one is encoded. */
+static struct entry encode_entry(struct loop *loop, const struct command *command,
+                                 const struct fact *fact)
 {
     loop->command_bytes.used = 0;
     loop->fact_bytes.used = 0;
     command_encode(command, &loop->command_bytes);
     fact_encode(fact, &loop->fact_bytes);
     ENSURE(!loop->command_bytes.overflowed && !loop->fact_bytes.overflowed);
-    batch_put(loop->open, (struct entry){.at_ms = fact->at_ms,
-                                         .command = buffer_bytes(&loop->command_bytes),
-                                         .fact = buffer_bytes(&loop->fact_bytes)});
+    return (struct entry){.at_ms = fact->at_ms,
+                          .command = buffer_bytes(&loop->command_bytes),
+                          .fact = buffer_bytes(&loop->fact_bytes)};
 }
 
 static void journal_and_apply(struct loop *loop, const struct command *command)
 {
-    put_entry(loop, command, &loop->fact);
+    batch_put(loop->open, encode_entry(loop, command, &loop->fact));
     metrics_fact(&loop->metrics, command, &loop->fact);
     engine_apply(loop->parts.engine, &loop->fact);
 }
@@ -263,19 +265,28 @@ static enum ruled recall(struct loop *loop, struct command *command, const struc
     return RULED;
 }
 
-/* A denial of a crowd counts into the entry that stands for it and answers with its id; an extend's
- * answer names its hold. The first of a crowd in this batch is that entry. */
-static void put_in_crowd(struct loop *loop, const struct command *command)
+/* A denial that is told the id of its crowd's first, and counted; where there is no room for it
+ * among those that wait for the end of their second, by an entry of its own. */
+static void join_crowd(struct loop *loop, const struct command *command, uint64_t first)
 {
-    struct fact *fact = &loop->fact;
-    uint64_t position = 0;
-    if (!batch_join_crowd(loop->open, fact->crowd_of, &position)) {
-        journal_and_apply(loop, command);
-        batch_open_crowd(loop->open, fact->crowd_of);
-        return;
+    metrics_crowded(&loop->metrics, &loop->fact);
+    const uint64_t hold = command->kind == COMMAND_EXTEND ? command->target : 0;
+    if (crowds_join(&loop->crowds, first)) return;
+    const struct entry entry = encode_entry(loop, command, &loop->fact);
+    if (!crowds_open(&loop->crowds, first, &entry, hold)) batch_put(loop->open, entry);
+}
+
+bool loop_tell_crowds(struct loop *loop)
+{
+    struct entry entry;
+    while (crowds_are_open(&loop->crowds)) {
+        if (!batch_has_room(loop->open)) return false;
+        const bool is_taken =
+            crowds_take(&loop->crowds, loop->now_ms, loop->open->sequence, &entry);
+        ENSURE(is_taken);
+        batch_put(loop->open, entry);
     }
-    metrics_crowded(&loop->metrics, fact);
-    if (command->kind != COMMAND_EXTEND) fact->report.id = position;
+    return true;
 }
 
 /* Where a key is kept that the state lacks, as far as filters and an earlier look can tell; false:
@@ -346,15 +357,16 @@ enum ruled loop_rule(struct loop *loop, struct command *command, const struct ex
     *status_out = 200;
     switch (ruling.kind) {
     case RULING_FACT:
-        if (loop->fact.report.crowd != 0)
-            put_in_crowd(loop, command);
-        else
-            journal_and_apply(loop, command);
+        journal_and_apply(loop, command);
         log_act(command, &loop->fact.report, loop->request_id);
         render_fact(loop, command, out);
         /* What the command itself brought on, a new plan's recurring grants above all; where the
          * batch is full, it waits for the customer's next command. */
         (void)(batch_has_room(loop->open) && run_due_for(loop, command));
+        return RULED;
+    case RULING_CROWD:
+        join_crowd(loop, command, ruling.position);
+        render_fact(loop, command, out);
         return RULED;
     case RULING_ANSWER:
         metrics_answer(&loop->metrics, command, &loop->fact);

@@ -28,44 +28,49 @@ static const char *const policies[] = {
     "        waterfall: [{grants: {category: paid}}]\n"
     "      other: {waterfall: [{grants: {category: paid}}]}\n"};
 
-/* So many of `lines` denials are facts of their own; the rest stand for a crowd each. */
+/* So many of `lines` denials are facts of their own; the last of them may be the first of a crowd,
+ * whose id the rest have. */
 static unsigned alone(struct world *world, const char *line, unsigned lines)
 {
     unsigned count = 0;
+    uint64_t first = 0;
     for (unsigned i = 0; i < lines; i++) {
         assert_memory_equal(world_do(world, line), "deny", 4);
         const struct fact *fact = world_fact(world);
         if (fact->report.crowd == 0) {
             assert_int_equal(count, i); /* the first ones */
             assert_int_equal(fact->effect_count, 1);
-            assert_int_equal(fact->crowd_of, 0);
+            assert_int_equal(fact->effects[0].kind, EFFECT_CROWD);
+            if (fact->effects[0].crowd.after > CROWD_ALONE_MAX) first = fact->report.id;
             count++;
             continue;
         }
         assert_int_equal(fact->report.crowd, 1);
         assert_int_equal(fact->effect_count, 0);
-        assert_true(fact->crowd_of != 0);
+        if (first != 0) assert_int_equal(fact->report.id, first);
     }
     return count;
 }
+
+enum { FACTS_MAX = CROWD_ALONE_MAX + 1 }; /* of equal denials in a second */
 
 static void sixteen_equal_denials_a_second_are_told_apart(void **state)
 {
     (void)state;
     struct world *world = world_open(policies, 1);
-    assert_int_equal(alone(world, "consume a chat requests=1", 40), CROWD_ALONE_MAX);
+    assert_int_equal(alone(world, "consume a chat requests=1", 40), FACTS_MAX);
     /* Another second, another customer, subject, feature, reason: each its own. */
     world_do(world, "at +999ms");
     assert_int_equal(alone(world, "consume a chat requests=1", 3), 0);
     world_do(world, "at +1s");
     assert_int_equal(alone(world, "consume a chat requests=1", 3), 3);
-    assert_int_equal(alone(world, "consume b chat requests=1", 20), CROWD_ALONE_MAX);
-    assert_int_equal(alone(world, "consume a chat requests=1 subject=t", 20), CROWD_ALONE_MAX);
-    assert_int_equal(alone(world, "consume a chat requests=1 subject=t/x", 20), CROWD_ALONE_MAX);
-    assert_int_equal(alone(world, "consume a other requests=1", 20), CROWD_ALONE_MAX);
-    assert_int_equal(alone(world, "consume a chat requests=10", 20), CROWD_ALONE_MAX);
+    assert_int_equal(alone(world, "consume b chat requests=1", 20), FACTS_MAX);
+    assert_int_equal(alone(world, "consume a chat requests=1 subject=t", 20), FACTS_MAX);
+    assert_int_equal(alone(world, "consume a chat requests=1 subject=t/x", 20), FACTS_MAX);
+    assert_int_equal(alone(world, "consume a other requests=1", 20), FACTS_MAX);
+    assert_int_equal(alone(world, "consume a chat requests=10", 20), FACTS_MAX);
     /* How much was asked for, and by which call, does not matter. */
-    assert_int_equal(alone(world, "authorize a chat requests=2", 20), CROWD_ALONE_MAX - 3);
+    assert_int_equal(alone(world, "authorize a chat requests=2", 20), FACTS_MAX - 3);
     world_close(world);
 }
 
@@ -76,7 +81,7 @@ static void checks_count_in_no_crowd(void **state)
     for (unsigned i = 0; i < 40; i++)
         assert_string_equal(world_do(world, "check a chat requests=1"),
                             "deny 0/1 insufficient_credits(paid)");
-    assert_int_equal(alone(world, "consume a chat requests=1", 20), CROWD_ALONE_MAX);
+    assert_int_equal(alone(world, "consume a chat requests=1", 20), FACTS_MAX);
     world_close(world);
 }
 
@@ -88,9 +93,9 @@ static void extends_are_counted_hold_by_hold(void **state)
     world_do(world, "grant a paid 2");
     world_do(world, "A: authorize a chat requests=1");
     world_do(world, "B: authorize a chat requests=1");
-    assert_int_equal(alone(world, "extend A requests=1", 20), CROWD_ALONE_MAX);
-    assert_int_equal(alone(world, "extend B requests=1", 20), CROWD_ALONE_MAX);
-    assert_int_equal(alone(world, "consume a chat requests=1", 20), CROWD_ALONE_MAX);
+    assert_int_equal(alone(world, "extend A requests=1", 20), FACTS_MAX);
+    assert_int_equal(alone(world, "extend B requests=1", 20), FACTS_MAX);
+    assert_int_equal(alone(world, "consume a chat requests=1", 20), FACTS_MAX);
     world_close(world);
 }
 
@@ -120,7 +125,7 @@ static void a_crowd_is_joined_in_its_bytes(void **state)
     struct world *world = world_open(policies, 1);
     static uint8_t block[FACT_BYTES_MAX];
     static struct fact decoded;
-    (void)alone(world, "consume a chat requests=1", CROWD_ALONE_MAX + 1);
+    (void)alone(world, "consume a chat requests=1", FACTS_MAX + 1);
     struct buffer buffer = buffer_over(block, sizeof block);
     fact_encode(world_fact(world), &buffer);
     for (unsigned i = 0; i < 300; i++)

@@ -595,7 +595,7 @@ static void fill_engine(struct engine *engine)
     access->label_length = sizeof access->label;
     engine->access_made = 9;
     struct crowd *crowd = crowd_at(engine, 0x1b1b1b1b1b1b1b1b);
-    *crowd = (struct crowd){0x1b1b1b1b1b1b1b1b, 0x1b1b, CROWD_ALONE_MAX};
+    *crowd = (struct crowd){0x1b1b1b1b1b1b1b1b, 0x1b1b, 0x1b1b1b1b, CROWD_ALONE_MAX + 1};
     struct ended *ended = take_filled(engine, &engine->ended, 0x1a, sizeof *ended);
     ended->customer = 1;
     ended->state = HOLD_EXPIRED;
@@ -626,6 +626,7 @@ static void no_field_is_forgotten(void **state)
     const uint64_t of = UINT64_C(0x1b1b1b1b1b1b1b1b);
     assert_int_equal(crowd_at(loaded, of)->of, of);
     assert_int_equal(crowd_at(loaded, of)->second, crowd_at(made, of)->second);
+    assert_int_equal(crowd_at(loaded, of)->first, crowd_at(made, of)->first);
     assert_int_equal(crowd_at(loaded, of)->count, crowd_at(made, of)->count);
     assert_memory_equal(&made->cut, &loaded->cut, sizeof made->cut);
     ASSERT_CARRIED(access, access_at(made, 1), access_at(loaded, 1), access_anew);

@@ -1006,6 +1006,7 @@ static void do_command(struct world *world, char **words, unsigned count, const 
         do_due_of(world, command);
         return;
     case RULING_ANSWER:
+    case RULING_CROWD:
         say_report(world, &world->fact->report);
         return;
     case RULING_REPLAY: {

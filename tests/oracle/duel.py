@@ -50,7 +50,7 @@ class Duel:
         self.model = Model(policies[0], start)
         self.made_by_model, self.made_by_server = {}, {}
         self.pairs = Pairs()
-        self.crowds = {}  # id of the server -> step and denial that it stands for
+        self.crowds = {}  # id of the server -> second and denial that it stands for
         self.compared = 0
         self.last = None
 
@@ -165,11 +165,12 @@ class Duel:
                         for note in got["explain"] if "source" in note])
 
     def compare_crowd(self, denial, got):
-        """A new id, or that of an equal denial of the same step: more are not in one batch."""
+        """That of the first of the crowd: of an equal denial of the same second."""
+        second = self.model.now // 1000
         if got in self.pairs.of_server:
             raise Different(f"decision_id: {got} is another's")
-        must_equal("the crowd's denial", self.crowds.setdefault(got, (self.at, denial)),
-                   (self.at, denial))
+        must_equal("the crowd's denial", self.crowds.setdefault(got, (second, denial)),
+                   (second, denial))
 
     def compare_lines(self, got, want):
         lines = [(line["source"], line["kind"], line.get("grant_id"), line["units"],

@@ -14,6 +14,7 @@ struct application {
     bool due_moved;
     uint64_t scope_hash; /* the scope found last: effects of one fact share few */
     uint32_t scope;
+    bool ends_long_hold;
 };
 
 static struct customer *application_customer(struct application *a)
@@ -401,6 +402,7 @@ static void apply_hold(struct application *a, const struct effect *effect)
         struct hold *made = hold_at(engine, number);
         made->id = effect->hold.id;
         made->customer = a->customer;
+        made->opened_ms = a->fact->at_ms;
         hold_fill(made, effect);
         state_index_insert(engine, &engine->hold_index, hash_mix(made->id, 1), number);
         application_customer(a)->open_holds++;
@@ -448,6 +450,7 @@ static void apply_hold_end(struct application *a, const struct effect *effect)
     const uint32_t number = hold_find(engine, effect->hold_end.id);
     ENSURE(number != 0);
     struct hold *hold = hold_at(engine, number);
+    a->ends_long_hold = a->fact->at_ms - hold->opened_ms > TTL_MS_MAX;
     holds_remove(engine, a->customer, number);
     for (uint32_t n = hold->lines_first; n != 0;) {
         const uint32_t next = hold_line_at(engine, n)->next;
@@ -477,6 +480,7 @@ static void apply_ended(struct application *a, const struct effect *effect)
         struct ended *made = slab_at(&engine->ended, number);
         made->id = effect->ended.id;
         made->customer = a->customer;
+        made->was_long = a->ends_long_hold;
         state_index_insert(engine, &engine->ended_index, hash_mix(made->id, 1), number);
     }
     struct ended *ended = slab_at(&engine->ended, number);

@@ -137,7 +137,8 @@ struct books_known {
 
 /* Forgets what is over, spent or at its default: keys, ended holds, lots, counters, scopes; looks
  * at up to so many records of each kind. How holds ended is forgotten once the books have it; where
- * they lose holds, once nobody but a refund may ask for it besides; where none are kept, when
+ * they lose holds, and of holds that were open for long, once nobody but a refund may ask for it
+ * besides; where none are kept, when
  * nobody may ask and nothing was refunded. Not a fact: all of that is already treated as absent, or
  * is told by evidence as it was. */
 void engine_sweep(struct engine *engine, int64_t now_ms, uint32_t records,
@@ -185,16 +186,13 @@ struct journal_cut engine_cut(const struct engine *engine);
 
 /* Which of the journal's entries may still be asked for because of an open hold, an ended one that
  * is remembered, or a key: the least of their positions among the records from, from + 1, ... of
- * 1..engine_recall_records. What comes to be during a walk in pieces is newer than its beginning.
- */
+ * 1..engine_recall_records; UINT64_MAX: there is none. A walk in pieces goes through one kind after
+ * the other, in this order: a hold that ends meanwhile was seen before, or is seen among the ended;
+ * what comes to be otherwise is newer than the walk's beginning. */
 enum recall_by { RECALL_BY_HOLD, RECALL_BY_ENDED, RECALL_BY_KEY };
-struct recall_first {
-    uint64_t position; /* UINT64_MAX: there is none */
-    enum recall_by by;
-};
-uint32_t engine_recall_records(const struct engine *engine);
-struct recall_first engine_recall_first(const struct engine *engine, uint32_t from,
-                                        uint32_t records);
+uint32_t engine_recall_records(const struct engine *engine, enum recall_by by);
+uint64_t engine_recall_first(const struct engine *engine, enum recall_by by, uint32_t from,
+                             uint32_t records);
 
 /* Access keys (access.c). The first one that is made closes the server to whoever has none, for
  * good: also when the last one goes. */

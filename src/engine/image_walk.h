@@ -248,6 +248,7 @@ WALK walk_hold(struct codec c, bool w, struct hold *hold)
 {
     walk_u64(c, w, &hold->id);
     walk_u64(c, w, &hold->position);
+    walk_i64(c, w, &hold->opened_ms);
     walk_i64(c, w, &hold->expires_ms);
     walk_u32(c, w, &hold->customer);
     walk_count(c, w, &hold->concurrency_count, GATES_MAX);
@@ -284,6 +285,7 @@ WALK walk_ended(struct codec c, bool w, struct ended *ended)
     walk_u32(c, w, &ended->customer);
     WALK_ENUM(c, w, ended->state, HOLD_EXPIRED);
     WALK_ENUM(c, w, ended->late, 1);
+    WALK_ENUM(c, w, ended->was_long, 1);
 }
 
 /* Its texts are in the terms. */

@@ -173,32 +173,26 @@ static uint64_t position_of_key(const struct engine *engine, uint32_t number)
     return key_state(key) != KEY_FREE ? key->position : UINT64_MAX;
 }
 
-uint32_t engine_recall_records(const struct engine *engine)
+uint32_t engine_recall_records(const struct engine *engine, enum recall_by by)
 {
-    const uint32_t holds = engine->holds.used;
-    const uint32_t ended = engine->ended.used;
-    const uint32_t keys = engine->keys.used;
-    const uint32_t most = holds > ended ? holds : ended;
-    return most > keys ? most : keys;
+    const struct slab *const slabs[] = {[RECALL_BY_HOLD] = &engine->holds,
+                                        [RECALL_BY_ENDED] = &engine->ended,
+                                        [RECALL_BY_KEY] = &engine->keys};
+    return slabs[by]->used;
 }
 
-struct recall_first engine_recall_first(const struct engine *engine, uint32_t from,
-                                        uint32_t records)
+uint64_t engine_recall_first(const struct engine *engine, enum recall_by by, uint32_t from,
+                             uint32_t records)
 {
-    struct recall_first first = {.position = UINT64_MAX};
-    for (uint32_t i = 0; i < records; i++) {
-        const uint32_t number = from + i;
-        const uint64_t positions[] = {
-            [RECALL_BY_HOLD] =
-                number <= engine->holds.used ? position_of_hold(engine, number) : UINT64_MAX,
-            [RECALL_BY_ENDED] =
-                number <= engine->ended.used ? position_of_ended(engine, number) : UINT64_MAX,
-            [RECALL_BY_KEY] =
-                number <= engine->keys.used ? position_of_key(engine, number) : UINT64_MAX,
-        };
-        for (unsigned by = 0; by < COUNT_OF(positions); by++)
-            if (positions[by] < first.position)
-                first = (struct recall_first){positions[by], (enum recall_by)by};
+    static uint64_t (*const position_of[])(const struct engine *engine, uint32_t number) = {
+        [RECALL_BY_HOLD] = position_of_hold,
+        [RECALL_BY_ENDED] = position_of_ended,
+        [RECALL_BY_KEY] = position_of_key};
+    const uint32_t last = engine_recall_records(engine, by);
+    uint64_t first = UINT64_MAX;
+    for (uint32_t number = from; number <= last && number - from < records; number++) {
+        const uint64_t position = position_of[by](engine, number);
+        if (position < first) first = position;
     }
     return first;
 }

@@ -158,6 +158,7 @@ struct hold_terms {
 struct hold {
     uint64_t id;
     uint64_t position; /* of the fact that last said its terms */
+    int64_t opened_ms;
     int64_t expires_ms;
     uint32_t customer;    /* 0: the record was given back */
     uint32_t left, right; /* treap by (expires_ms, id) */
@@ -179,6 +180,7 @@ struct ended {
     uint32_t customer;
     uint8_t state;
     uint8_t late;
+    uint8_t was_long; /* open for longer than TTL_MS_MAX, by being extended */
 };
 
 /* An idempotency key: its state in the low 8 bits of `term`, and above them when it is over (ms),

@@ -21,7 +21,7 @@ static bool may_forget(const struct ended *ended, int64_t now_ms, struct books_k
     if (!books.are_kept) return is_over && ended->refunded == 0;
     if (ended->changed > books.through) return false;
     /* Of what was settled at once only the refunds are remembered: they have no end. */
-    return !books.lose_holds || is_over || ended->until_ms == INSTANT_NEVER;
+    return !(books.lose_holds || ended->was_long) || is_over || ended->until_ms == INSTANT_NEVER;
 }
 
 static void sweep_ended(struct engine *engine, int64_t now_ms, struct books_known books)

@@ -247,6 +247,32 @@ static void a_refund_is_forgotten_where_the_journal_is_cut_early_too(void **stat
     assert_says(scene, "\"refunded\":\"1\"");
 }
 
+/* Goal: a hold that was extended for so long that its entry may be cut is remembered (H6). */
+static void the_end_of_a_hold_that_was_open_for_long_is_remembered(void **state)
+{
+    struct scene *scene = *state;
+    struct loop *loop = scene->world->loop;
+    char commit[96];
+    char extend[96];
+    loop->parts.receipts_for_ms = 32 * DAY_MS;
+    (void)say(scene, 200, GRANTS, "{\"category\":\"paid\",\"credits\":\"9\"}");
+    (void)say(scene, 200, "/v1/authorize",
+              "{\"customer\":\"acme\",\"feature\":\"chat\",\"quantities\":{\"requests\":2},"
+              "\"ttl_ms\":2592000000}");
+    path_of(scene, "decision_id", "/v1/holds/", "/commit", commit);
+    path_of(scene, "decision_id", "/v1/holds/", "/extend", extend);
+    (void)say(scene, 200, "/v1/clock", "{\"advance_ms\":1728000000}");
+    (void)say(scene, 200, extend, "{\"quantities\":{\"requests\":0},\"ttl_ms\":2592000000}");
+    (void)say(scene, 200, "/v1/clock", "{\"advance_ms\":1728000000}");
+    world_do(scene->world, scene->asker, "POST", commit, USED("2"));
+    assert_int_equal(scene->asker->status, 200);
+    loop->settled_sequence = loop->durable_sequence;
+    for (unsigned turn = 0; turn < 8; turn++)
+        (void)loop_step(loop);
+    assert_int_equal(engine_counts(scene->world->engine).ended, 1);
+    (void)say(scene, 200, "/v1/clock", "{\"advance_ms\":86400000}");
+}
+
 /* Goal: where usage events go before keys do, an end is remembered: the books could not tell it. */
 static void an_end_whose_usage_event_goes_early_is_remembered(void **state)
 {
@@ -324,6 +350,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(refunds_never_exceed_the_charge_whatever_is_forgotten,
                                         open_scene, close_scene),
         cmocka_unit_test_setup_teardown(a_refund_is_forgotten_where_the_journal_is_cut_early_too,
+                                        open_scene, close_scene),
+        cmocka_unit_test_setup_teardown(the_end_of_a_hold_that_was_open_for_long_is_remembered,
                                         open_scene, close_scene),
         cmocka_unit_test_setup_teardown(an_end_whose_usage_event_goes_early_is_remembered,
                                         open_scene, close_scene),

@@ -61,12 +61,12 @@ static void lower_for_others(struct loop *loop, struct retention_bound *bound)
         lower(bound, position_sequence(keys_status(keys).position_first), RETAINED_BY_KEY_FILE);
 }
 
-static void lower_for_state(struct retention_bound *bound, struct recall_first first)
+static void lower_for_state(struct retention_bound *bound, enum recall_by by, uint64_t position)
 {
-    static const enum retained_by by[] = {[RECALL_BY_HOLD] = RETAINED_BY_HOLD,
-                                          [RECALL_BY_ENDED] = RETAINED_BY_ENDED,
-                                          [RECALL_BY_KEY] = RETAINED_BY_KEY};
-    lower(bound, position_sequence(first.position), by[first.by]);
+    static const enum retained_by retained_by[] = {[RECALL_BY_HOLD] = RETAINED_BY_HOLD,
+                                                   [RECALL_BY_ENDED] = RETAINED_BY_ENDED,
+                                                   [RECALL_BY_KEY] = RETAINED_BY_KEY};
+    lower(bound, position_sequence(position), retained_by[by]);
 }
 
 /* False: too little may go, and that is how it stays until the next look. */
@@ -90,6 +90,7 @@ static bool begin(struct loop *loop)
     retention->bound = (struct retention_bound){.sequence = UINT64_MAX};
     lower_for_others(loop, &retention->bound);
     if (!is_worth_it(loop)) return false;
+    retention->kind = RECALL_BY_HOLD;
     retention->record = 1;
     retention->stage = RETENTION_WALKS;
     return true;
@@ -114,13 +115,16 @@ static bool walk(struct loop *loop)
 {
     struct retention *retention = &loop->retention;
     const struct engine *engine = loop->parts.engine;
-    if (retention->record <= engine_recall_records(engine)) {
-        lower_for_state(&retention->bound,
-                        engine_recall_first(engine, retention->record, WALK_RECORDS));
-        retention->record += WALK_RECORDS;
-    }
+    lower_for_state(&retention->bound, retention->kind,
+                    engine_recall_first(engine, retention->kind, retention->record, WALK_RECORDS));
     if (!is_worth_it(loop)) return true;
-    if (retention->record <= engine_recall_records(engine)) return true;
+    retention->record += WALK_RECORDS;
+    if (retention->record <= engine_recall_records(engine, retention->kind)) return true;
+    if (retention->kind < RECALL_BY_KEY) {
+        ++retention->kind;
+        retention->record = 1;
+        return true;
+    }
     /* Keys that went to a file before the walk came to them. */
     lower_for_others(loop, &retention->bound);
     return ask_desk(loop);

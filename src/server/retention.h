@@ -40,7 +40,8 @@ struct retention {
     int64_t look_at_ms;           /* and not before that time */
     struct retention_bound bound; /* no batch from there on may go, as far as is known */
     struct retention_bound found; /* by the newest look that was ended */
-    uint32_t record;              /* of the walk: the next one */
+    enum recall_by kind;          /* of the walk: what it is at, */
+    uint32_t record;              /* and the next one */
     struct journal_cut cut;       /* to be sealed */
     uint64_t seal_sequence;       /* of the batch with the newest seal; 0: none of this process */
     uint64_t keep_from;           /* the newest durable seal's; 0: none */

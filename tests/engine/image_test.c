@@ -600,6 +600,7 @@ static void fill_engine(struct engine *engine)
     ended->customer = 1;
     ended->state = HOLD_EXPIRED;
     ended->late = 1;
+    ended->was_long = 1;
 }
 
 /* Goal: a field added to a block is in the image, or named above as made anew.

@@ -158,12 +158,46 @@ static void grants_that_are_gone_have_nothing_to_void(void **state)
     TELL(rows);
 }
 
+static void at_least(uint64_t *least, uint64_t position)
+{
+    if (position < *least) *least = position;
+}
+
+/* Goal: what the journal must keep is seen by a walk in pieces, whatever ends between them.
+ * Method: a hold ends when the walk has passed the place where its end is remembered. */
+static void a_hold_that_ends_during_a_walk_is_seen(void **state)
+{
+    (void)state;
+    struct world *world = world_open(policies, 1);
+    struct engine *engine = world_engine(world);
+    uint64_t least = UINT64_MAX;
+    world_remember(world, MEMORY_NONE);
+    world_do(world, "grant a paid 9");
+    world_do(world, "A: authorize a chat requests=1");
+    world_do(world, "B: authorize a chat requests=1");
+    const uint64_t old = world_fact(world)->report.id;
+    world_do(world, "commit A requests=1");
+    world_do(world, "grant a paid 1"); /* how A ended is forgotten */
+    assert_int_equal(engine_counts(engine).ended, 0);
+    world_do(world, "C: authorize a chat requests=1"); /* where A was */
+    world_remember(world, MEMORY_WITHOUT_BOOKS);
+    at_least(&least, engine_recall_first(engine, RECALL_BY_HOLD, 1, 1));
+    assert_true(least > old && least != UINT64_MAX);
+    world_do(world, "commit B requests=1");
+    at_least(&least, engine_recall_first(engine, RECALL_BY_HOLD, 2, 1));
+    assert_int_equal(engine_recall_records(engine, RECALL_BY_HOLD), 2);
+    at_least(&least, engine_recall_first(engine, RECALL_BY_ENDED, 1, 1));
+    assert_true(least == old);
+    world_close(world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(holds_are_remembered_for_as_long_as_keys_are),
         cmocka_unit_test(charges_are_refunded_at_any_age),
         cmocka_unit_test(grants_that_are_gone_have_nothing_to_void),
+        cmocka_unit_test(a_hold_that_ends_during_a_walk_is_seen),
     };
     return cmocka_run_group_tests_name("recall", tests, NULL, NULL);
 }

@@ -118,6 +118,51 @@ static void refusals_leave_nothing_behind(void **state)
     world_close(world);
 }
 
+/* Goal: what is said to have joined a crowd is found out where no such crowd ran then. */
+static void what_joined_is_of_a_crowd_that_ran(void **state)
+{
+    (void)state;
+    struct world *world = world_open(policies, 1);
+    const struct engine *engine = world_engine(world);
+    const int64_t now_ms = world_now(world);
+    const struct command command = {
+        .kind = COMMAND_CONSUME, .customer = BYTES("a"), .feature = BYTES("chat")};
+    static struct fact fact;
+    (void)alone(world, "consume a chat requests=1", FACTS_MAX + 1);
+    fact = *world_fact(world);
+    assert_true(engine_crowd_runs(engine, &command, &fact, now_ms));
+    assert_true(engine_crowd_runs(engine, &command, &fact, now_ms / SECOND_MS * SECOND_MS + 999));
+    assert_false(engine_crowd_runs(engine, &command, &fact, now_ms + SECOND_MS));
+
+    struct command other = command;
+    other.customer = BYTES("b");
+    assert_false(engine_crowd_runs(engine, &other, &fact, now_ms));
+    other = command;
+    other.feature = BYTES("other");
+    assert_false(engine_crowd_runs(engine, &other, &fact, now_ms));
+    other = command;
+    other.subject = BYTES("team");
+    assert_false(engine_crowd_runs(engine, &other, &fact, now_ms));
+    other = command;
+    other.kind = COMMAND_AUTHORIZE;
+    assert_false(engine_crowd_runs(engine, &other, &fact, now_ms));
+    struct report *report = &fact.report;
+    report->reason = REASON_RATE_LIMITED;
+    assert_false(engine_crowd_runs(engine, &command, &fact, now_ms));
+    report->reason = REASON_INSUFFICIENT_CREDITS;
+    report->id += 1; /* after the first of it */
+    assert_false(engine_crowd_runs(engine, &command, &fact, now_ms));
+    report->id -= 1;
+    report->outcome = OUTCOME_ALLOW;
+    assert_false(engine_crowd_runs(engine, &command, &fact, now_ms));
+    report->outcome = OUTCOME_DENY;
+    fact.effect_count = 1;
+    assert_false(engine_crowd_runs(engine, &command, &fact, now_ms));
+    fact.effect_count = 0;
+    assert_true(engine_crowd_runs(engine, &command, &fact, now_ms));
+    world_close(world);
+}
+
 /* Goal: the bytes of a fact are raised in place, and decode to the count. */
 static void a_crowd_is_joined_in_its_bytes(void **state)
 {
@@ -145,6 +190,7 @@ int main(void)
         cmocka_unit_test(extends_are_counted_hold_by_hold),
         cmocka_unit_test(refusals_leave_nothing_behind),
         cmocka_unit_test(a_crowd_is_joined_in_its_bytes),
+        cmocka_unit_test(what_joined_is_of_a_crowd_that_ran),
     };
     return cmocka_run_group_tests_name("crowds", tests, NULL, NULL);
 }

@@ -529,6 +529,12 @@ static bool project_balances(const struct projection_parts *parts, struct projec
 
 /* --- the rest -------------------------------------------------------------------------------- */
 
+/* An empty text is none. */
+static struct bytes said(struct bytes text)
+{
+    return text.length == 0 ? BYTES_NONE : text;
+}
+
 static void project_refund(const struct projection_parts *parts, struct projection *projection)
 {
     const struct report *report = &parts->fact->report;
@@ -541,7 +547,8 @@ static void project_refund(const struct projection_parts *parts, struct projecti
         .customer = parts->customer,
         .credits = report->nano,
         .expired = report->expired,
-        .reason = parts->command->reason.length == 0 ? BYTES_NONE : parts->command->reason,
+        .reason = said(parts->command->reason),
+        .actor = said(parts->command->actor),
     };
 }
 
@@ -581,7 +588,8 @@ static bool project_grant(const struct projection_parts *parts, struct projectio
             .effective_ms = effect->grant.effective_ms,
             .expires_ms = effect->grant.expires_ms,
             .recurring = recurs ? words_name(parts->symbols, effect->grant.recurring) : BYTES_NONE,
-            .reason = parts->command->reason.length == 0 ? BYTES_NONE : parts->command->reason,
+            .reason = said(parts->command->reason),
+            .actor = said(parts->command->actor),
         };
         return put_features(parts, projection, effect, &projection->grant.features);
     }
@@ -599,6 +607,7 @@ static void project_policy(const struct projection_parts *parts, struct projecti
             .version = fact->effects[i].policy.version,
             .installed_ms = fact->at_ms,
             .yaml = parts->command->yaml,
+            .actor = said(parts->command->actor),
         };
     }
 }

@@ -235,7 +235,8 @@ static void a_decision_says_how_it_ended(void **state)
     put_end(books, at[5], at[1], "commit", 1);
     put_end(books, at[6], at[2], "release", 0);
     books_sql(books,
-              "INSERT INTO refunds VALUES(%llu,%llu,1,'a',5,0,NULL),(%llu,%llu,1,'a',6,1,'x')",
+              "INSERT INTO refunds VALUES(%llu,%llu,1,'a',5,0,NULL,NULL),(%llu,%llu,1,'a',6,1,'x',"
+              "'k_1')",
               (unsigned long long)at[1], (unsigned long long)at[6], (unsigned long long)at[1],
               (unsigned long long)at[7]);
     expect_ending(books, at[1], HOLD_COMMITTED, true, at[5], 11);
@@ -281,7 +282,7 @@ static void the_books_know_whose_a_decision_or_a_grant_was(void **state)
               (unsigned long long)at[2], (unsigned long long)at[2], (unsigned long long)at[4],
               (unsigned long long)at[3]);
     books_sql(books,
-              "INSERT INTO grants VALUES(%llu,1,'d','entitlement',0,5,1,NULL,NULL,'[]',NULL)",
+              "INSERT INTO grants VALUES(%llu,1,'d','entitlement',0,5,1,NULL,NULL,'[]',NULL,NULL)",
               (unsigned long long)at[5]);
     books_settled(books);
     expect_owner(books, at[0], "a", 0);
@@ -312,7 +313,7 @@ static void everything_about_a_decision_is_found(void **state)
     put_update(books, refund, 0, "a", 2, commit, 0);
     put_update(books, refund, 1, "a", 3, refund, 0);
     put_update(books, other, 0, "a", 4, refund, 1);
-    books_sql(books, "INSERT INTO refunds VALUES(%llu,%llu,1,'a',5,0,NULL)",
+    books_sql(books, "INSERT INTO refunds VALUES(%llu,%llu,1,'a',5,0,NULL,NULL)",
               (unsigned long long)decision, (unsigned long long)refund);
     uint32_t rows = 0;
     const struct ledger_decision_takers takers = {.usage = count_row,

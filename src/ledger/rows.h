@@ -141,6 +141,7 @@ struct refund_row {
     int64_t credits;
     int64_t expired;     /* of that, gone at once with an expired or voided grant */
     struct bytes reason; /* NULL: none was given */
+    struct bytes actor;  /* who did it (command.h); NULL: a server without keys */
 };
 
 struct grant_row {
@@ -155,6 +156,7 @@ struct grant_row {
     struct bytes recurring; /* the rule that gives it; NULL: given by hand */
     struct bytes features;  /* JSON array; empty: any */
     struct bytes reason;    /* NULL */
+    struct bytes actor;     /* NULL: nobody, or a server without keys */
 };
 
 struct policy_row {
@@ -162,6 +164,7 @@ struct policy_row {
     uint64_t version;
     int64_t installed_ms;
     struct bytes yaml;
+    struct bytes actor; /* NULL: --policy, or a server without keys */
 };
 
 /* One column of one row. */
@@ -292,7 +295,8 @@ const char *overshoot_kind_text(enum overshoot_kind kind); /* NULL: there was no
     X(customer, "TEXT NOT NULL", value_of_text(row->customer))        \
     X(credits, "INTEGER NOT NULL", value_of_signed(row->credits))     \
     X(expired, "INTEGER NOT NULL", value_of_signed(row->expired))     \
-    X(reason, "TEXT", value_of_optional(row->reason))
+    X(reason, "TEXT", value_of_optional(row->reason))                 \
+    X(actor, "TEXT", value_of_optional(row->actor))
 #define REFUND_END ",PRIMARY KEY(decision,position)"
 
 #define GRANT_FIRST(X) X(id, "INTEGER PRIMARY KEY", value_of_unsigned(row->id))
@@ -307,14 +311,16 @@ const char *overshoot_kind_text(enum overshoot_kind kind); /* NULL: there was no
       value_if(row->expires_ms != INSTANT_NEVER, (uint64_t)row->expires_ms))   \
     X(recurring, "TEXT", value_of_optional(row->recurring))                    \
     X(features, "TEXT NOT NULL", value_of_text(row->features))                 \
-    X(reason, "TEXT", value_of_optional(row->reason))
+    X(reason, "TEXT", value_of_optional(row->reason))                          \
+    X(actor, "TEXT", value_of_optional(row->actor))
 #define GRANT_END ""
 
 #define POLICY_FIRST(X) X(position, "INTEGER PRIMARY KEY", value_of_unsigned(row->position))
 #define POLICY_REST(X)                                                      \
     X(version, "INTEGER NOT NULL", value_of_unsigned(row->version))         \
     X(installed_ms, "INTEGER NOT NULL", value_of_signed(row->installed_ms)) \
-    X(yaml, "TEXT NOT NULL", value_of_text(row->yaml))
+    X(yaml, "TEXT NOT NULL", value_of_text(row->yaml))                      \
+    X(actor, "TEXT", value_of_optional(row->actor))
 #define POLICY_END ""
 
 #define LEDGER_COUNT_COLUMN_(name, declaration, value) 0,

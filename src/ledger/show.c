@@ -425,6 +425,7 @@ bool show_refund(struct show *show, const struct value *values)
     put_credits(out, "credits", &values[REFUND_AT_credits]);
     put_credits(out, "expired", &values[REFUND_AT_expired]);
     put_text(out, "reason", &values[REFUND_AT_reason]);
+    put_text(out, "actor", &values[REFUND_AT_actor]);
     end_object(show);
     return keep(show, start);
 }

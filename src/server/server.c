@@ -789,7 +789,9 @@ enum server_end server_run(const struct server_options *options)
     if (!access_check_door(server.engine, server.admin_key.length != 0, &server.options.address))
         return SERVER_REFUSED;
     start_clock(&server);
-    if (!start_threads(&server) || !start_policy(&server) || !open_door(&server))
-        return SERVER_REFUSED;
+    const bool has_threads = start_threads(&server);
+    /* The loop has its hash. */
+    explicit_bzero(server.admin_key_block, sizeof(server.admin_key_block));
+    if (!has_threads || !start_policy(&server) || !open_door(&server)) return SERVER_REFUSED;
     return serve(&server) ? SERVER_STOPPED : SERVER_FAILED;
 }

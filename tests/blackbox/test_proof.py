@@ -518,11 +518,11 @@ OTHER_DAMAGE = {
     "refund-gone": ("reconcile", "DELETE FROM refunds"),
     "refund-changed": ("reconcile", "UPDATE refunds SET credits=credits+1"),
     "refund-extra": ("reconcile", "INSERT INTO refunds SELECT decision,position-1,at_ms,customer,"
-                                  "credits,expired,reason FROM refunds LIMIT 1"),
+                                  "credits,expired,reason,actor FROM refunds LIMIT 1"),
     "grant-gone": ("reconcile", "DELETE FROM grants WHERE id=(SELECT max(id) FROM grants)"),
     "grant-changed": ("reconcile", "UPDATE grants SET credits=credits+1"),
     "grant-extra": ("reconcile", "INSERT INTO grants SELECT id+1,at_ms,customer,category,priority,"
-                                 "credits,effective_ms,expires_ms,recurring,features,reason FROM "
+                                 "credits,effective_ms,expires_ms,recurring,features,reason,actor FROM "
                                  "grants LIMIT 1"),
     "policy-gone": ("reconcile", "DELETE FROM policies WHERE version=2"),
     "policy-cheaper": ("reconcile", "UPDATE policies SET yaml=replace(yaml,'credits: \"2\"',"

@@ -54,6 +54,7 @@
     X(PROBLEM_INTERNAL, "internal", 500, "The server failed")                                   \
     X(PROBLEM_OUTCOME_UNKNOWN, "outcome_unknown", 503, "Durability could not be confirmed")     \
     X(PROBLEM_CAPACITY, "capacity", 503, "A memory ceiling is reached")                         \
+    X(PROBLEM_OVERLOADED, "overloaded", 503, "The server has more to do than it can")           \
     X(PROBLEM_STARTING, "starting", 503, "The server is starting")                              \
     X(PROBLEM_STOPPING, "stopping", 503, "The server is stopping")
 

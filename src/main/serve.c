@@ -41,9 +41,12 @@ int command_serve(int argc, char **argv)
     const char *log_format = "text";
     const char *log_level = "info";
     const char *http = "127.0.0.1:7878";
-    uint64_t connections = SERVER_CONNECTIONS_DEFAULT;
+    uint64_t connections = CONNECTIONS_DEFAULT;
+    int64_t request_timeout_ms = REQUEST_TIMEOUT_MS_DEFAULT;
+    int64_t write_timeout_ms = WRITE_TIMEOUT_MS_DEFAULT;
     struct server_options options = {.version = WEIR_VERSION,
                                      .memory_bytes = SERVER_MEMORY_DEFAULT,
+                                     .buffers_bytes_max = BUFFERS_BYTES_DEFAULT,
                                      .receipts_for_ms = SERVER_RECEIPTS_FOR_MS_DEFAULT,
                                      .snapshot_every_bytes = SERVER_SNAPSHOT_EVERY_DEFAULT,
                                      .usage_for_ms = SERVER_USAGE_FOR_MS_DEFAULT};
@@ -63,6 +66,18 @@ int command_serve(int argc, char **argv)
                   SERVER_SNAPSHOT_EVERY_MAX),
         ROW_COUNT("connections", "N", "most connections at a time; default 16384", &connections, 1,
                   CONNECTIONS_MAX),
+        ROW_BYTES("buffers", "memory of large requests and answers under way; default 256M",
+                  &options.buffers_bytes_max, BUFFERS_BYTES_MIN, BUFFERS_BYTES_MAX),
+        ROW_DURATION("request-timeout",
+                     "for a request to arrive whole, from the last answer on; default 60s",
+                     &request_timeout_ms, TIMEOUT_MS_MIN, TIMEOUT_MS_MAX),
+        ROW_DURATION("write-timeout",
+                     "for an answer to be taken, and a second per 64 KiB of it; default 60s",
+                     &write_timeout_ms, TIMEOUT_MS_MIN, TIMEOUT_MS_MAX),
+        ROW_TEXT("tls-cert", "FILE", "certificate chain in PEM: speak TLS; loaded again on SIGHUP",
+                 &options.tls.certificate),
+        ROW_TEXT("tls-key", "FILE", "its private key in PEM, which others may not read",
+                 &options.tls.key),
         ROW_DURATION("receipts-for",
                      "how long decisions can be looked up and refunded; default 90d",
                      &options.receipts_for_ms, SECOND_MS, SERVER_RETENTION_MS_MAX),
@@ -102,6 +117,12 @@ int command_serve(int argc, char **argv)
         return STATUS_USAGE;
     }
     options.connections_max = (uint32_t)connections;
+    options.request_timeout_ms = (uint32_t)request_timeout_ms;
+    options.write_timeout_ms = (uint32_t)write_timeout_ms;
+    if ((options.tls.certificate == NULL) != (options.tls.key == NULL)) {
+        (void)fprintf(stderr, "weir serve: --tls-cert and --tls-key belong together\n");
+        return STATUS_USAGE;
+    }
     configure_log(log_format, log_level);
     if (!take_address(http, &options.address)) return STATUS_USAGE;
     switch (server_run(&options)) {

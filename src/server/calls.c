@@ -3,6 +3,7 @@
  * state; the clock and the policy are moved; health is told.
  */
 #include <string.h>
+#include <time.h>
 
 #include "server/documents.h"
 #include "server/loop_inner.h"
@@ -590,15 +591,11 @@ static enum progress call_policy_put(struct loop *loop, struct asked *asked)
         if (exchange->job->result == DESK_FOUND) return install_policy(loop, asked, false);
         return answer_complaints(loop, exchange);
     }
-    if (loop->policy_exchange != NULL) {
-        exchange_queue_add(&loop->policy_waiting, exchange);
-        return PROGRESS_PARKED;
-    }
+    if (loop->policy_exchange != NULL)
+        return loop_wait_in_line(loop, exchange, &loop->policy_waiting, WAITING_POLICIES_MAX);
     struct desk_job *job = desk_take_job(loop->parts.desk);
-    if (job == NULL) {
-        exchange_queue_add(&loop->desk_waiting, exchange);
-        return PROGRESS_PARKED;
-    }
+    if (job == NULL)
+        return loop_wait_in_line(loop, exchange, &loop->desk_waiting, WAITING_DESK_MAX);
     loop->policy_exchange = exchange;
     exchange->is_under_way = true;
     policies_stage(loop->parts.policies, exchange->body);
@@ -720,6 +717,32 @@ uint64_t loop_ledger_log_bytes(const struct loop *loop)
     return loop->parts.settling == NULL ? 0 : ledger_log_bytes(loop->parts.settling->ledger);
 }
 
+static int64_t certificate_left_s(const struct loop *loop)
+{
+    const int64_t ends_at_s = loop->metrics.network.certificate_ends_at_s;
+    return ends_at_s == 0 ? INT64_MAX : ends_at_s - (int64_t)time(NULL);
+}
+
+static void put_network(const struct loop *loop, struct buffer *out)
+{
+    const struct metrics_network *network = &loop->metrics.network;
+    uint64_t shed = 0;
+    for (unsigned i = 0; i < TURN_CLASSES; ++i)
+        shed += loop->shed[i];
+    put_number(out, ",\"connections\":{\"open\":", network->connections);
+    put_number(out, ",\"accepted\":", network->accepted);
+    put_number(out, ",\"shed\":", network->shed);
+    put_number(out, ",\"turned_away\":", network->turned_away);
+    put_number(out, ",\"timed_out\":", network->timed_out);
+    put_number(out, ",\"readers_cut\":", network->readers_cut);
+    put_number(out, ",\"handshakes_failed\":", network->handshakes_failed);
+    put_number(out, "},\"buffers\":{\"bytes\":", network->buffers_bytes);
+    put_number(out, ",\"refused\":", network->out_of_buffers);
+    put_number(out, "},\"overload\":{\"shed\":", shed);
+    put_number(out, ",\"turned_away\":", loop->turned_away);
+    buffer_put_byte(out, '}');
+}
+
 uint32_t loop_conditions(const struct loop *loop, struct condition conditions_out[CONDITIONS_MAX])
 {
     const struct settling *settling = loop->parts.settling;
@@ -730,6 +753,7 @@ uint32_t loop_conditions(const struct loop *loop, struct condition conditions_ou
         {     "journal_log_large",           loop_journal_log_bytes(loop) > LOG_LARGE_BYTES},
         {      "ledger_log_large",            loop_ledger_log_bytes(loop) > LOG_LARGE_BYTES},
         {       "snapshot_failed",       snapshots != NULL && snapshots->news.failures != 0},
+        {   "certificate_expires",            certificate_left_s(loop) < CERTIFICATE_WARN_S},
     };
     _Static_assert(COUNT_OF(conditions) <= CONDITIONS_MAX, "they fit");
     memcpy(conditions_out, conditions, sizeof(conditions));
@@ -839,6 +863,7 @@ static void put_health(const struct loop *loop, const char *status, struct buffe
     put_books_memory(loop, out);
     put_number(out, ",\"exchanges\":", loop->exchanges);
     put_number(out, ",\"queued\":", loop->arrived.count);
+    put_network(loop, out);
     buffer_put_text(out, ",\"clock\":{\"now\":\"");
     put_instant(out, loop->now_ms);
     buffer_put_text(out, clock.is_test ? "\",\"test\":true" : "\",\"test\":false");

@@ -13,12 +13,11 @@
 #include "engine/engine.h"
 #include "journal/journal.h"
 #include "platform/platform.h"
+#include "server/ceilings.h"
 #include "server/exchange.h"
 #include "server/key_desk.h"
 #include "server/policies.h"
 #include "server/reading.h"
-
-#define DESK_JOBS_MAX 64u
 
 enum desk_kind { DESK_FETCH, DESK_RECALL, DESK_COMPILE, DESK_CUT, DESK_READ };
 enum desk_result {

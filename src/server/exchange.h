@@ -82,6 +82,8 @@ struct exchange {
     struct operations *run;  /* of a batch or list, while under way */
     struct reading *reading; /* of the books */
     bool is_under_way;       /* its first step is done and must not be done again */
+    bool was_parked;         /* somebody worked for it: it is not refused for its waiting */
+    uint8_t turn;            /* enum turn_class, once it was asked */
 };
 
 static inline void answer_add_header(struct answer *answer, const char *name, struct bytes value)

@@ -1,6 +1,6 @@
 /*
- * http_h2o.c: HTTP/1.1 by libh2o, and the only file that knows it. What was observed of version
- * 2.2.5 and shapes this file is in docs/decisions.
+ * http_h2o.c: HTTP/1.1 by libh2o, which only the files http_*.c know. What was observed of version
+ * 2.2.5 and shapes them is in docs/decisions.
  *
  * HTTP/2 stays off (its h2 predates the rapid-reset mend). h2o reads no further from a connection
  * while its request is being handled, so the request's bytes stay where they are until it is
@@ -13,75 +13,17 @@
  * An answer in pieces is a generator: one piece is lent to h2o, its proceed asks the loop for the
  * next. The socket stays parked until the last piece.
  *
- * What is wrong with a request must be told as a problem, also where no request comes of it. h2o
- * has three ways with that, and each has its answer here. A body that it refuses it answers itself,
- * in text/plain: a filter on the path that it uses for that makes a problem of it. A head that it
- * refuses it answers past all filters, and a connection that ends or times out in the middle it
- * just closes: so its callbacks for reading and writing are called through ours (on_bytes,
- * on_written), which look at the bytes first. What they refuse they answer on the bare socket, and
- * then let h2o take the connection for closed.
+ * A body that h2o refuses it answers itself, in text/plain: a filter on the path that it uses for
+ * that makes a problem of it. What else it would answer or close past us is in http_wrongs.c.
  */
-#define H2O_USE_LIBUV 0
-
-#include "server/http.h"
-
-#include <errno.h>
-#include <h2o.h>
-#include <h2o/http1.h>
-#include <netinet/tcp.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
-#include "platform/platform.h"
-#include "wire/wire.h"
-
-enum { ACCEPTED_PER_TURN_MAX = 64, WATCHES_MAX = 4 };
-
-/* What h2o's socket does not tell of its connection. */
-struct connection {
-    struct http *http;
-    h2o_socket_t *socket; /* NULL: closed */
-    h2o_socket_cb read;   /* h2o's own callbacks, called through ours */
-    h2o_socket_cb write;
-    h2o_req_t *request;   /* while it is answered */
-    size_t request_bytes; /* of its head, then of all of it, in the socket's input */
-    int64_t since_ns;     /* the accept, or the end of the last answer */
-    bool has_head;        /* of the request under way */
-    bool is_parked;       /* its request is with the loop */
-    bool was_parked;      /* already when connections were last looked over */
-    bool can_be_asked;    /* while parked: an interim answer may still come */
-    bool is_answered;     /* and the answer may still be on its way out */
-    struct connection *next_free;
-};
-
-struct piece_generator {
-    h2o_generator_t base;
-    struct http_exchange *held;
-};
-
-/* An exchange as h2o's request has it. It outlives a request whose client has gone, so it is not in
- * the request's pool; the tether is, and the tether's disposal is the request's end. */
-struct http_exchange {
-    struct exchange exchange;
-    struct http *http;
-    h2o_req_t *request; /* NULL: the client is gone */
-    struct tether *tether;
-    struct piece_generator generator; /* of an answer in pieces */
-    bool has_begun;                   /* its headers are out */
-    bool is_sending;                  /* a piece is with h2o */
-    struct http_exchange *next_free;
-};
+#include "server/http_inner.h"
 
 struct tether {
     struct http_exchange *held; /* NULL once answered */
-};
-
-struct watch {
-    void (*on_readable)(void *self);
-    void *self;
 };
 
 struct http_handler {
@@ -89,28 +31,7 @@ struct http_handler {
     struct http *http;
 };
 
-struct http {
-    struct http_options options;
-    h2o_globalconf_t config;
-    h2o_context_t context;
-    h2o_accept_ctx_t accept_context;
-    h2o_socket_t *listener; /* NULL: draining */
-    bool is_listener_paused;
-    bool has_responded; /* since the last turn */
-    int64_t swept_ns;   /* connections were last looked over for their time */
-    struct prng request_ids;
-    uint32_t connections;
-    struct metrics_network *network;
-    struct metrics_network own; /* where nobody asks */
-    struct http_exchange *exchanges;
-    struct http_exchange *free;
-    struct connection *connection_items;
-    struct connection *connection_free;
-    struct watch watches[WATCHES_MAX];
-    uint32_t watch_count;
-};
-
-static const char *reason_phrase(unsigned status)
+const char *http_reason(unsigned status)
 {
     switch (status) {
     case 200:
@@ -160,7 +81,7 @@ static struct bytes header_of(h2o_req_t *request, ssize_t at)
 }
 
 /* What a request is called that no exchange was made of; NULL: of none that was read. */
-static struct request_id name_request(struct http *http, h2o_req_t *request)
+struct request_id http_name_request(struct http *http, h2o_req_t *request)
 {
     struct request_id id;
     if (request != NULL) {
@@ -183,208 +104,17 @@ static h2o_socket_t *socket_of(h2o_req_t *request)
     return request->conn->callbacks->get_socket(request->conn);
 }
 
-static struct connection *connection_of(h2o_socket_t *socket)
-{
-    return socket->on_close.data;
-}
-
-/* ---- what h2o would close or answer past us */
-
-static void on_bytes(h2o_socket_t *socket, const char *error);
-static void on_written(h2o_socket_t *socket, const char *error);
-static void on_parked_readable(h2o_socket_t *socket, const char *error);
-
-/* Puts our callbacks in front of those that h2o has set. */
-static void stand_between(struct connection *connection)
-{
-    h2o_socket_t *socket = connection->socket;
-    if (socket == NULL) return;
-    const h2o_socket_cb read = socket->_cb.read;
-    if (read != NULL && read != on_bytes && read != on_parked_readable) {
-        connection->read = read;
-        socket->_cb.read = on_bytes;
-    }
-    const h2o_socket_cb write = socket->_cb.write;
-    if (write != NULL && write != on_written) {
-        connection->write = write;
-        socket->_cb.write = on_written;
-    }
-}
-
-/* What is still to be read when a socket is closed resets the connection, and the answer with it.
- */
-static void drain_input(int fd)
-{
-    uint8_t block[16384];
-    for (int i = 0; i < 64; ++i)
-        if (recv(fd, block, sizeof(block), MSG_DONTWAIT) <= 0) return;
-}
-
-/* On the bare socket, as the last word on it. Whoever cannot take it at once does without. */
-static void tell_problem(h2o_socket_t *socket, struct problem problem)
-{
-    ++connection_of(socket)->http->network->problems[problem.code];
-    uint8_t body_block[WIRE_PROBLEM_BYTES_MAX];
-    uint8_t block[WIRE_PROBLEM_BYTES_MAX + 256];
-    struct buffer body = buffer_over(body_block, sizeof(body_block));
-    struct buffer out = buffer_over(block, sizeof(block));
-    const unsigned status = wire_problem_status(problem.code);
-    const int fd = h2o_socket_get_fd(socket);
-    const struct request_id id = name_request(connection_of(socket)->http, NULL);
-    wire_render_problem(&problem, request_id_bytes(&id), &body);
-    buffer_put_text(&out, "HTTP/1.1 ");
-    buffer_put_decimal(&out, status);
-    buffer_put_byte(&out, ' ');
-    buffer_put_text(&out, reason_phrase(status));
-    buffer_put_text(&out, "\r\nConnection: close\r\nContent-Length: ");
-    buffer_put_decimal(&out, body.used);
-    buffer_put_text(&out, "\r\ncontent-type: application/problem+json\r\nx-request-id: ");
-    buffer_put(&out, id.text, sizeof(id.text));
-    buffer_put_text(&out, "\r\n\r\n");
-    buffer_put(&out, body.at, body.used);
-    ENSURE(!body.overflowed && !out.overflowed);
-    (void)send(fd, out.at, out.used, MSG_NOSIGNAL | MSG_DONTWAIT);
-    (void)shutdown(fd, SHUT_WR);
-    drain_input(fd);
-}
-
-/* Between requests: tells what is wrong, if anything is, and lets h2o close. */
-static void refuse_unfinished(struct connection *connection, struct problem problem)
-{
-    h2o_socket_t *socket = connection->socket;
-    tell_problem(socket, problem);
-    connection->read(socket, h2o_socket_error_closed);
-}
-
-static struct problem torn(const struct connection *connection)
-{
-    return (struct problem){.code = PROBLEM_BAD_REQUEST,
-                            .field = connection->has_head ? "body" : "request",
-                            .expected = connection->has_head ? "a body as long as its headers say"
-                                                             : "a request to its end"};
-}
-
-/* Bytes have come for h2o, or the client's end of them. */
-static void on_bytes(h2o_socket_t *socket, const char *error)
-{
-    struct connection *connection = connection_of(socket);
-    const struct bytes input = {(const uint8_t *)socket->input->bytes, socket->input->size};
-    struct problem problem;
-    if (error != NULL) {
-        if (input.length > 0) tell_problem(socket, torn(connection));
-    } else if (!connection->has_head && input.length > 0) {
-        const enum http_head head = http_head_judge(input, &connection->request_bytes, &problem);
-        connection->has_head = head == HTTP_HEAD_WHOLE;
-        if (head == HTTP_HEAD_WRONG) {
-            refuse_unfinished(connection, problem);
-            return;
-        }
-    }
-    connection->read(socket, error);
-    stand_between(connection);
-}
-
-/* What came behind the request that is answered now is the next one's, and h2o turns to it without
- * asking anybody. */
-static void judge_next(struct connection *connection)
-{
-    h2o_socket_t *socket = connection->socket;
-    const size_t taken = connection->request_bytes;
-    connection->has_head = false;
-    if (!connection->request->http1_is_persistent || socket->input->size <= taken) return;
-    const struct bytes next = {(const uint8_t *)socket->input->bytes + taken,
-                               socket->input->size - taken};
-    struct problem problem;
-    switch (http_head_judge(next, &connection->request_bytes, &problem)) {
-    case HTTP_HEAD_PART:
-        return;
-    case HTTP_HEAD_WHOLE:
-        connection->has_head = true;
-        return;
-    case HTTP_HEAD_WRONG:
-        break;
-    }
-    tell_problem(socket, problem);
-    connection->request->http1_is_persistent = 0;
-}
-
-/* h2o's bytes are out: of an answer, of a piece of one, or of a 100. */
-static void on_written(h2o_socket_t *socket, const char *error)
-{
-    struct connection *connection = connection_of(socket);
-    if (connection->is_answered && error == NULL) {
-        judge_next(connection);
-        connection->is_answered = false;
-        connection->since_ns = clock_monotonic_ns();
-    }
-    connection->write(socket, error);
-    stand_between(connection);
-}
-
-/* Whoever waits longer for an answer may have left. His end of the connection alone does not say
- * so: who only ends his requests still reads. So he is asked by an interim answer, of which there
- * may be any number before the last (RFC 9110, 15.2): who reads passes over it, the system of who
- * has left resets the connection, and the next look finds that. In between h2o has no way to hear
- * of it: its socket is not read. */
-static void look_after_parked(struct connection *connection)
-{
-    static const char question[] = "HTTP/1.1 100 Continue\r\n\r\n";
-    h2o_socket_t *socket = connection->socket;
-    const int fd = h2o_socket_get_fd(socket);
-    struct pollfd look = {.fd = fd, .events = POLLRDHUP};
-    const bool was_parked = connection->was_parked;
-    connection->was_parked = true;
-    if (!was_parked || h2o_socket_is_writing(socket) || poll(&look, 1, 0) <= 0) return;
-    if ((look.revents & (POLLERR | POLLHUP)) != 0)
-        connection->read(socket, h2o_socket_error_closed); /* h2o closes, and disposes the tether */
-    else if (connection->can_be_asked)
-        (void)send(fd, question, sizeof(question) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
-}
-
-/* Who has not sent a request in time, and who has left. h2o's own timeout is longer. */
-static void sweep_late(struct http *http)
-{
-    const int64_t now_ns = clock_monotonic_ns();
-    const int64_t time_ns = (int64_t)http->options.request_timeout_ms * 1000000;
-    if (now_ns - http->swept_ns < time_ns / 60) return;
-    http->swept_ns = now_ns;
-    for (uint32_t i = 0; i < http->options.connections_max; ++i) {
-        struct connection *connection = &http->connection_items[i];
-        if (connection->socket == NULL || connection->is_answered) continue;
-        if (connection->is_parked) {
-            look_after_parked(connection);
-            continue;
-        }
-        if (now_ns - connection->since_ns < time_ns) continue;
-        if (connection->socket->_cb.read != on_bytes) continue; /* a 100 is on its way out */
-        if (connection->socket->input->size > 0)
-            refuse_unfinished(connection,
-                              (struct problem){.code = PROBLEM_TIMEOUT,
-                                               .field = connection->has_head ? "body" : "request",
-                                               .expected = "all of it within a minute"});
-        else
-            connection->read(connection->socket, h2o_socket_error_closed);
-    }
-}
-
 /* ---- answers */
-
-/* Only while parked: more arrived, or the client left. Either is for later. In the moment between
- * an answer and h2o's next look at the connection, what arrives is read for h2o to find. */
-static void on_parked_readable(h2o_socket_t *socket, const char *error)
-{
-    (void)error;
-    if (connection_of(socket)->is_parked) h2o_socket_read_stop(socket);
-}
 
 static void park(h2o_socket_t *socket, const h2o_req_t *request)
 {
     struct connection *connection = connection_of(socket);
+    http_line_leave(LINE_WAITING, connection);
     connection->is_parked = true;
     connection->was_parked = false;
-    connection->can_be_asked = request->version >= 0x101 && socket->ssl == NULL;
+    connection->can_be_asked = request->version >= 0x101;
     h2o_socket_dont_read(socket, 1);
-    h2o_socket_read_start(socket, on_parked_readable);
+    h2o_socket_read_start(socket, http_on_parked_readable);
 }
 
 static void unpark(h2o_socket_t *socket)
@@ -405,11 +135,15 @@ static void send_last(h2o_req_t *request, h2o_generator_t *generator, h2o_iovec_
 {
     h2o_socket_t *socket = socket_of(request);
     struct connection *connection = connection_of(socket);
+    http_line_leave(LINE_WAITING, connection);
     connection->request = request;
     connection->is_answered = true;
+    connection->deadline_ns = 0;
+    connection->answer_bytes = body->len;
     if (generator != NULL) h2o_start_response(request, generator);
     h2o_send(request, body, body->len > 0 ? 1 : 0, state);
-    stand_between(connection);
+    http_stand_between(connection);
+    if (connection->answer_bytes > BUFFER_FREE_BYTES) http_hold(connection, true);
 }
 
 static void add_header(h2o_req_t *request, const h2o_token_t *name, const char *value)
@@ -442,10 +176,10 @@ static void respond(struct http *http, h2o_req_t *request, const struct request_
 {
     static h2o_generator_t generator = {NULL, NULL};
     h2o_iovec_t body = h2o_iovec_init(NULL, 0);
-    http->has_responded = true;
+    http->must_turn = true;
     if (http->listener == NULL) request->http1_is_persistent = 0;
     request->res.status = (int)answer->status;
-    request->res.reason = reason_phrase(answer->status);
+    request->res.reason = http_reason(answer->status);
     /* What is not modified has a length, but not this one. */
     request->res.content_length = answer->status == 304 ? SIZE_MAX : answer->body.length;
     add_request_id(request, id);
@@ -458,14 +192,6 @@ static void respond(struct http *http, h2o_req_t *request, const struct request_
         memcpy(body.base, answer->body.at, body.len);
     }
     send_last(request, &generator, &body, H2O_SEND_STATE_FINAL);
-}
-
-/* A client that was promised more takes a plain end for the whole, where no chunk says otherwise
- * (HTTP/1.0): it gets a reset. */
-static void reset_at_close(h2o_socket_t *socket)
-{
-    const struct linger at_once = {.l_onoff = 1, .l_linger = 0};
-    (void)setsockopt(h2o_socket_get_fd(socket), SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
 }
 
 /* The piece is written out: the loop may make the next one. */
@@ -488,7 +214,7 @@ static void begin_pieces(struct http_exchange *held)
     /* Without chunks the end of the connection is the end of the answer. */
     if (request->version < 0x101 || held->http->listener == NULL) request->http1_is_persistent = 0;
     request->res.status = (int)answer->status;
-    request->res.reason = reason_phrase(answer->status);
+    request->res.reason = http_reason(answer->status);
     request->res.content_length = SIZE_MAX;
     add_request_id(request, &held->exchange.request_id);
     add_header(request, H2O_TOKEN_CONTENT_TYPE, answer->content_type);
@@ -505,11 +231,12 @@ static void send_piece(struct http_exchange *held)
     h2o_iovec_t piece = h2o_iovec_init((const char *)body.at, body.length);
     ENSURE(body.length > 0);
     if (!held->has_begun) begin_pieces(held);
-    held->http->has_responded = true;
+    held->http->must_turn = true;
     held->is_sending = true;
     struct connection *connection = connection_of(socket_of(held->request));
+    connection->deadline_ns = 0;
     h2o_send(held->request, &piece, 1, H2O_SEND_STATE_IN_PROGRESS);
-    stand_between(connection);
+    http_stand_between(connection);
 }
 
 /* Headers alone answer HEAD: the loop is told that nobody waits for the rest. */
@@ -521,7 +248,7 @@ static void send_head(struct http_exchange *held)
     begin_pieces(held);
     held->request = NULL;
     held->exchange.is_gone = true;
-    held->http->has_responded = true;
+    held->http->must_turn = true;
     h2o_iovec_t nothing = h2o_iovec_init(NULL, 0);
     send_last(request, NULL, &nothing, H2O_SEND_STATE_FINAL);
     held->http->options.take(held->http->options.self, &held->exchange);
@@ -534,13 +261,13 @@ static void end_pieces(struct http_exchange *held)
     const struct answer *answer = &held->exchange.answer;
     h2o_iovec_t body = h2o_iovec_init(NULL, 0);
     if (answer->is_cut) {
-        reset_at_close(socket_of(request));
+        http_reset_at_close(socket_of(request)); /* where no chunk says it (HTTP/1.0): a reset */
     } else if (answer->body.length > 0) {
         body.base = h2o_mem_alloc_pool(&request->pool, answer->body.length);
         body.len = answer->body.length;
         memcpy(body.base, answer->body.at, body.len);
     }
-    held->http->has_responded = true;
+    held->http->must_turn = true;
     send_last(request, NULL, &body, answer->is_cut ? H2O_SEND_STATE_ERROR : H2O_SEND_STATE_FINAL);
 }
 
@@ -595,7 +322,7 @@ static void respond_problem(struct http *http, h2o_req_t *request, struct proble
 {
     uint8_t block[WIRE_PROBLEM_BYTES_MAX];
     struct buffer out = buffer_over(block, sizeof(block));
-    const struct request_id id = name_request(http, request);
+    const struct request_id id = http_name_request(http, request);
     wire_render_problem(&problem, request_id_bytes(&id), &out);
     ENSURE(!out.overflowed);
     ++http->network->problems[problem.code];
@@ -609,7 +336,7 @@ static void take_request(struct http *http, h2o_req_t *request)
 {
     struct http_exchange *held = http->free;
     if (held == NULL) { /* all connections' exchanges, and some of clients that left meanwhile */
-        respond_problem(http, request, (struct problem){.code = PROBLEM_CAPACITY});
+        respond_problem(http, request, (struct problem){.code = PROBLEM_OVERLOADED});
         return;
     }
     http->free = held->next_free;
@@ -726,12 +453,12 @@ static void send_problem(h2o_ostream_t *base, h2o_req_t *request, h2o_iovec_t *p
     struct buffer out = buffer_over(h2o_mem_alloc_pool(&request->pool, WIRE_PROBLEM_BYTES_MAX),
                                     WIRE_PROBLEM_BYTES_MAX);
     struct http *http = connection_of(socket_of(request))->http;
-    const struct request_id id = name_request(http, request);
+    const struct request_id id = http_name_request(http, request);
     add_request_id(request, &id);
     wire_render_problem(&problem, request_id_bytes(&id), &out);
     ENSURE(!out.overflowed);
     request->res.status = (int)wire_problem_status(problem.code);
-    request->res.reason = reason_phrase((unsigned)request->res.status);
+    request->res.reason = http_reason((unsigned)request->res.status);
     request->res.content_length = out.used;
     h2o_iovec_t body = h2o_iovec_init((char *)out.at, is_head(request) ? 0 : out.used);
     h2o_ostream_send_next(base, request, &body, body.len > 0 ? 1 : 0, state);
@@ -750,64 +477,9 @@ static void on_own_answer(h2o_filter_t *self, h2o_req_t *request, h2o_ostream_t 
     h2o_setup_next_ostream(request, &stream->next);
 }
 
-/* ---- connections */
+/* ---- other descriptors */
 
-static void on_accept(h2o_socket_t *listener, const char *error);
-
-static void give_connection(struct http *http, struct connection *connection)
-{
-    connection->next_free = http->connection_free;
-    http->connection_free = connection;
-}
-
-static void on_connection_closed(void *self)
-{
-    struct connection *connection = self;
-    struct http *http = connection->http;
-    connection->socket = NULL;
-    give_connection(http, connection);
-    http->network->connections = --http->connections;
-    if (!http->is_listener_paused || http->listener == NULL) return;
-    http->is_listener_paused = false;
-    h2o_socket_read_start(http->listener, on_accept);
-}
-
-static void accept_one(struct http *http, h2o_socket_t *socket)
-{
-    const unsigned timeout_ms = HTTP_WRITE_TIMEOUT_MS;
-    struct connection *connection = http->connection_free;
-    http->connection_free = connection->next_free;
-    *connection =
-        (struct connection){.http = http, .socket = socket, .since_ns = clock_monotonic_ns()};
-    http->network->connections = ++http->connections;
-    ++http->network->accepted;
-    socket->on_close.cb = on_connection_closed;
-    socket->on_close.data = connection;
-    (void)setsockopt(h2o_socket_get_fd(socket), IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms,
-                     sizeof(timeout_ms));
-    struct timeval now = *h2o_get_timestamp(&http->context, NULL, NULL);
-    h2o_http1_accept(&http->accept_context, socket, now);
-    stand_between(connection);
-}
-
-static void on_accept(h2o_socket_t *listener, const char *error)
-{
-    struct http *http = listener->data;
-    if (error != NULL) return;
-    for (int accepted = 0; accepted < ACCEPTED_PER_TURN_MAX; ++accepted) {
-        if (http->connections == http->options.connections_max) {
-            h2o_socket_read_stop(listener);
-            http->is_listener_paused = true;
-            ++http->network->pauses;
-            return;
-        }
-        h2o_socket_t *socket = h2o_evloop_socket_accept(listener);
-        if (socket == NULL) return;
-        accept_one(http, socket);
-    }
-}
-
-static h2o_socket_t *watch_fd(struct http *http, int fd, h2o_socket_cb on_readable, void *data)
+h2o_socket_t *http_watch_fd(struct http *http, int fd, h2o_socket_cb on_readable, void *data)
 {
     h2o_socket_t *socket =
         h2o_evloop_socket_create(http->context.loop, fd, H2O_SOCKET_FLAG_DONT_READ);
@@ -828,7 +500,7 @@ void http_watch(struct http *http, int fd, void (*on_readable)(void *self), void
     ENSURE(http->watch_count < WATCHES_MAX);
     struct watch *watch = &http->watches[http->watch_count++];
     *watch = (struct watch){.on_readable = on_readable, .self = self};
-    (void)watch_fd(http, fd, on_watched, watch);
+    (void)http_watch_fd(http, fd, on_watched, watch);
 }
 
 /* ---- start, turn, end */
@@ -860,6 +532,7 @@ struct http *http_open(const struct http_options *options)
     http->request_ids.state = options->request_ids_seed;
     http->network = options->network != NULL ? options->network : &http->own;
     http->network->connections_max = options->connections_max;
+    http->network->buffers_bytes_max = options->buffers_bytes_max;
     http->exchanges = calloc(options->connections_max, sizeof(*http->exchanges));
     http->connection_items = calloc(options->connections_max, sizeof(*http->connection_items));
     if (http->exchanges == NULL || http->connection_items == NULL) {
@@ -870,7 +543,7 @@ struct http *http_open(const struct http_options *options)
     }
     for (uint32_t i = options->connections_max; i > 0; --i) {
         http->connection_items[i - 1].http = http;
-        give_connection(http, &http->connection_items[i - 1]);
+        http_give_connection(http, &http->connection_items[i - 1]);
         http->exchanges[i - 1].http = http;
         give_exchange(&http->exchanges[i - 1]);
     }
@@ -878,7 +551,9 @@ struct http *http_open(const struct http_options *options)
     h2o_context_init(&http->context, h2o_evloop_create(), &http->config);
     http->accept_context.ctx = &http->context;
     http->accept_context.hosts = http->config.hosts;
-    http->listener = watch_fd(http, options->listener_fd, on_accept, http);
+    http->swept_ns = clock_monotonic_ns();
+    if (options->tls != NULL) http_set_tls(http, options->tls);
+    http->listener = http_watch_fd(http, options->listener_fd, http_on_accept, http);
     return http;
 }
 
@@ -886,10 +561,11 @@ void http_turn(struct http *http, int32_t wait_ms)
 {
     /* What was sent between turns is completed by the next one, after its sleep: it must not
      * sleep, or the next request of a connection would not be read. */
-    const int32_t sleep_ms = http->has_responded ? 0 : wait_ms;
-    http->has_responded = false;
+    const int32_t sleep_ms = http->must_turn ? 0 : wait_ms;
+    http->must_turn = false;
+    http->shake_steps = HANDSHAKE_STEPS_PER_TURN;
     (void)h2o_evloop_run(http->context.loop, sleep_ms);
-    sweep_late(http);
+    http_sweep(http);
 }
 
 /* h2o does not close what is idle: our end of reading is its end of file. */
@@ -908,17 +584,25 @@ void http_drain(struct http *http)
     h2o_socket_close(http->listener);
     http->listener = NULL;
     h2o_context_request_shutdown(&http->context);
+    for (enum line_of which = LINE_HELLO; which <= LINE_SHAKING; ++which)
+        while (http->lines[which].first != NULL)
+            http_tls_give_up(http->lines[which].first);
     http->config.http1.callbacks.foreach_request(&http->context, end_if_idle, NULL);
 }
 
 void http_cut(struct http *http)
 {
+    struct connection *connection = http->lines[LINE_WAITING].first;
+    while (connection != NULL) {
+        struct connection *after = connection->places[LINE_WAITING].after;
+        if (http_is_reading(connection) && connection->socket->input->size > 0)
+            http_refuse_unfinished(connection, (struct problem){.code = PROBLEM_STOPPING});
+        connection = after;
+    }
     for (uint32_t i = 0; i < http->options.connections_max; ++i) {
         struct http_exchange *held = &http->exchanges[i];
         if (held->request == NULL || !held->has_begun) continue;
-        h2o_socket_t *socket = socket_of(held->request);
-        reset_at_close(socket);
-        (void)shutdown(h2o_socket_get_fd(socket), SHUT_RDWR);
+        http_reset(connection_of(socket_of(held->request)));
     }
 }
 

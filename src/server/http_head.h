@@ -8,12 +8,7 @@
 
 #include "base/base.h"
 #include "engine/engine.h"
-
-#define HTTP_TARGET_BYTES_MAX 8192u               /* path and query */
-#define HTTP_HEADERS_BYTES_MAX ((size_t)32 << 10) /* names and values of one request */
-#define HTTP_HEADERS_MAX 100u                     /* h2o's own ceiling */
-/* With the request line's other words and four bytes between the parts of each header. */
-#define HTTP_HEAD_BYTES_MAX (HTTP_TARGET_BYTES_MAX + HTTP_HEADERS_BYTES_MAX + 1024)
+#include "server/ceilings.h"
 
 enum http_head { HTTP_HEAD_PART, HTTP_HEAD_WHOLE, HTTP_HEAD_WRONG };
 

@@ -26,6 +26,9 @@ enum { TURNS_MAX = 400, CONNECTIONS_MAX = 4 };
 
 /* h2o's state cannot be taken down again: one front end serves all tests but the last. */
 static struct http *http;
+static struct metrics_network usual_counts;
+static struct metrics_network other_counts;
+static const struct metrics_network *counted = &usual_counts;
 static struct listener_address address;
 static struct exchange_queue parked;
 
@@ -44,7 +47,10 @@ static int open_front_end(void **state)
     assert_true(fd >= 0);
     http = http_open(&(struct http_options){.listener_fd = fd,
                                             .connections_max = CONNECTIONS_MAX,
-                                            .request_timeout_ms = HTTP_REQUEST_TIMEOUT_MS / 5,
+                                            .request_timeout_ms = REQUEST_TIMEOUT_MS_DEFAULT / 5,
+                                            .write_timeout_ms = WRITE_TIMEOUT_MS_DEFAULT,
+                                            .buffers_bytes_max = BUFFERS_BYTES_DEFAULT,
+                                            .network = &usual_counts,
                                             .take = park});
     assert_non_null(http);
     return 0;
@@ -413,18 +419,59 @@ static void what_follows_a_request_is_judged_like_the_first(void **state)
     }
 }
 
+/* Sends pieces to a client that does not read, until one does not get out. */
+static struct exchange *send_until_stuck(void)
+{
+    static char piece[65536];
+    memset(piece, 'x', sizeof(piece));
+    struct exchange *exchange = NULL;
+    for (int i = 0; i < 4096; ++i) {
+        exchange = send_piece(piece, sizeof(piece));
+        for (int turn = 0; turn < 4 && parked.count == 0; ++turn)
+            http_turn(http, 5);
+        if (parked.count == 0) return exchange;
+    }
+    fail();
+    return NULL;
+}
+
+/* Another front end beside the one that serves the other tests, until close_other. */
+static struct http *usual;
+static struct listener_address usual_address;
+
+static void open_other(struct http_options options)
+{
+    usual = http;
+    usual_address = address;
+    assert_true(listener_parse("127.0.0.1:0", &address));
+    options.listener_fd = listener_open(&address);
+    assert_true(options.listener_fd >= 0);
+    options.connections_max = CONNECTIONS_MAX;
+    options.take = park;
+    other_counts = (struct metrics_network){0};
+    options.network = &other_counts;
+    counted = &other_counts;
+    if (options.request_timeout_ms == 0) options.request_timeout_ms = REQUEST_TIMEOUT_MS_DEFAULT;
+    if (options.write_timeout_ms == 0) options.write_timeout_ms = WRITE_TIMEOUT_MS_DEFAULT;
+    if (options.buffers_bytes_max == 0) options.buffers_bytes_max = BUFFERS_BYTES_DEFAULT;
+    http = http_open(&options);
+    assert_non_null(http);
+}
+
+static void close_other(void)
+{
+    turn_until_connections(0);
+    assert_int_equal(counted->buffers_bytes, 0);
+    http_drain(http);
+    http = usual;
+    counted = &usual_counts;
+    address = usual_address;
+}
+
 static void a_request_that_takes_too_long_is_told_so(void **state)
 {
     (void)state;
-    struct http *patient = http;
-    struct listener_address patient_address = address;
-    assert_true(listener_parse("127.0.0.1:0", &address));
-    const int fd = listener_open(&address);
-    assert_true(fd >= 0);
-    http = http_open(&(struct http_options){.listener_fd = fd,
-                                            .connections_max = CONNECTIONS_MAX,
-                                            .request_timeout_ms = 200,
-                                            .take = park});
+    open_other((struct http_options){.request_timeout_ms = 200});
     refused(BYTES("GET / HT"), false, "408 Request Timeout", "request");
     refused(BYTES(POST "Content-Length: 9\r\n\r\n{"), false, "408 Request Timeout", "body");
     const int idle = connect_client();
@@ -436,9 +483,117 @@ static void a_request_that_takes_too_long_is_told_so(void **state)
     expect(idle, "late");
     expect_end(idle);
     (void)close(idle);
-    http_drain(http);
-    http = patient;
-    address = patient_address;
+    close_other();
+}
+
+/* Sends a head that promises a body, and so many bytes of it. */
+static void send_part_of_body(int fd, size_t promised, size_t sent)
+{
+    char text[128];
+    static char body[64 << 10];
+    assert_true(sent <= sizeof(body));
+    memset(body, 'b', sizeof(body));
+    if (promised > 0) {
+        (void)snprintf(text, sizeof(text), POST "Content-Length: %zu\r\n\r\n", promised);
+        client_send(fd, text);
+    }
+    assert_int_equal(send(fd, body, sent, 0), (ssize_t)sent);
+}
+
+static void turn_until_held(uint64_t bytes)
+{
+    for (int i = 0; i < TURNS_MAX && counted->buffers_bytes < bytes; ++i)
+        http_turn(http, 5);
+    assert_true(counted->buffers_bytes >= bytes);
+}
+
+static void large_requests_have_a_ceiling_in_sum(void **state)
+{
+    (void)state;
+    open_other((struct http_options){.buffers_bytes_max = 120 << 10});
+    const int slow = connect_client();
+    send_part_of_body(slow, 64 << 10, 40 << 10);
+    turn_until_held(40 << 10);
+    const int small = connect_client();
+    const int quick = connect_client();
+    send_part_of_body(quick, 60 << 10, 59 << 10);
+    expect(slow, "\"code\":\"overloaded\"");
+    expect_end(slow);
+    assert_int_equal(counted->out_of_buffers, 1);
+    client_send(small, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    turn_until_parked(1);
+    answer_next(200, "small ones pass");
+    expect(small, "small ones pass");
+    send_part_of_body(quick, 0, 1 << 10);
+    turn_until_parked(1);
+    assert_int_equal(parked.first->body.length, 60 << 10);
+    answer_next(200, "quick");
+    expect(quick, "quick");
+    /* Alone beyond the ceiling: nobody else can give way. */
+    send_part_of_body(quick, 300 << 10, 63 << 10);
+    turn_until_held(64 << 10);
+    send_part_of_body(quick, 0, 63 << 10);
+    expect(quick, "\"code\":\"overloaded\"");
+    (void)close(slow);
+    (void)close(quick);
+    (void)close(small);
+    close_other();
+}
+
+static void answer_large(void)
+{
+    static char body[24 << 20];
+    struct exchange *exchange = exchange_queue_take(&parked);
+    memset(body, 'a', sizeof(body));
+    exchange->answer = (struct answer){
+        .status = 200, .content_type = "text/plain", .body = {(const uint8_t *)body, sizeof(body)}
+    };
+    exchange->send(exchange);
+}
+
+static void answers_that_nobody_takes_count_in_the_sum(void **state)
+{
+    (void)state;
+    char text[65536];
+    open_other((struct http_options){.buffers_bytes_max = 30 << 20});
+    const int first = connect_client();
+    client_send(first, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    turn_until_parked(1);
+    answer_large();
+    turn_until_held(24 << 20);
+    const int second = connect_client();
+    client_send(second, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    turn_until_parked(1);
+    answer_large();
+    turn_until_connections(1);
+    assert_int_equal(counted->readers_cut, 1);
+    assert_int_equal(counted->buffers_bytes, 24 << 20);
+    size_t got = 0;
+    for (int i = 0; i < 100 * TURNS_MAX && got < (24 << 20); ++i) {
+        http_turn(http, 0);
+        const ssize_t more = recv(second, text, sizeof(text), MSG_DONTWAIT);
+        if (more > 0) got += (size_t)more;
+    }
+    assert_true(got > (24 << 20));
+    (void)close(first);
+    (void)close(second);
+    close_other();
+}
+
+static void an_answer_that_nobody_takes_in_time_is_cut(void **state)
+{
+    (void)state;
+    open_other((struct http_options){.write_timeout_ms = 200});
+    const int fd = connect_client();
+    client_send(fd, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    turn_until_parked(1);
+    (void)send_until_stuck();
+    turn_until_parked(1); /* back from the network: its reader is gone */
+    assert_true(parked.first->is_gone);
+    assert_int_equal(counted->readers_cut, 1);
+    answer_next(200, "");
+    (void)close(fd);
+    close_other();
 }
 
 static void a_length_that_is_none_is_not_called_a_wrong_body(void **state)
@@ -516,27 +671,83 @@ static void a_client_that_left_costs_nothing(void **state)
     turn_until_connections(0);
 }
 
-static void past_the_ceiling_connections_wait_for_room(void **state)
+static void past_the_ceiling_newcomers_are_turned_away_while_all_are_at_work(void **state)
 {
     (void)state;
-    int fds[CONNECTIONS_MAX + 1];
+    int fds[CONNECTIONS_MAX];
+    char text[4096];
     for (size_t i = 0; i < COUNT_OF(fds); ++i) {
         fds[i] = connect_client();
         client_send(fds[i], "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     }
     turn_until_parked(CONNECTIONS_MAX);
-    for (int i = 0; i < 10; ++i)
-        http_turn(http, 1);
+    const int newcomer = connect_client();
+    client_send(newcomer, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    receive_all(newcomer, text, sizeof(text));
+    assert_non_null(strstr(text, "HTTP/1.1 503 Service Unavailable\r\n"));
+    assert_non_null(strstr(text, "\"code\":\"overloaded\""));
+    assert_non_null(strstr(text, "retry-after: "));
+    assert_int_equal(counted->turned_away, 1);
     assert_int_equal(parked.count, CONNECTIONS_MAX);
-    assert_int_equal(http_connections(http), CONNECTIONS_MAX);
     for (size_t i = 0; i < CONNECTIONS_MAX; ++i)
-        answer_next(200, "early");
-    expect(fds[0], "early");
-    (void)close(fds[0]);
+        answer_next(200, "served");
+    for (size_t i = 0; i < CONNECTIONS_MAX; ++i) {
+        expect(fds[i], "served");
+        (void)close(fds[i]);
+    }
+    (void)close(newcomer);
+    turn_until_connections(0);
+}
+
+/* Tries until the newcomer is let in: nobody gives way before he has waited for a while. */
+static int connect_served(void)
+{
+    char text[4096];
+    for (int i = 0; i < TURNS_MAX; ++i) {
+        const int fd = connect_client();
+        client_send(fd, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        for (int turn = 0; turn < 20 && parked.count == 0; ++turn)
+            http_turn(http, 5);
+        if (parked.count == 1) return fd;
+        receive_all(fd, text, sizeof(text));
+        (void)close(fd);
+    }
+    fail();
+    return -1;
+}
+
+static void past_the_ceiling_who_waits_longest_gives_way(void **state)
+{
+    (void)state;
+    int fds[CONNECTIONS_MAX];
+    for (size_t i = 0; i < COUNT_OF(fds); ++i) {
+        fds[i] = connect_client();
+        turn_until_connections((uint32_t)i + 1);
+    }
+    /* The first is the oldest, but sends and so begins to wait anew; the second has begun. */
+    client_send(fds[0], "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     turn_until_parked(1);
-    answer_next(200, "late");
-    expect(fds[CONNECTIONS_MAX], "late");
-    for (size_t i = 1; i < COUNT_OF(fds); ++i)
+    answer_next(200, "first");
+    expect(fds[0], "first");
+    client_send(fds[1], "GET / HT");
+    const int newcomer = connect_served();
+    expect(fds[1], "\"code\":\"overloaded\"");
+    expect_end(fds[1]);
+    const int another = connect_client(); /* idle: no word */
+    for (int i = 0; i < TURNS_MAX && counted->shed < 2; ++i)
+        http_turn(http, 5);
+    char text[4096];
+    receive_all(fds[2], text, sizeof(text));
+    assert_string_equal(text, "");
+    answer_next(200, "newcomer");
+    expect(newcomer, "newcomer");
+    client_send(fds[0], "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    turn_until_parked(1);
+    answer_next(200, "again");
+    expect(fds[0], "again");
+    (void)close(another);
+    (void)close(newcomer);
+    for (size_t i = 0; i < COUNT_OF(fds); ++i)
         (void)close(fds[i]);
     turn_until_connections(0);
 }
@@ -605,22 +816,6 @@ static void head_is_answered_without_pieces(void **state)
     /* No body stands between the two. */
     expect(fd, "content-type: text/csv\r\n\r\nHTTP/1.1 200 OK\r\n");
     close_client(fd);
-}
-
-/* Sends pieces to a client that does not read, until one does not get out. */
-static struct exchange *send_until_stuck(void)
-{
-    static char piece[65536];
-    memset(piece, 'x', sizeof(piece));
-    struct exchange *exchange = NULL;
-    for (int i = 0; i < 4096; ++i) {
-        exchange = send_piece(piece, sizeof(piece));
-        for (int turn = 0; turn < 4 && parked.count == 0; ++turn)
-            http_turn(http, 5);
-        if (parked.count == 0) return exchange;
-    }
-    fail();
-    return NULL;
 }
 
 static void a_reader_who_stops_is_sent_no_more_and_gone_gives_it_back(void **state)
@@ -878,7 +1073,11 @@ int main(void)
         cmocka_unit_test(headers_have_a_ceiling),
         cmocka_unit_test(nonsense_ends_only_its_own_connection),
         cmocka_unit_test(a_client_that_left_costs_nothing),
-        cmocka_unit_test(past_the_ceiling_connections_wait_for_room),
+        cmocka_unit_test(past_the_ceiling_newcomers_are_turned_away_while_all_are_at_work),
+        cmocka_unit_test(past_the_ceiling_who_waits_longest_gives_way),
+        cmocka_unit_test(large_requests_have_a_ceiling_in_sum),
+        cmocka_unit_test(answers_that_nobody_takes_count_in_the_sum),
+        cmocka_unit_test(an_answer_that_nobody_takes_in_time_is_cut),
         cmocka_unit_test(an_answer_in_pieces_asks_for_the_next_when_one_is_out),
         cmocka_unit_test(pieces_arrive_in_order_and_whole),
         cmocka_unit_test(head_is_answered_without_pieces),

@@ -9,10 +9,10 @@
 
 #include "keys/keys.h"
 #include "platform/platform.h"
+#include "server/ceilings.h"
 
 struct exchange;
 
-#define KEY_LOOKS_MAX 64u   /* under way at once */
 #define KEY_ORDERS_MAX 128u /* looks, and one for a file */
 
 enum key_order_kind {

@@ -11,6 +11,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "server/ceilings.h"
+
 static bool parse_port(const char *text, uint16_t *port_out)
 {
     uint32_t port = 0;
@@ -73,9 +75,12 @@ static socklen_t to_system(const struct listener_address *address, struct sockad
 static bool bind_and_listen(int fd, struct listener_address *address)
 {
     const int yes = 1;
+    const int receive_bytes = CONNECTION_RECEIVE_BYTES; /* connections inherit it */
     struct sockaddr_storage system;
     socklen_t length = to_system(address, &system);
     if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes)) != 0) return false;
+    if (setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &receive_bytes, sizeof(receive_bytes)) != 0)
+        return false;
     if (bind(fd, (struct sockaddr *)&system, length) != 0) return false;
     if (listen(fd, SOMAXCONN) != 0) return false;
     length = sizeof(system);

@@ -5,7 +5,8 @@
 
 enum {
     SLEEP_MS_MAX = 1000,
-    SWEEP_RECORDS = 64 /* per turn, besides two per entry of the open batch */
+    BLOCKED_MS_MAX = 50, /* then the queue is looked over again */
+    SWEEP_RECORDS = 64   /* per turn, besides two per entry of the open batch */
 };
 
 #define ALIGNED(bytes) (((uint64_t)(bytes) + 63) / 64 * 64)
@@ -300,16 +301,32 @@ static bool take_journal_end(struct loop *loop)
     return true;
 }
 
+/* ---- lines */
+
+enum progress loop_wait_in_line(struct loop *loop, struct exchange *exchange,
+                                struct exchange_queue *line, uint32_t most)
+{
+    const bool is_begun = exchange->is_under_way || exchange->was_parked || exchange->run != NULL;
+    const uint32_t room = loop_is_owed(exchange) ? 2 * most : most;
+    if (is_begun || line->count < room) {
+        exchange_queue_add(line, exchange);
+        return PROGRESS_PARKED;
+    }
+    const struct problem problem = {.code = PROBLEM_OVERLOADED,
+                                    .expected = "fewer requests of this kind at once"};
+    ++loop->turned_away;
+    loop_answer_problem(loop, exchange, &problem, RELEASE_AT_ONCE);
+    return PROGRESS_DONE;
+}
+
 /* ---- the desk */
 
 enum progress loop_fetch(struct loop *loop, struct exchange *exchange)
 {
     loop_give_job(loop, exchange);
     struct desk_job *job = desk_take_job(loop->parts.desk);
-    if (job == NULL) {
-        exchange_queue_add(&loop->desk_waiting, exchange);
-        return PROGRESS_PARKED;
-    }
+    if (job == NULL)
+        return loop_wait_in_line(loop, exchange, &loop->desk_waiting, WAITING_DESK_MAX);
     job->kind = loop->question.kind;
     job->exchange = exchange;
     job->question = loop->question;
@@ -319,10 +336,8 @@ enum progress loop_fetch(struct loop *loop, struct exchange *exchange)
 
 enum progress loop_ask_key(struct loop *loop, struct exchange *exchange)
 {
-    if (loop->key_looks == KEY_LOOKS_MAX) {
-        exchange_queue_add(&loop->key_waiting, exchange);
-        return PROGRESS_PARKED;
-    }
+    if (loop->key_looks == KEY_LOOKS_MAX)
+        return loop_wait_in_line(loop, exchange, &loop->key_waiting, WAITING_KEYS_MAX);
     ++loop->key_looks;
     desk_order_key(loop->parts.desk, &(struct key_order){.kind = KEY_ORDER_LOOK,
                                                          .exchange = exchange,
@@ -384,7 +399,8 @@ static bool take_desk_ends(struct loop *loop)
 enum progress loop_ask_head(struct loop *loop, struct exchange *exchange, struct hash128 customer)
 {
     const bool is_asked = settling_ask_head(loop->parts.settling, customer);
-    exchange_queue_add(is_asked ? &loop->head_asked : &loop->head_waiting, exchange);
+    if (!is_asked) return loop_wait_in_line(loop, exchange, &loop->head_waiting, WAITING_HEADS_MAX);
+    exchange_queue_add(&loop->head_asked, exchange);
     return PROGRESS_PARKED;
 }
 
@@ -465,7 +481,9 @@ static bool work_on_some(struct loop *loop)
         for (uint32_t i = 0; i < count; ++i)
             engine_prefetch(loop->parts.engine, &loop->asked[i].command);
     for (uint32_t i = 0; i < count; ++i) {
-        if (loop_call(loop, &loop->asked[i]) != PROGRESS_BLOCKED) continue;
+        const enum progress progress = loop_call(loop, &loop->asked[i]);
+        if (progress == PROGRESS_PARKED) loop->asked[i].exchange->was_parked = true;
+        if (progress != PROGRESS_BLOCKED) continue;
         while (count > i)
             exchange_queue_add_first(&loop->arrived, loop->asked[--count].exchange);
         return false;
@@ -575,6 +593,7 @@ bool loop_step(struct loop *loop)
         has_worked |= run_due(loop);
         has_worked |= loop_retain(loop);
     }
+    if (loop->is_blocked) loop_shed(loop);
     engine_sweep(loop->parts.engine, loop->now_ms, SWEEP_RECORDS + 2 * loop->open->entries,
                  books_of(loop));
     has_worked |= loop_tell_metrics(loop);
@@ -588,7 +607,7 @@ int32_t loop_wait_ms(const struct loop *loop)
 {
     if (loop->failure != APPEND_NONE) return SLEEP_MS_MAX;
     if (loop->scrapes.first != NULL) return 0;
-    if (loop->is_blocked) return SLEEP_MS_MAX;
+    if (loop->is_blocked) return loop->arrived.first != NULL ? BLOCKED_MS_MAX : SLEEP_MS_MAX;
     if (loop->arrived.first != NULL || loop->files_keys) return 0;
     if (loop->parts.snapshots != NULL && snapshots_has_work(loop->parts.snapshots)) return 0;
     const bool has_crowds = crowds_are_open(&loop->crowds);

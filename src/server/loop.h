@@ -23,6 +23,7 @@
 #include "server/access.h"
 #include "server/batch.h"
 #include "server/crowds.h"
+#include "server/ceilings.h"
 #include "server/desk.h"
 #include "server/exchange.h"
 #include "server/filing.h"
@@ -34,12 +35,19 @@
 #include "server/snapshots.h"
 #include "server/telling.h"
 
-#define LOOP_BODY_BYTES_MAX ((size_t)1 << 20)  /* of most calls, and of a policy */
-#define LOOP_BATCH_BYTES_MAX ((size_t)4 << 20) /* of POST /v1/batch and /v1/usage */
 #define LOOP_ASKED_MAX 8u /* commands parsed ahead, so that memory can be fetched */
-#define LOOP_RUNS_MAX 4u  /* batches and lists under way at once; others wait */
 #define LOOP_RUN_ANSWER_BYTES ((size_t)32 << 20)
 #define LOOP_DUE_PER_STEP_MAX 256u
+
+/* By what a request has to wait for its turn, least first. */
+enum turn_class {
+    TURN_UNKNOWN,
+    TURN_SHEDDABLE,
+    TURN_DEFAULT,
+    TURN_CRITICAL,
+    TURN_OWED, /* settles work already done; acts of an operator */
+    TURN_CLASSES
+};
 
 /* One exchange whose turn has come, parsed. */
 struct asked {
@@ -111,6 +119,12 @@ struct loop {
     bool is_stopping;
     enum append_result failure; /* APPEND_NONE: all is well */
     const char *failed;         /* what has: "the journal", "settlement" */
+
+    int64_t waited_ns; /* the queue was last looked over for who waited too long */
+    uint64_t shed[TURN_CLASSES];
+    uint64_t turned_away; /* by a full line of those who wait for something */
+    uint64_t shed_told;
+    int64_t shed_told_ns;
 
     uint64_t jumps_told; /* of the wall clock, logged so far */
     struct telling telling;

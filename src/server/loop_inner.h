@@ -37,6 +37,11 @@ void loop_answer_problem(struct loop *loop, struct exchange *exchange,
 void loop_note_problem(struct loop *loop, enum problem_code code, struct bytes request_id);
 /* The client has gone: nothing is answered. */
 void loop_drop(struct loop *loop, struct exchange *exchange);
+/* Puts it into a line for something that all have in use, unless `most` wait there already: then it
+ * is answered 503. What settles work already done finds room for as many again, and what is under
+ * way always. */
+enum progress loop_wait_in_line(struct loop *loop, struct exchange *exchange,
+                                struct exchange_queue *line, uint32_t most);
 /* Asks the desk for an old entry. */
 enum progress loop_fetch(struct loop *loop, struct exchange *exchange);
 /* Asks it what loop->key_question says. */
@@ -44,6 +49,13 @@ enum progress loop_ask_key(struct loop *loop, struct exchange *exchange);
 /* Asks the settler what the books say of a customer. */
 enum progress loop_ask_head(struct loop *loop, struct exchange *exchange, struct hash128 customer);
 void loop_give_job(struct loop *loop, struct exchange *exchange);
+
+/* ---- overload.c */
+
+/* While the open batch is full: answers those in the queue who may not wait any longer. */
+void loop_shed(struct loop *loop);
+/* Whether it settles work that was done. */
+bool loop_is_owed(const struct exchange *exchange);
 
 /* ---- ruling.c */
 

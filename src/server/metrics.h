@@ -99,8 +99,17 @@ struct metrics_feature {
 /* The front end's own, which it counts itself. */
 struct metrics_network {
     uint64_t accepted;
-    uint64_t pauses;                     /* all connections taken: nobody is accepted meanwhile */
+    uint64_t shed;                       /* connections that waited longest, for newcomers */
+    uint64_t turned_away;                /* newcomers, when all connections were at work */
+    uint64_t timed_out;                  /* requests that were not whole in time, told so */
+    uint64_t out_of_buffers;             /* requests refused for the sum of bytes */
+    uint64_t readers_cut;                /* answers not taken in time, or cut for that sum */
+    uint64_t handshakes;                 /* TLS, done */
+    uint64_t handshakes_failed;          /* and not done, in time or at all */
     uint64_t problems[METRICS_PROBLEMS]; /* told where no exchange came of a request */
+    uint64_t buffers_bytes;              /* held by large requests and answers */
+    uint64_t buffers_bytes_max;
+    int64_t certificate_ends_at_s; /* since 1970; 0: no TLS */
     uint32_t connections;
     uint32_t connections_max;
 };

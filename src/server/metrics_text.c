@@ -533,6 +533,7 @@ static void put_queues(const struct loop *loop, uint32_t row, struct buffer *out
     (void)row;
     static const char parked[] = "weir_parked_requests";
     const struct metrics *metrics = &loop->metrics;
+    static const char shed[] = "weir_requests_shed_total";
     begin_family(out, parked, "gauge", "Requests that wait for their turn, by whose.");
     put_word(out, parked, "on", "desk", loop->desk_waiting.count, WHOLE);
     put_word(out, parked, "on", "policy", loop->policy_waiting.count, WHOLE);
@@ -541,21 +542,48 @@ static void put_queues(const struct loop *loop, uint32_t row, struct buffer *out
     put_word(out, parked, "on", "settlement", loop->head_asked.count + loop->head_waiting.count,
              WHOLE);
     put_word(out, parked, "on", "key_files", loop->key_waiting.count + loop->key_looks, WHOLE);
+    begin_family(out, shed, "counter", "Requests refused for their wait, by priority.");
+    put_word(out, shed, "priority", "sheddable", loop->shed[TURN_SHEDDABLE], WHOLE);
+    put_word(out, shed, "priority", "default", loop->shed[TURN_DEFAULT], WHOLE);
+    put_word(out, shed, "priority", "critical", loop->shed[TURN_CRITICAL], WHOLE);
+    put_word(out, shed, "priority", "owed", loop->shed[TURN_OWED], WHOLE);
     const struct scalar scalars[] = {
-        {                 "weir_exchanges",   "gauge","Requests taken and not answered yet, this one included.",
-         loop->exchanges,WHOLE                                                                                                                         },
-        {           "weir_queued_requests",   "gauge",               "Requests that the loop has not turned to.",
-         loop->arrived.count, WHOLE                                                                                            },
-        {       "weir_blocked_turns_total", "counter",
-         "Turns of the loop that ended with one batch full and the other in flight.",             metrics->blocked, WHOLE      },
-        {               "weir_connections",   "gauge",                              "Connections that are open.", metrics->network.connections,
-         WHOLE                                                                                                                 },
-        {           "weir_connections_max",   "gauge",       "As many as may be open at a time (--connections).",
-         metrics->network.connections_max, WHOLE                                                                               },
-        {"weir_connections_accepted_total", "counter",                                   "Connections accepted.",
-         metrics->network.accepted, WHOLE                                                                                      },
-        {     "weir_listener_pauses_total", "counter",
-         "Times that nobody was accepted for a while, because all connections were taken.",      metrics->network.pauses, WHOLE},
+        {                    "weir_exchanges",   "gauge","Requests taken and not answered yet, this one included.",
+         loop->exchanges,WHOLE                                                                                                                                       },
+        {              "weir_queued_requests",   "gauge",               "Requests that the loop has not turned to.",
+         loop->arrived.count, WHOLE                                                                                                          },
+        {          "weir_blocked_turns_total", "counter",
+         "Turns of the loop that ended with one batch full and the other in flight.",                                 metrics->blocked, WHOLE},
+        {                  "weir_connections",   "gauge",                              "Connections that are open.",                     metrics->network.connections,
+         WHOLE                                                                                                                               },
+        {              "weir_connections_max",   "gauge",       "As many as may be open at a time (--connections).",
+         metrics->network.connections_max, WHOLE                                                                                             },
+        {   "weir_connections_accepted_total", "counter",                                   "Connections accepted.",
+         metrics->network.accepted, WHOLE                                                                                                    },
+        {       "weir_connections_shed_total", "counter",
+         "Connections closed for newcomers, since they had waited longest.",                            metrics->network.shed,
+         WHOLE                                                                                                                               },
+        {"weir_connections_turned_away_total", "counter",
+         "Newcomers refused, since all connections were at work.",                     metrics->network.turned_away,
+         WHOLE                                                                                                                               },
+        {     "weir_requests_timed_out_total", "counter",                   "Requests that were not whole in time.",
+         metrics->network.timed_out, WHOLE                                                                                                   },
+        {            "weir_readers_cut_total", "counter",
+         "Answers cut, since nobody took them in time or the buffers were full.",                     metrics->network.readers_cut, WHOLE    },
+        {                "weir_buffers_bytes",   "gauge",           "Held by large requests and answers under way.",
+         metrics->network.buffers_bytes, WHOLE                                                                                               },
+        {            "weir_buffers_bytes_max",   "gauge",                   "As much as they may hold (--buffers).",
+         metrics->network.buffers_bytes_max, WHOLE                                                                                           },
+        {        "weir_buffers_refused_total", "counter",          "Requests refused, since the buffers were full.",
+         metrics->network.out_of_buffers, WHOLE                                                                                              },
+        {      "weir_lines_turned_away_total", "counter",
+         "Requests refused, since too many waited for the same already.",                                loop->turned_away, WHOLE            },
+        {         "weir_tls_handshakes_total", "counter",                          "TLS handshakes that were done.",
+         metrics->network.handshakes, WHOLE                                                                                                  },
+        {  "weir_tls_handshakes_failed_total", "counter",               "Connections that ended before theirs was.",
+         metrics->network.handshakes_failed, WHOLE                                                                                           },
+        {  "weir_tls_certificate_end_seconds",   "gauge",
+         "When the certificate ends, since 1970; 0: no TLS.", (uint64_t)metrics->network.certificate_ends_at_s, WHOLE                        },
     };
     put_scalars(out, scalars, COUNT_OF(scalars));
 }

@@ -94,10 +94,8 @@ enum progress loop_run_operations(struct loop *loop, struct asked *asked)
     struct exchange *exchange = asked->exchange;
     if (exchange->run == NULL) {
         exchange->run = take_run(loop);
-        if (exchange->run == NULL) {
-            exchange_queue_add(&loop->run_waiting, exchange);
-            return PROGRESS_PARKED;
-        }
+        if (exchange->run == NULL)
+            return loop_wait_in_line(loop, exchange, &loop->run_waiting, WAITING_RUNS_MAX);
         if (!begin(loop, asked)) return PROGRESS_DONE;
     }
     struct operations *run = exchange->run;

@@ -14,9 +14,8 @@
 #include "engine/engine.h"
 #include "journal/journal.h"
 #include "ledger/ledger.h"
+#include "server/ceilings.h"
 
-#define READINGS_MAX 32u        /* at once; pages beyond wait */
-#define READING_STREAMS_MAX 24u /* of these exports, which a slow reader may keep for long */
 #define READING_BYTES ((size_t)1 << 20) /* an answer or piece, and scratch; committed on touch */
 #define READING_PIECE_BYTES ((size_t)32 << 10) /* a piece is sent when it is so long */
 #define READING_LIMIT_DEFAULT 100u

@@ -61,9 +61,9 @@ static bool begin(struct loop *loop, struct asked *asked, enum progress *progres
                               .value = exchange->target,
                               .expected = "percent-encoded bytes"};
     struct reading *reading = take_slot(loop);
-    *progress_out = PROGRESS_PARKED;
     if (reading == NULL) {
-        exchange_queue_add(&loop->reading_waiting, exchange);
+        *progress_out =
+            loop_wait_in_line(loop, exchange, &loop->reading_waiting, WAITING_READINGS_MAX);
         return false;
     }
     exchange->reading = reading;
@@ -77,7 +77,7 @@ static bool begin(struct loop *loop, struct asked *asked, enum progress *progres
         is_fine = false;
     }
     if (is_fine && reading_is_stream(reading) && loop->streams == READING_STREAMS_MAX) {
-        problem = (struct problem){.code = PROBLEM_CAPACITY, .expected = "fewer exports at once"};
+        problem = (struct problem){.code = PROBLEM_OVERLOADED, .expected = "fewer exports at once"};
         is_fine = false;
     }
     if (!is_fine) {
@@ -112,10 +112,8 @@ static enum progress order(struct loop *loop, struct exchange *exchange)
 {
     struct reading *reading = exchange->reading;
     struct desk_job *job = desk_take_job(loop->parts.desk);
-    if (job == NULL) {
-        exchange_queue_add(&loop->desk_waiting, exchange);
-        return PROGRESS_PARKED;
-    }
+    if (job == NULL)
+        return loop_wait_in_line(loop, exchange, &loop->desk_waiting, WAITING_DESK_MAX);
     if (reading->what == READING_RECEIPT)
         reading->has_hold =
             engine_hold(loop->parts.engine, reading->decision, loop->now_ms, &reading->hold);

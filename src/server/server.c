@@ -69,11 +69,13 @@ struct server {
     struct survey survey;
     struct ledger_reader *books; /* the desk's */
     struct loop *loop;
+    struct tls *tls; /* until the front end has it */
     struct http *http;
     bool has_wake;
     bool is_stopping;
     bool is_reloading;
-    bool is_clean; /* drained: what is settled now need not be at the next start */
+    bool is_hurried; /* asked to stop once more */
+    bool is_clean;   /* drained: what is settled now need not be at the next start */
     int64_t recovery_began_ns;
     int64_t recovery_told_ns;
     int64_t recovery_took_ms;
@@ -120,6 +122,7 @@ static void server_close(struct server *server)
     release(&server->state);
     if (server->has_wake) wake_close(&server->wake);
     if (server->signal_fd >= 0) (void)close(server->signal_fd);
+    tls_free(server->tls);
     file_unlock(&server->lock);
     manager_close(&server->manager);
 }
@@ -628,19 +631,70 @@ static void on_wake(void *self)
     wake_clear(self);
 }
 
+/* ---- TLS */
+
+static void warn_of_end(const struct tls *tls)
+{
+    const int64_t left_s = tls_left_s(tls);
+    if (left_s >= CERTIFICATE_WARN_S) return;
+    struct log_line line = log_begin(LOG_WARN, "certificate_expires");
+    log_number(&line, "days_left", left_s / (DAY_MS / 1000));
+    log_end(&line);
+    (void)fprintf(stderr,
+                  left_s < 0 ? "weir: WARNING: the certificate is over since %" PRId64 " days\n"
+                             : "weir: WARNING: the certificate is over in %" PRId64 " days\n",
+                  (left_s < 0 ? -left_s : left_s) / (DAY_MS / 1000));
+}
+
+static bool load_tls(const struct server *server, struct tls **tls_out)
+{
+    char detail[TLS_DETAIL_SIZE];
+    *tls_out = NULL;
+    if (server->options.tls.certificate == NULL) return true;
+    *tls_out = tls_load(server->options.tls, detail);
+    if (*tls_out == NULL) {
+        (void)fprintf(stderr, "weir: %s\n", detail);
+        return false;
+    }
+    warn_of_end(*tls_out);
+    return true;
+}
+
+/* Connections there are keep what they began with. */
+static void reload_tls(struct server *server)
+{
+    char detail[TLS_DETAIL_SIZE];
+    struct tls *tls = tls_load(server->options.tls, detail);
+    struct log_line line = log_begin(tls != NULL ? LOG_INFO : LOG_ERROR,
+                                     tls != NULL ? "certificate_loaded" : "certificate_kept");
+    if (tls == NULL) log_text(&line, "detail", detail);
+    log_end(&line);
+    if (tls == NULL) return;
+    http_set_tls(server->http, tls);
+    warn_of_end(tls);
+}
+
 static void on_signal(void *self)
 {
     struct server *server = self;
-    const int signal = signals_take(server->signal_fd);
-    if (asks_to_end(signal)) server->is_stopping = true;
-    if (signal == SIGHUP) server->is_reloading = true;
+    int signal;
+    while ((signal = signals_take(server->signal_fd)) != 0) {
+        if (signal == SIGHUP) {
+            server->is_reloading = true;
+            continue;
+        }
+        server->is_hurried = server->is_stopping;
+        server->is_stopping = true;
+    }
 }
 
-/* What SIGHUP asks for. Nothing is read from files anew: a policy is changed through the API. */
+/* What SIGHUP asks for. Of files only those of TLS are read anew: a policy is changed through the
+ * API. */
 static void reload(struct server *server)
 {
     server->is_reloading = false;
     manager_reloading(&server->manager);
+    if (server->options.tls.certificate != NULL) reload_tls(server);
     log_event(LOG_INFO, "reloaded");
     manager_reloaded(&server->manager, server->loop, server->http);
 }
@@ -648,7 +702,8 @@ static void reload(struct server *server)
 static void tell_ready(struct server *server, const char *address)
 {
     char where[LISTENER_TEXT_SIZE + 8];
-    (void)snprintf(where, sizeof where, "http://%s", address);
+    (void)snprintf(where, sizeof where, "%s://%s",
+                   server->options.tls.certificate != NULL ? "https" : "http", address);
     manager_ready(&server->manager, where, server->loop, server->http);
 }
 
@@ -672,20 +727,26 @@ static bool open_door(struct server *server)
         (void)fprintf(stderr, "weir: --http %s: %s\n", text, strerror(errno));
         return false;
     }
-    server->http = http_open(&(struct http_options){.listener_fd = fd,
-                                                    .connections_max = connections,
-                                                    .request_timeout_ms = HTTP_REQUEST_TIMEOUT_MS,
-                                                    .request_ids_seed = entropy_u64(),
-                                                    .network = &server->loop->metrics.network,
-                                                    .take = take_exchange,
-                                                    .self = server->loop});
+    const bool has_tls = server->tls != NULL;
+    server->http =
+        http_open(&(struct http_options){.listener_fd = fd,
+                                         .connections_max = connections,
+                                         .request_timeout_ms = server->options.request_timeout_ms,
+                                         .write_timeout_ms = server->options.write_timeout_ms,
+                                         .buffers_bytes_max = server->options.buffers_bytes_max,
+                                         .request_ids_seed = entropy_u64(),
+                                         .network = &server->loop->metrics.network,
+                                         .tls = server->tls,
+                                         .take = take_exchange,
+                                         .self = server->loop});
+    server->tls = NULL;
     if (server->http == NULL) {
         (void)fprintf(stderr, "weir: no memory for %" PRIu32 " connections\n", connections);
         return false;
     }
     http_watch(server->http, server->wake.fd, on_wake, &server->wake);
     http_watch(server->http, server->signal_fd, on_signal, server);
-    (void)printf("weir: listening on http://%s\n", text);
+    (void)printf("weir: listening on %s://%s\n", has_tls ? "https" : "http", text);
     log_listening(text, connections);
     (void)fflush(stdout);
     tell_ready(server, text);
@@ -728,7 +789,7 @@ static bool drain(struct server *server)
     http_drain(server->http);
     while (http_connections(server->http) > 0 || !loop_is_idle(server->loop)) {
         if (server->loop->failure != APPEND_NONE) return false;
-        if (elapsed_ms(began_ns) >= STOP_MS_MAX) {
+        if (server->is_hurried || elapsed_ms(began_ns) >= STOP_MS_MAX) {
             (void)fprintf(stderr, "weir: stopping with %" PRIu32 " connections still open\n",
                           http_connections(server->http));
             break;
@@ -741,7 +802,7 @@ static bool drain(struct server *server)
     }
     (void)printf("weir: stopped\n");
     log_stopped(server, elapsed_ms(began_ns));
-    server->is_clean = true;
+    server->is_clean = !server->is_hurried;
     return true;
 }
 
@@ -780,6 +841,7 @@ enum server_end server_run(const struct server_options *options)
         (void)fprintf(stderr, "weir: no file descriptors left\n");
         return SERVER_REFUSED;
     }
+    if (!load_tls(&server, &server.tls)) return SERVER_REFUSED;
     if (!access_read_admin_key(options->admin_key_file, server.admin_key_block,
                                &server.admin_key) ||
         !open_journal(&server) || !start_state(&server) || !open_keys(&server))

@@ -8,9 +8,10 @@
 #include <stdint.h>
 
 #include "base/base.h"
+#include "server/ceilings.h"
 #include "server/listener.h"
+#include "server/tls.h"
 
-#define SERVER_CONNECTIONS_DEFAULT 16384u
 #define SERVER_SNAPSHOT_EVERY_DEFAULT (UINT64_C(128) << 20)
 #define SERVER_SNAPSHOT_EVERY_MIN (UINT64_C(4) << 10)
 #define SERVER_SNAPSHOT_EVERY_MAX (UINT64_C(1) << 40)
@@ -32,6 +33,10 @@ struct server_options {
     int64_t test_clock_ms; /* where it starts, unless the journal is further */
     uint64_t memory_bytes; /* address space of the state */
     uint32_t connections_max;
+    uint32_t request_timeout_ms;
+    uint32_t write_timeout_ms;
+    uint64_t buffers_bytes_max;    /* of large requests and answers under way */
+    struct tls_files tls;          /* NULLs: none is spoken */
     uint64_t snapshot_every_bytes; /* of journal */
     int64_t receipts_for_ms;       /* what is older leaves the journal */
     int64_t usage_for_ms;          /* and usage events the ledger */

@@ -267,6 +267,9 @@ void world_close(struct world *world)
     free(world);
 }
 
+/* However slow the machine is, nobody is refused for the real time that he waits. */
+#define PATIENT_NS (INT64_C(3600) * 1000000000)
+
 void world_ask_bytes(struct world *world, struct asker *asker, const char *method,
                      const char *target, struct bytes body)
 {
@@ -280,6 +283,7 @@ void world_ask_bytes(struct world *world, struct asker *asker, const char *metho
         asker->exchange.query = bytes_of_text(query + 1);
     }
     asker->exchange.body = body;
+    asker->exchange.taken_ns = clock_monotonic_ns() + PATIENT_NS;
     asker->exchange.send = on_answer;
     loop_take(world->loop, &asker->exchange);
 }

@@ -1,0 +1,85 @@
+/*
+ * ceilings.h: every bound on what clients can make the server hold or wait for, in one place. Those
+ * of the wire (names, numbers, operations in a batch) are in engine/command.h and wire/wire.h; of
+ * the state, engine_ceilings. docs/CEILINGS.md is the same table for operators: what a client sees
+ * at each, and which option moves it. tests/blackbox/test_ceilings.py reaches them.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* ---- connections; --connections */
+
+#define CONNECTIONS_DEFAULT 16384u
+#define ACCEPTED_PER_TURN_MAX 64u
+/* At the ceiling who has waited so long for nothing gives way to a newcomer; where nobody has, the
+ * newcomer is turned away. */
+#define SHED_AFTER_MS 1000
+/* The kernel's buffer of a connection's input: with it one read brings no more than its like. */
+#define CONNECTION_RECEIVE_BYTES (256 << 10)
+
+/* ---- time */
+
+/* From the end of one answer (or the accept) until the next request is read whole. Who has begun
+ * one is told so (408), who has not is left without a word. --request-timeout */
+#define REQUEST_TIMEOUT_MS_DEFAULT 60000u
+/* An answer, or a piece of one, must be taken within this and a second per SLOW_READER_BYTES of it;
+ * else its connection is reset. --write-timeout */
+#define WRITE_TIMEOUT_MS_DEFAULT 60000u
+#define SLOW_READER_BYTES ((int64_t)64 << 10)
+#define TIMEOUT_MS_MIN 1000u
+#define TIMEOUT_MS_MAX 3600000u
+/* From the accept to the first byte on a TLS listener, and from there to the handshake's end. */
+#define HANDSHAKE_TIMEOUT_MS 10000u
+
+/* ---- TLS handshakes */
+
+#define HANDSHAKES_MAX 512u /* under way; beyond it the oldest is given up */
+#define HANDSHAKE_STEPS_PER_TURN 4u
+#define CERTIFICATE_WARN_S (INT64_C(14) * 24 * 3600) /* before its end */
+
+/* ---- bytes of a request */
+
+#define HTTP_TARGET_BYTES_MAX 8192u               /* path and query */
+#define HTTP_HEADERS_BYTES_MAX ((size_t)32 << 10) /* names and values of one request */
+#define HTTP_HEADERS_MAX 100u                     /* h2o's own ceiling */
+/* With the request line's other words and four bytes between the parts of each header. */
+#define HTTP_HEAD_BYTES_MAX (HTTP_TARGET_BYTES_MAX + HTTP_HEADERS_BYTES_MAX + 1024)
+#define HTTP_BODY_BYTES_MAX ((size_t)4 << 20)
+#define LOOP_BODY_BYTES_MAX ((size_t)1 << 20)  /* of most calls, and of a policy */
+#define LOOP_BATCH_BYTES_MAX ((size_t)4 << 20) /* of POST /v1/batch and /v1/usage */
+
+/* ---- bytes of all requests and answers under way; --buffers */
+
+/* A connection's first block is bounded by the number of connections, and not counted in the sum.
+ */
+#define BUFFER_FREE_BYTES ((size_t)8 << 10)
+#define BUFFERS_BYTES_DEFAULT (UINT64_C(256) << 20)
+#define BUFFERS_BYTES_MIN (UINT64_C(16) << 20)
+#define BUFFERS_BYTES_MAX (UINT64_C(1) << 40)
+
+/* ---- what is worked on at once */
+
+#define LOOP_RUNS_MAX 4u        /* batches and lists */
+#define READINGS_MAX 32u        /* of the books */
+#define READING_STREAMS_MAX 24u /* of these exports, which a slow reader may keep for long */
+#define DESK_JOBS_MAX 64u
+#define KEY_LOOKS_MAX 64u
+
+/* ---- and what waits for that; who comes to a full line is answered 503 `overloaded`. What settles
+ * work already done (commit, release, usage) finds room for as many again. */
+
+#define WAITING_DESK_MAX 1024u
+#define WAITING_KEYS_MAX 4096u
+#define WAITING_HEADS_MAX 4096u
+#define WAITING_RUNS_MAX 64u
+#define WAITING_READINGS_MAX 256u
+#define WAITING_POLICIES_MAX 4u
+
+/* ---- how long a request may wait for its turn while the journal is behind, by its priority */
+
+#define PATIENCE_SHEDDABLE_MS 250
+#define PATIENCE_DEFAULT_MS 1000
+#define PATIENCE_CRITICAL_MS 4000
+#define PATIENCE_OWED_MS 10000 /* what settles work already done, and acts of an operator */

@@ -128,18 +128,23 @@ static bool is_head(const h2o_req_t *request)
     return h2o_memis(request->method.base, request->method.len, H2O_STRLIT("HEAD"));
 }
 
+static struct connection *begin_answer(h2o_req_t *request, size_t bytes)
+{
+    struct connection *connection = connection_of(socket_of(request));
+    http_line_leave(LINE_WAITING, connection);
+    connection->request = request;
+    connection->is_answered = true;
+    connection->deadline_ns = 0;
+    connection->answer_bytes = bytes;
+    return connection;
+}
+
 /* The end of an answer, of one that has not begun if there is a generator. The request may be gone
  * on return. */
 static void send_last(h2o_req_t *request, h2o_generator_t *generator, h2o_iovec_t *body,
                       h2o_send_state_t state)
 {
-    h2o_socket_t *socket = socket_of(request);
-    struct connection *connection = connection_of(socket);
-    http_line_leave(LINE_WAITING, connection);
-    connection->request = request;
-    connection->is_answered = true;
-    connection->deadline_ns = 0;
-    connection->answer_bytes = body->len;
+    struct connection *connection = begin_answer(request, body->len);
     if (generator != NULL) h2o_start_response(request, generator);
     h2o_send(request, body, body->len > 0 ? 1 : 0, state);
     http_stand_between(connection);
@@ -461,6 +466,7 @@ static void send_problem(h2o_ostream_t *base, h2o_req_t *request, h2o_iovec_t *p
     request->res.reason = http_reason((unsigned)request->res.status);
     request->res.content_length = out.used;
     h2o_iovec_t body = h2o_iovec_init((char *)out.at, is_head(request) ? 0 : out.used);
+    begin_answer(request, body.len);
     h2o_ostream_send_next(base, request, &body, body.len > 0 ? 1 : 0, state);
 }
 

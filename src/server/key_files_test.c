@@ -481,6 +481,27 @@ static void more_looks_than_the_desk_takes_wait_their_turn(void **state)
     close_fixture(&f);
 }
 
+static void the_line_for_looks_is_so_long_and_no_longer(void **state)
+{
+    (void)state;
+    enum { SERVED = KEY_LOOKS_MAX + WAITING_KEYS_MAX, BEYOND = 3 };
+    struct fixture f = open_fixture(4096);
+    char body[256];
+    (void)consume(&f, "k", 1);
+    live_on(&f, 3 * HOUR_MS);
+    struct asker *askers = calloc(SERVED + BEYOND, sizeof(*askers));
+    assert_non_null(askers);
+    consume_body(body, "k", 1);
+    for (int i = 0; i < SERVED + BEYOND; ++i)
+        world_ask(f.world, &askers[i], "POST", "/v1/consume", body);
+    world_settle(f.world);
+    for (int i = 0; i < SERVED + BEYOND; ++i)
+        assert_int_equal(askers[i].status, i < SERVED ? 200 : 503);
+    assert_non_null(strstr(askers[SERVED].body, "\"code\":\"overloaded\""));
+    free(askers);
+    close_fixture(&f);
+}
+
 /* ---- memory */
 
 static void a_day_of_keys_passes_through_a_small_state(void **state)
@@ -891,6 +912,7 @@ int main(void)
         cmocka_unit_test(an_answer_from_before_a_file_asks_that_file),
         cmocka_unit_test(a_file_that_goes_while_it_is_asked_is_still_read),
         cmocka_unit_test(more_looks_than_the_desk_takes_wait_their_turn),
+        cmocka_unit_test(the_line_for_looks_is_so_long_and_no_longer),
         cmocka_unit_test(a_day_of_keys_passes_through_a_small_state),
         cmocka_unit_test(full_filters_refuse_new_keys_and_nothing_else),
         cmocka_unit_test(keys_of_damaged_and_missing_files_come_back_from_the_journal),

@@ -299,6 +299,41 @@ static void health_says_what_the_books_have_in_memory(void **state)
     assert_true(number_behind(health, ",\"sqlite\":") > 0);
 }
 
+/* Asks so many at once and says how many were refused; the others are answered. */
+static unsigned refused_of(struct scene *scene, unsigned count, const char *target)
+{
+    unsigned refused = 0;
+    struct asker *askers = calloc(count, sizeof(*askers));
+    assert_non_null(askers);
+    for (unsigned i = 0; i < count; ++i)
+        world_ask(scene->world, &askers[i], "GET", target, "");
+    run(scene);
+    for (unsigned i = 0; i < count; ++i) {
+        assert_true(askers[i].status == 200 || askers[i].status == 503);
+        if (askers[i].status == 200) continue;
+        assert_non_null(strstr(askers[i].body, "\"code\":\"overloaded\""));
+        ++refused;
+    }
+    assert_int_equal(scene->world->loop->turned_away, refused);
+    assert_true(loop_is_idle(scene->world->loop));
+    free(askers);
+    return refused;
+}
+
+static void the_line_for_readings_is_so_long_and_no_longer(void **state)
+{
+    spend(*state);
+    assert_int_equal(3, refused_of(*state, READINGS_MAX + WAITING_READINGS_MAX + 3,
+                                   "/v1/customers/a/events?limit=1"));
+}
+
+static void the_line_for_the_settler_is_so_long_and_no_longer(void **state)
+{
+    spend(*state);
+    assert_int_equal(
+        3, refused_of(*state, SETTLER_ASKS_MAX + WAITING_HEADS_MAX + 3, "/v1/customers/a/balance"));
+}
+
 static void a_server_without_books_says_so(void **state)
 {
     struct scene *scene = *state;
@@ -317,6 +352,8 @@ int main(void)
         SCENE_TEST(a_reader_who_leaves_in_the_middle_of_a_sum_is_not_summed_for),
         SCENE_TEST(exports_are_cut_when_the_server_has_to_stop),
         SCENE_TEST(health_says_what_the_books_have_in_memory),
+        SCENE_TEST(the_line_for_readings_is_so_long_and_no_longer),
+        SCENE_TEST(the_line_for_the_settler_is_so_long_and_no_longer),
         SCENE_TEST(a_server_without_books_says_so),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -206,24 +206,27 @@ def test_operations_of_a_batch_have_a_ceiling(weir):
 def test_large_requests_have_a_ceiling_in_sum_and_small_ones_pass(fresh):
     server = fresh(arguments=["--buffers", "16M"])
     body = b"[" + b" " * (3 << 20)
-    first = connect(server.port)
-    first.sendall(head("POST", "/v1/usage", 4 << 20) + body)
-    until(lambda: health(server)["buffers"]["bytes"] > (3 << 20), "the first body is held")
-    others = [connect(server.port) for _ in range(4)]
-    for sock in others:
-        try:
-            sock.sendall(head("POST", "/v1/usage", 4 << 20) + body)
-        except OSError:
-            pass
-    until(lambda: health(server)["buffers"]["refused"] >= 1, "the oldest is refused")
+    held = []
+
+    def hold():
+        """One more body that is not whole: 4 MiB of memory, for 3 MiB of it."""
+        held.append(connect(server.port))
+        held[-1].sendall(head("POST", "/v1/usage", 4 << 20) + body)
+
+    for count in range(1, 5):
+        hold()
+        until(lambda: health(server)["buffers"]["bytes"] == count * (4 << 20), "it is held")
+    hold()
+    until(lambda: health(server)["buffers"] == {"bytes": 16 << 20, "refused": 1},
+          "the oldest gives way")
+    first, last = held[0], held[-1]
     refused(first, 503, "overloaded")
-    assert health(server)["buffers"]["bytes"] <= 16 << 20
     allowed(server.post("/v1/consume", {"customer": "small", "feature": "chat",
                                         "quantities": {"requests": 1}}))
-    last = others[-1]
     last.sendall(ONE + b"]" + b" " * ((1 << 20) - len(ONE) - 2))
-    assert b"200" in last.recv(65536)[:20]
-    for sock in others:
+    received = last.recv(65536)
+    assert b"200" in received[:20], received
+    for sock in held:
         sock.close()
     until(lambda: health(server)["buffers"]["bytes"] == 0, "all is given back")
 

@@ -354,5 +354,5 @@ def test_a_certificate_that_ends_soon_is_told(tmp_path):
 def test_a_hangup_without_files_changes_nothing(fresh):
     server = fresh()
     server.process.send_signal(signal.SIGHUP)
-    until(lambda: "nothing_to_reload" in server.stderr(), "it says so")
+    until(lambda: "reloaded" in server.stderr(), "it says so")
     assert server.get("/readyz").status == 200

@@ -446,7 +446,7 @@ def test_more_exports_than_there_is_room_for_are_refused(fresh, new_customer):
     stuck = [raw_get(weir.port, path, receive=4096) for _ in range(24)]
     for connection in stuck:
         assert connection.recv(16).startswith(b"HTTP/1.1 200 OK")
-    assert problem(weir.get(path), 503)["code"] == "capacity"
+    assert problem(weir.get(path), 503)["code"] == "overloaded"
     assert expect(weir.get(f"{customer.path}/events"))["events"], "pages go on"
     for connection in stuck:
         connection.close()

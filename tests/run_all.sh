@@ -17,7 +17,7 @@ mkdir -p "$logs"
 # Debian names it by its version; suppressions of leaks work by the names that it finds.
 export ASAN_SYMBOLIZER_PATH=${ASAN_SYMBOLIZER_PATH:-/usr/bin/llvm-symbolizer-14}
 
-all_steps=(build unit purity floors rules format spelling shell cppcheck analyzer blackbox contract oracle ops
+all_steps=(build unit purity floors rules format spelling shell cppcheck analyzer blackbox torture contract oracle ops
     asan asan_blackbox tsan fuzz tidy package)
 steps=("${@:-${all_steps[@]}}")
 
@@ -197,6 +197,9 @@ step_blackbox() {
 step_contract() {
     "$python" -c 'import jsonschema, yaml' || missing 'python3-jsonschema or python3-yaml' || return 1
     setup "$build" gcc && run_pytest "$build/weir" contract
+# Attacks beside a client that behaves (tests/torture/torture.py --long takes 30 s for each).
+step_torture() {
+    need openssl && setup "$build" gcc && WEIR_BIN=$build/weir "$python" tests/torture/torture.py
 }
 
 step_oracle() {

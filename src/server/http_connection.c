@@ -154,7 +154,7 @@ static void on_connection_closed(void *self)
 
 static void accept_one(struct http *http, h2o_socket_t *socket)
 {
-    const unsigned timeout_ms = http->options.write_timeout_ms;
+    const unsigned timeout_ms = 2 * http->options.write_timeout_ms; /* ours comes first */
     struct connection *connection = http->connection_free;
     ENSURE(connection != NULL);
     http->connection_free = connection->next_free;

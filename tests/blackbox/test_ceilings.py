@@ -35,6 +35,7 @@ def make_events(server, batches=40):
            "attributes": {f"attribute_{i}": "v" * 200 for i in range(8)}}
     for _ in range(batches):
         expect(server.batch([one] * 100))
+    until(lambda: health(server)["settlement"]["lag_batches"] == 0, "they are in the books")
 
 
 def stuck_export(server):

@@ -62,6 +62,7 @@ struct connection {
     bool was_parked;   /* already when connections were last looked over */
     bool can_be_asked; /* while parked: an interim answer may still come */
     bool is_granted;   /* a step of its handshake */
+    bool wants_step;   /* its bytes are there, and it has none */
     bool is_answered;  /* and the answer may still be on its way out */
     struct connection *next_free;
 };

@@ -5,7 +5,7 @@
  * on the loop's thread. So a turn grants so many steps (HANDSHAKE_STEPS_PER_TURN) and decisions of
  * others run in between; without a grant a connection is not even read from. Nothing is set up for
  * a client until its first byte has come, and handshakes under way have a ceiling, since 9 bytes of
- * a client can make OpenSSL reserve 128 KiB: beyond it the oldest is given up.
+ * a client can make OpenSSL reserve 128 KiB: beyond it the oldest that owes us bytes is given up.
  *
  * h2o keeps OpenSSL's object of a connection to itself; OpenSSL gives it to us when the handshake
  * is done, with a BIO whose data is h2o's socket. With it we can seal bytes of our own, where h2o
@@ -129,7 +129,7 @@ static void stand_in_handshake(struct connection *connection)
         connection->write = socket->_cb.write;
         socket->_cb.write = on_shake_written;
     }
-    connection->is_granted = false;
+    connection->is_granted = connection->wants_step = false;
     h2o_socket_dont_read(socket, 1);
 }
 
@@ -144,6 +144,8 @@ static void on_shake_bytes(h2o_socket_t *socket, const char *error)
         --http->shake_steps;
         connection->is_granted = true;
         h2o_socket_dont_read(socket, 0);
+    } else {
+        connection->wants_step = true;
     }
 }
 
@@ -155,10 +157,22 @@ static void on_shake_written(h2o_socket_t *socket, const char *error)
     stand_in_handshake(connection);
 }
 
+/* False: all that are under way wait for a step of ours. Who waits for us is not given up. */
+static bool make_place(struct http *http)
+{
+    struct connection *oldest = http->lines[LINE_SHAKING].first;
+    if (http->shaking < HANDSHAKES_MAX) return true;
+    while (oldest != NULL && (oldest->is_granted || oldest->wants_step))
+        oldest = oldest->places[LINE_SHAKING].after;
+    if (oldest == NULL) return false;
+    http_tls_give_up(oldest);
+    return true;
+}
+
 static void begin_handshake(struct connection *connection)
 {
     struct http *http = connection->http;
-    if (http->shaking == HANDSHAKES_MAX) http_tls_give_up(http->lines[LINE_SHAKING].first);
+    if (!make_place(http)) return; /* it is asked again in the next turn */
     ++http->shaking;
     http_line_leave(LINE_HELLO, connection);
     http_line_add(LINE_SHAKING, connection);

@@ -103,7 +103,7 @@ static bool judge(struct loop *loop, struct exchange *exchange, int64_t now_ns, 
         loop_prepare(loop, asked);
         const enum call call = exchange->route == NULL ? CALL_READY : exchange->route->call;
         if (asked->is_refused || call == CALL_HEALTH || call == CALL_READY || call == CALL_METRICS)
-            return loop_call(loop, asked) == PROGRESS_DONE;
+            return loop_call(loop, asked) != PROGRESS_BLOCKED;
         exchange->turn = (uint8_t)class_of(asked);
     }
     const enum turn_class class = (enum turn_class)exchange->turn;

@@ -197,6 +197,8 @@ step_blackbox() {
 step_contract() {
     "$python" -c 'import jsonschema, yaml' || missing 'python3-jsonschema or python3-yaml' || return 1
     setup "$build" gcc && run_pytest "$build/weir" contract
+}
+
 # Attacks beside a client that behaves (tests/torture/torture.py --long takes 30 s for each).
 step_torture() {
     need openssl && setup "$build" gcc && WEIR_BIN=$build/weir "$python" tests/torture/torture.py

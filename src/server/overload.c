@@ -41,7 +41,7 @@ static enum turn_class class_of_command(const struct asked *asked)
     return TURN_DEFAULT;
 }
 
-/* TURN_UNKNOWN: it is not refused for its waiting. */
+/* TURN_UNKNOWN: it needs none. */
 static enum turn_class class_of(const struct asked *asked)
 {
     switch (asked->exchange->route->call) {
@@ -65,6 +65,8 @@ static enum turn_class class_of(const struct asked *asked)
     case CALL_HEALTH:
     case CALL_READY:
     case CALL_METRICS:
+    case CALL_OPENAPI:
+    case CALL_PROBLEM_PAGE:
     case CALL_POLICY_FILE:
         break;
     }
@@ -101,8 +103,7 @@ static bool judge(struct loop *loop, struct exchange *exchange, int64_t now_ns, 
         asked->exchange = exchange;
         arena_reset(&asked->arena);
         loop_prepare(loop, asked);
-        const enum call call = exchange->route == NULL ? CALL_READY : exchange->route->call;
-        if (asked->is_refused || call == CALL_HEALTH || call == CALL_READY || call == CALL_METRICS)
+        if (asked->is_refused || class_of(asked) == TURN_UNKNOWN)
             return loop_call(loop, asked) != PROGRESS_BLOCKED;
         exchange->turn = (uint8_t)class_of(asked);
     }

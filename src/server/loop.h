@@ -22,8 +22,8 @@
 #include "engine/engine.h"
 #include "server/access.h"
 #include "server/batch.h"
-#include "server/crowds.h"
 #include "server/ceilings.h"
+#include "server/crowds.h"
 #include "server/desk.h"
 #include "server/exchange.h"
 #include "server/filing.h"
@@ -123,8 +123,6 @@ struct loop {
     int64_t waited_ns; /* the queue was last looked over for who waited too long */
     uint64_t shed[TURN_CLASSES];
     uint64_t turned_away; /* by a full line of those who wait for something */
-    uint64_t shed_told;
-    int64_t shed_told_ns;
 
     uint64_t jumps_told; /* of the wall clock, logged so far */
     struct telling telling;

@@ -14,7 +14,6 @@
 #include "server/loop_inner.h"
 
 #define SHED_EVERY_NS (INT64_C(10) * 1000000)
-#define TELL_NS (INT64_C(1000) * 1000000)
 
 bool loop_is_owed(const struct exchange *exchange)
 {
@@ -123,20 +122,6 @@ static int64_t head_waited_ns(const struct loop *loop, int64_t now_ns)
     return exchange == NULL ? 0 : now_ns - exchange->taken_ns;
 }
 
-static void tell_log(struct loop *loop, int64_t now_ns)
-{
-    uint64_t shed = loop->turned_away;
-    for (unsigned i = 0; i < TURN_CLASSES; ++i)
-        shed += loop->shed[i];
-    if (shed == loop->shed_told || now_ns - loop->shed_told_ns < TELL_NS) return;
-    struct log_line line = log_begin(LOG_WARN, "overloaded");
-    log_number(&line, "refused", (int64_t)(shed - loop->shed_told));
-    log_number(&line, "queued", loop->arrived.count);
-    log_end(&line);
-    loop->shed_told = shed;
-    loop->shed_told_ns = now_ns;
-}
-
 void loop_shed(struct loop *loop)
 {
     const int64_t now_ns = clock_monotonic_ns();
@@ -149,5 +134,4 @@ void loop_shed(struct loop *loop)
     loop->arrived = (struct exchange_queue){0};
     while ((exchange = exchange_queue_take(&queue)) != NULL)
         if (!judge(loop, exchange, now_ns, head_ns)) exchange_queue_add(&loop->arrived, exchange);
-    tell_log(loop, now_ns);
 }

@@ -665,11 +665,13 @@ static void reload_tls(struct server *server)
 {
     char detail[TLS_DETAIL_SIZE];
     struct tls *tls = tls_load(server->options.tls, detail);
-    struct log_line line = log_begin(tls != NULL ? LOG_INFO : LOG_ERROR,
-                                     tls != NULL ? "certificate_loaded" : "certificate_kept");
-    if (tls == NULL) log_text(&line, "detail", detail);
-    log_end(&line);
-    if (tls == NULL) return;
+    if (tls == NULL) {
+        struct log_line line = log_begin(LOG_ERROR, "certificate_kept");
+        log_text(&line, "detail", detail);
+        log_end(&line);
+        return;
+    }
+    log_event(LOG_INFO, "certificate_loaded");
     http_set_tls(server->http, tls);
     warn_of_end(tls);
 }

@@ -71,7 +71,7 @@ void telling_problem(struct telling *telling, enum problem_code code, struct byt
 {
     const unsigned status = wire_problem_status(code);
     if (status < 500) return;
-    if (code == PROBLEM_CAPACITY) note_overload(telling, now_ns);
+    if (code == PROBLEM_CAPACITY || code == PROBLEM_OVERLOADED) note_overload(telling, now_ns);
     if (!log_pace_take(&telling->failed, now_ns, FAILED_A_SECOND)) return;
     struct log_line line = log_begin(status == 500 ? LOG_ERROR : LOG_WARN, "request_failed");
     log_text(&line, "code", wire_problem_code(code));

@@ -262,7 +262,10 @@ static void a_rate_refusal_carries_its_wait(void **state)
     report.retry_after_ms = -1;
     report.remedy = REMEDY_SPLIT_REQUEST;
     const char *text = rendered(&report);
-    assert_non_null(strstr(text, "This asks for more at once than the pace 'pace'"));
+    assert_non_null(strstr(text,
+                           "This asks for more than the pace 'pace' (60 per 1m) for the first "
+                           "2 levels of this subject lets through now. Waiting alone does not "
+                           "let the same request pass; a smaller one may.\""));
     assert_null(strstr(text, "Retry-After"));
     assert_non_null(strstr(text, "\"RateLimit\":\"\\\"pace\\\";r=0\""));
 }
@@ -297,15 +300,15 @@ static void every_reason_has_its_code_status_and_sentence(void **state)
     says(REASON_SUSPENDED, SYMBOL_NONE, (struct saying){"suspended", 403, false},
          "Requests are paused here for now; the operator can lift that.");
     says(REASON_RATE_LIMITED, NAME_PACE, (struct saying){"rate_limited", 429, true},
-         "The pace 'pace' (60 per 1m) for this customer is reached for now. The same request can "
-         "pass in 1 s.");
+         "This asks for more than the pace 'pace' (60 per 1m) for this customer lets through now. "
+         "The same request can pass in 1 s.");
     says(REASON_CONCURRENCY_LIMITED, NAME_IN_FLIGHT,
          (struct saying){"concurrency_limited", 429, false},
-         "The number of requests at once 'in-flight' (8) for this customer is reached; one more "
-         "can "
-         "pass when a running one ends.");
+         "The number of requests at once 'in-flight' (8) for this customer is reached; more can "
+         "pass as running ones end.");
     says(REASON_BUDGET_REACHED, NAME_CAP, (struct saying){"budget_reached", 402, false},
-         "The budget 'monthly-cap' for this customer is reached; it can be raised.");
+         "The budget 'monthly-cap' for this customer does not cover this request; it can be "
+         "raised.");
     says(REASON_TEMPORARY_REDUCED_CAPACITY, NAME_PACE,
          (struct saying){"temporary_reduced_capacity", 503, true},
          "Capacity is reduced for a while. The same request can pass in 1 s.");
@@ -325,38 +328,121 @@ static void every_reason_has_its_code_status_and_sentence(void **state)
          "The credits left do not cover this request; adding credits lets it pass.");
     says(REASON_OVERAGE_CAP_REACHED, NAME_OVERAGE,
          (struct saying){"overage_cap_reached", 402, false},
-         "The overage 'overage' for this customer is full; raising its cap or adding credits lets "
-         "the request pass.");
+         "The overage 'overage' for this customer does not cover this request; raising its cap or "
+         "adding credits can let it pass.");
     says(REASON_INDIVISIBLE, SYMBOL_NONE, (struct saying){"indivisible", 402, false},
          "This request cannot be split and no single source carries it whole; a smaller one can "
          "pass.");
 }
 
+/* A denial by a limit of which so much is left; its first note is the limit's. */
+static struct report denial_with(enum reason reason, struct note note)
+{
+    struct report report = denial(reason, note.name);
+    report.retry_after_ms = -1;
+    report.resets_at_ms = note.resets_at_ms;
+    report.note_count = 1;
+    report.notes[0] = note;
+    return report;
+}
+
+static void message_is(const struct report *report, const char *message)
+{
+    char expected[512];
+    const char *text = rendered(report);
+    (void)snprintf(expected, sizeof expected, "\"message\":\"%s\"", message);
+    if (strstr(text, expected) == NULL) print_error("%s\n%s\n", expected, text);
+    assert_non_null(strstr(text, expected));
+}
+
 static void money_limits_are_told_in_credits(void **state)
 {
     (void)state;
-    struct report report = denial(REASON_BUDGET_REACHED, NAME_CAP);
+    struct report report =
+        denial_with(REASON_BUDGET_REACHED, (struct note){
+                                               .kind = NOTE_BUDGET,
+                                               .name = NAME_CAP,
+                                               .refused = true,
+                                               .has_window = true,
+                                               .amount = 500000000,
+                                               .left = 500000000,
+                                               .limit = UINT64_C(500000000000),
+                                               .period = {PERIOD_MONTH, START_CALENDAR, 0},
+                                               .resets_at_ms = at("2026-06-01T00:00:00Z")
+    });
     report.explain = true;
-    report.note_count = 1;
-    report.notes[0] = (struct note){
-        .kind = NOTE_BUDGET,
-        .name = NAME_CAP,
-        .refused = true,
-        .has_window = true,
-        .amount = 500000000,
-        .limit = UINT64_C(500000000000),
-        .period = {PERIOD_MONTH, START_CALENDAR, 0},
-        .resets_at_ms = at("2026-06-01T00:00:00Z")
-    };
-    report.resets_at_ms = at("2026-06-01T00:00:00Z");
+    message_is(&report, "The budget 'monthly-cap' (500 credits a month) for this customer has 0.5 "
+                        "credits left, too little for this request; it can be raised. It starts "
+                        "anew at 2026-06-01T00:00:00Z.");
     const char *text = rendered(&report);
-    assert_non_null(strstr(text, "The budget 'monthly-cap' (500 credits a month) for this customer "
-                                 "is reached; it can be raised. It starts anew at "
-                                 "2026-06-01T00:00:00Z."));
     assert_non_null(
         strstr(text, "{\"gate\":\"monthly-cap\",\"verdict\":\"refuse\",\"remaining\":\"0.5\"}"));
     /* A budget is no window of a source: an edge does not pass it on. */
     assert_non_null(strstr(text, "\"headers\":{}"));
+    report.notes[0].amount = 0;
+    report.notes[0].left = 0;
+    message_is(&report, "The budget 'monthly-cap' (500 credits a month) for this customer is "
+                        "reached; it can be raised. It starts anew at 2026-06-01T00:00:00Z.");
+}
+
+static void a_limit_that_has_something_left_is_not_called_used_up(void **state)
+{
+    (void)state;
+    struct report report =
+        denial_with(REASON_ALLOWANCE_EXHAUSTED, (struct note){
+                                                    .kind = NOTE_SOURCE,
+                                                    .source = SOURCE_ALLOWANCE,
+                                                    .name = NAME_INCLUDED,
+                                                    .has_window = true,
+                                                    .left = 1,
+                                                    .limit = 3,
+                                                    .period = {PERIOD_DAY, START_CALENDAR, 0}
+    });
+    report.retry_after_ms = 1000;
+    message_is(&report, "The allowance 'included' (3 a day) for this customer has 1 left, too "
+                        "little for this request. The same request can pass in 1 s.");
+    report.notes[0].left = 3;
+    report.retry_after_ms = -1;
+    report.remedy = REMEDY_SPLIT_REQUEST;
+    message_is(&report, "The allowance 'included' (3 a day) for this customer has 3 left, too "
+                        "little for this request. Waiting alone does not let the same request "
+                        "pass; a smaller one may.");
+    report.notes[0].left = 0;
+    report.remedy = REMEDY_UPGRADE_PLAN;
+    message_is(&report, "The allowance 'included' (3 a day) for this customer is used up. Waiting "
+                        "alone does not let the same request pass; another plan may.");
+    report.notes[0].limit = 0;
+    report.remedy = REMEDY_NONE;
+    message_is(&report, "The allowance 'included' for this customer is 0. Waiting alone does not "
+                        "let the same request pass.");
+    report.limit = SYMBOL_NONE;
+    message_is(&report, "What is included does not cover this request. Waiting alone does not let "
+                        "the same request pass.");
+}
+
+static void an_overage_that_nothing_was_taken_from_is_neither_full_nor_starts_anew(void **state)
+{
+    (void)state;
+    struct report report =
+        denial_with(REASON_OVERAGE_CAP_REACHED, (struct note){
+                                                    .kind = NOTE_SOURCE,
+                                                    .source = SOURCE_OVERAGE,
+                                                    .name = NAME_OVERAGE,
+                                                    .has_window = true,
+                                                    .left = NANO_PER_CREDIT,
+                                                    .limit = NANO_PER_CREDIT,
+                                                    .period = {PERIOD_MONTH, START_CALENDAR, 0},
+                                                    .resets_at_ms = at("2026-06-01T00:00:00Z")
+    });
+    message_is(&report, "The overage 'overage' (1 credit a month) for this customer has 1 credit "
+                        "left, too little for this request; raising its cap can let it pass.");
+    report.notes[1] =
+        (struct note){.kind = NOTE_SOURCE, .source = SOURCE_GRANTS, .name = SYMBOL_PAID};
+    report.note_count = 2;
+    report.notes[0].left = 0;
+    message_is(&report, "The overage 'overage' (1 credit a month) for this customer is full; "
+                        "raising its cap or adding credits can let it pass. It starts anew at "
+                        "2026-06-01T00:00:00Z.");
 }
 
 /* A window of that shape shows as this label, and to an edge as w and the rest. */
@@ -960,6 +1046,8 @@ int main(void)
         cmocka_unit_test(a_rate_refusal_carries_its_wait),
         cmocka_unit_test(every_reason_has_its_code_status_and_sentence),
         cmocka_unit_test(money_limits_are_told_in_credits),
+        cmocka_unit_test(a_limit_that_has_something_left_is_not_called_used_up),
+        cmocka_unit_test(an_overage_that_nothing_was_taken_from_is_neither_full_nor_starts_anew),
         cmocka_unit_test(windows_are_told_to_the_edge_in_seconds),
         cmocka_unit_test(the_fields_of_the_body_are_given_beside_it),
         cmocka_unit_test(a_quota_that_does_not_count_requests_names_its_unit),

@@ -178,7 +178,20 @@ static void credits_part(struct buffer *buffer, uint64_t nano)
     const int64_t shown = nano > INT64_MAX ? INT64_MAX : (int64_t)nano;
     const unsigned length = credits_format(shown, text);
     json_text_part(buffer, (struct bytes){(const uint8_t *)text, length});
-    json_words_part(buffer, " credits");
+    json_words_part(buffer, shown == NANO_PER_CREDIT ? " credit" : " credits");
+}
+
+/* Of a limit or of what is left of it: what the limit counts. */
+static void amount_part(struct buffer *buffer, const struct report *report, const struct note *note,
+                        uint64_t amount)
+{
+    const bool is_source = note->kind == NOTE_SOURCE;
+    const bool is_money = is_source && note->source == SOURCE_OVERAGE;
+    const bool is_cost = is_source && report->unit == UNIT_COST;
+    if (note->kind == NOTE_BUDGET || is_money || is_cost)
+        credits_part(buffer, amount);
+    else
+        json_count_part(buffer, amount);
 }
 
 /* " 'included' (45 per 5h) for this subject" */
@@ -191,11 +204,7 @@ static void limit_part(struct buffer *buffer, const struct report *report, struc
     const struct note *note = refusing_note(report);
     if (note != NULL && note->limit > 0) {
         json_words_part(buffer, " (");
-        const bool is_cost = note->kind == NOTE_SOURCE && report->unit == UNIT_COST;
-        if (note->kind == NOTE_BUDGET || is_cost || report->reason == REASON_OVERAGE_CAP_REACHED)
-            credits_part(buffer, note->limit);
-        else
-            json_count_part(buffer, note->limit);
+        amount_part(buffer, report, note, note->limit);
         if (note->has_window) {
             json_words_part(buffer, note->period.kind == PERIOD_DURATION ? " per " : " a ");
             words_period_part(buffer, note->period);
@@ -211,58 +220,34 @@ static void limit_part(struct buffer *buffer, const struct report *report, struc
     }
 }
 
-struct sentence {
-    const char *before; /* the limit, where it is named */
-    const char *after;
-    bool names_limit;
-};
-
-static struct sentence sentence_of(enum reason reason)
+/* What a window that does not carry the request has left: all of it can be there. */
+static void left_part(struct buffer *buffer, const struct report *report, const char *used_up)
 {
-    switch (reason) {
-    case REASON_OK:
-        break;
-    case REASON_NOT_ENTITLED:
-        return (struct sentence){"The plan does not include this feature",
-                                 "; a plan that does lets it pass.", false};
-    case REASON_SUSPENDED:
-        return (struct sentence){"Requests are paused here for now",
-                                 "; the operator can lift that.", false};
-    case REASON_RATE_LIMITED:
-        return (struct sentence){"The pace", " is reached for now.", true};
-    case REASON_CONCURRENCY_LIMITED:
-        return (struct sentence){"The number of requests at once",
-                                 " is reached; one more can pass when a running one ends.", true};
-    case REASON_BUDGET_REACHED:
-        return (struct sentence){"The budget", " is reached; it can be raised.", true};
-    case REASON_TEMPORARY_REDUCED_CAPACITY:
-        return (struct sentence){"Capacity is reduced for a while", ".", false};
-    case REASON_ABNORMAL_USAGE:
-        return (struct sentence){
-            "Usage is far above the usual, so requests are slowed down for now", ".", false};
-    case REASON_ALLOWANCE_EXHAUSTED:
-        return (struct sentence){"The allowance", " is used up for now.", true};
-    case REASON_CREDITS_NEED_CONSENT:
-        return (struct sentence){"What is included does not cover this request",
-                                 "; credits can pay for it once it says use_credits: true.", false};
-    case REASON_INSUFFICIENT_CREDITS:
-        return (struct sentence){"The credits left do not cover this request",
-                                 "; adding credits lets it pass.", false};
-    case REASON_OVERAGE_CAP_REACHED:
-        return (struct sentence){
-            "The overage", " is full; raising its cap or adding credits lets the request pass.",
-            true};
-    case REASON_INDIVISIBLE:
-        return (struct sentence){
-            "This request cannot be split and no single source carries it whole",
-            "; a smaller one can pass.", false};
+    const struct note *note = refusing_note(report);
+    if (note == NULL || !note->has_window) {
+        json_words_part(buffer, " does not cover this request");
+    } else if (note->limit == 0) {
+        json_words_part(buffer, " is 0");
+    } else if (note->left == 0) {
+        json_words_part(buffer, used_up);
+    } else {
+        json_words_part(buffer, " has ");
+        amount_part(buffer, report, note, note->left);
+        json_words_part(buffer, " left, too little for this request");
     }
-    ENSURE(false);
-    return (struct sentence){0};
+}
+
+/* After a search for a time at which the same request passes found none. */
+static void never_part(struct buffer *buffer, enum remedy remedy)
+{
+    json_words_part(buffer, " Waiting alone does not let the same request pass");
+    if (remedy == REMEDY_SPLIT_REQUEST) json_words_part(buffer, "; a smaller one may");
+    if (remedy == REMEDY_UPGRADE_PLAN) json_words_part(buffer, "; another plan may");
+    json_words_part(buffer, ".");
 }
 
 /* When waiting helps, and how long. */
-static void wait_part(struct buffer *buffer, const struct report *report, bool names_limit)
+static void wait_part(struct buffer *buffer, const struct report *report, const char *what)
 {
     if (report->retry_after_ms >= 0) {
         json_words_part(buffer, " The same request can pass in ");
@@ -272,27 +257,147 @@ static void wait_part(struct buffer *buffer, const struct report *report, bool n
         char text[INSTANT_TEXT_SIZE];
         const unsigned length = calendar_format(report->resets_at_ms, text);
         json_words_part(buffer, " ");
-        json_words_part(buffer, names_limit ? "It" : "What is included");
+        json_words_part(buffer, what);
         json_words_part(buffer, " starts anew at ");
         json_text_part(buffer, (struct bytes){(const uint8_t *)text, length});
         json_words_part(buffer, ".");
     }
 }
 
+/* Of a window of which nothing is used it would say nothing that it starts anew. */
+static void window_wait_part(struct buffer *buffer, const struct report *report)
+{
+    const struct note *note = refusing_note(report);
+    const bool is_whole = note != NULL && note->has_window && note->left >= note->limit;
+    if (report->retry_after_ms >= 0 || !is_whole) wait_part(buffer, report, "It");
+}
+
+static void rate_sentence(struct buffer *buffer, const struct report *report,
+                          struct symbols symbols)
+{
+    const struct note *note = refusing_note(report);
+    const bool is_drained = note != NULL && note->amount == 0 && report->retry_after_ms >= 0;
+    json_words_part(buffer, is_drained ? "The pace" : "This asks for more than the pace");
+    limit_part(buffer, report, symbols);
+    json_words_part(buffer, is_drained ? " is reached for now." : " lets through now.");
+    if (report->retry_after_ms < 0)
+        never_part(buffer, report->remedy);
+    else
+        wait_part(buffer, report, "It");
+}
+
+static void concurrency_sentence(struct buffer *buffer, const struct report *report,
+                                 struct symbols symbols)
+{
+    const struct note *note = refusing_note(report);
+    json_words_part(buffer, "The number of requests at once");
+    limit_part(buffer, report, symbols);
+    json_words_part(buffer, note != NULL && note->limit == 0
+                                ? " is 0; it can be raised."
+                                : " is reached; more can pass as running ones end.");
+}
+
+static void budget_sentence(struct buffer *buffer, const struct report *report,
+                            struct symbols symbols)
+{
+    json_words_part(buffer, "The budget");
+    limit_part(buffer, report, symbols);
+    left_part(buffer, report, " is reached");
+    json_words_part(buffer, "; it can be raised.");
+    window_wait_part(buffer, report);
+}
+
+static void allowance_sentence(struct buffer *buffer, const struct report *report,
+                               struct symbols symbols)
+{
+    const bool is_named = report->limit != SYMBOL_NONE;
+    json_words_part(buffer, is_named ? "The allowance" : "What is included");
+    limit_part(buffer, report, symbols);
+    left_part(buffer, report, report->retry_after_ms >= 0 ? " is used up for now" : " is used up");
+    json_words_part(buffer, ".");
+    if (report->retry_after_ms < 0)
+        never_part(buffer, report->remedy);
+    else
+        wait_part(buffer, report, "It");
+}
+
+static void overage_sentence(struct buffer *buffer, const struct report *report,
+                             struct symbols symbols)
+{
+    bool takes_credits = false;
+    for (uint32_t place = 0; place < report->note_count; place++)
+        if (report->notes[place].kind == NOTE_SOURCE && report->notes[place].name == SYMBOL_PAID)
+            takes_credits = true;
+    json_words_part(buffer, "The overage");
+    limit_part(buffer, report, symbols);
+    left_part(buffer, report, " is full");
+    json_words_part(buffer, takes_credits ? "; raising its cap or adding credits can let it pass."
+                                          : "; raising its cap can let it pass.");
+    window_wait_part(buffer, report);
+}
+
+/* Of a reason that needs no limit to be understood. */
+static const char *sentence_of(enum reason reason)
+{
+    switch (reason) {
+    case REASON_NOT_ENTITLED:
+        return "The plan does not include this feature; a plan that does lets it pass.";
+    case REASON_SUSPENDED:
+        return "Requests are paused here for now; the operator can lift that.";
+    case REASON_TEMPORARY_REDUCED_CAPACITY:
+        return "Capacity is reduced for a while.";
+    case REASON_ABNORMAL_USAGE:
+        return "Usage is far above the usual, so requests are slowed down for now.";
+    case REASON_CREDITS_NEED_CONSENT:
+        return "What is included does not cover this request; credits can pay for it once it says "
+               "use_credits: true.";
+    case REASON_INSUFFICIENT_CREDITS:
+        return "The credits left do not cover this request; adding credits lets it pass.";
+    case REASON_INDIVISIBLE:
+        return "This request cannot be split and no single source carries it whole; a smaller one "
+               "can pass.";
+    case REASON_OK:
+    case REASON_RATE_LIMITED:
+    case REASON_CONCURRENCY_LIMITED:
+    case REASON_BUDGET_REACHED:
+    case REASON_ALLOWANCE_EXHAUSTED:
+    case REASON_OVERAGE_CAP_REACHED:
+        break;
+    }
+    ENSURE(false);
+    return NULL;
+}
+
 void words_message(struct buffer *buffer, const struct report *report, struct symbols symbols)
 {
     json_text_begin(buffer);
-    const bool never = report->reason == REASON_RATE_LIMITED && report->retry_after_ms < 0;
-    if (never) {
-        json_words_part(buffer, "This asks for more at once than the pace");
-        limit_part(buffer, report, symbols);
-        json_words_part(buffer, " ever lets through; smaller requests pass.");
-    } else {
-        const struct sentence sentence = sentence_of(report->reason);
-        json_words_part(buffer, sentence.before);
-        if (sentence.names_limit) limit_part(buffer, report, symbols);
-        json_words_part(buffer, sentence.after);
-        wait_part(buffer, report, sentence.names_limit);
+    switch (report->reason) {
+    case REASON_RATE_LIMITED:
+        rate_sentence(buffer, report, symbols);
+        break;
+    case REASON_CONCURRENCY_LIMITED:
+        concurrency_sentence(buffer, report, symbols);
+        break;
+    case REASON_BUDGET_REACHED:
+        budget_sentence(buffer, report, symbols);
+        break;
+    case REASON_ALLOWANCE_EXHAUSTED:
+        allowance_sentence(buffer, report, symbols);
+        break;
+    case REASON_OVERAGE_CAP_REACHED:
+        overage_sentence(buffer, report, symbols);
+        break;
+    case REASON_OK:
+    case REASON_NOT_ENTITLED:
+    case REASON_SUSPENDED:
+    case REASON_TEMPORARY_REDUCED_CAPACITY:
+    case REASON_ABNORMAL_USAGE:
+    case REASON_CREDITS_NEED_CONSENT:
+    case REASON_INSUFFICIENT_CREDITS:
+    case REASON_INDIVISIBLE:
+        json_words_part(buffer, sentence_of(report->reason));
+        wait_part(buffer, report, "What is included");
+        break;
     }
     json_text_end(buffer);
 }

@@ -130,7 +130,7 @@ static void render_fact(struct loop *loop, const struct command *command, struct
     wire_render_report(&fact->report, fact->at_ms, engine_symbols(engine), out, &loop->fields);
 }
 
-/* Who did what, where that is known. */
+/* Who did what; on a server without keys: what. A policy from the file is nobody's act. */
 static void log_act(const struct command *command, const struct report *report,
                     struct bytes request_id)
 {
@@ -143,11 +143,11 @@ static void log_act(const struct command *command, const struct report *report,
                                    [COMMAND_REFUND] = 'd',
                                    [COMMAND_ACCESS] = 'k'};
     const enum command_kind kind = command->kind;
-    if (!command_has_actor(kind) || command->actor.length == 0) return;
+    if (!command_has_actor(kind) || (kind == COMMAND_POLICY && command->from_file)) return;
     char id[ID_TEXT_SIZE] = "";
     if (letters[kind] != 0) id_format(letters[kind], report->id, id);
     struct log_line line = log_begin(LOG_INFO, "admin_act");
-    log_bytes(&line, "actor", command->actor);
+    if (command->actor.length != 0) log_bytes(&line, "actor", command->actor);
     log_text(&line, "act",
              kind == COMMAND_ACCESS && command->target != 0 ? "key_revoke" : acts[kind]);
     if (command->customer.length != 0) log_bytes(&line, "customer", command->customer);

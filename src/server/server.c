@@ -633,17 +633,30 @@ static void on_wake(void *self)
 
 /* ---- TLS */
 
-static void warn_of_end(const struct tls *tls)
+/* Whole days that are left, rounded down: the last day is 0, what is over has less. */
+static int64_t days_of(int64_t left_s)
+{
+    const int64_t day_s = DAY_MS / 1000;
+    return left_s / day_s - (left_s % day_s < 0 ? 1 : 0);
+}
+
+/* Whether it is time to say so. */
+static bool warn_of_end(const struct tls *tls)
 {
     const int64_t left_s = tls_left_s(tls);
-    if (left_s >= CERTIFICATE_WARN_S) return;
+    if (left_s >= CERTIFICATE_WARN_S) return false;
     struct log_line line = log_begin(LOG_WARN, "certificate_expires");
-    log_number(&line, "days_left", left_s / (DAY_MS / 1000));
+    log_number(&line, "days_left", days_of(left_s));
     log_end(&line);
-    (void)fprintf(stderr,
-                  left_s < 0 ? "weir: WARNING: the certificate is over since %" PRId64 " days\n"
-                             : "weir: WARNING: the certificate is over in %" PRId64 " days\n",
-                  (left_s < 0 ? -left_s : left_s) / (DAY_MS / 1000));
+    return true;
+}
+
+/* For people, where they are told how it starts. */
+static void tell_end(const struct tls *tls)
+{
+    char text[INSTANT_TEXT_SIZE];
+    (void)calendar_format(tls->ends_at_s * 1000, text);
+    (void)printf("weir: WARNING: the certificate ends at %s\n", text);
 }
 
 static bool load_tls(const struct server *server, struct tls **tls_out)
@@ -656,7 +669,7 @@ static bool load_tls(const struct server *server, struct tls **tls_out)
         (void)fprintf(stderr, "weir: %s\n", detail);
         return false;
     }
-    warn_of_end(*tls_out);
+    if (warn_of_end(*tls_out)) tell_end(*tls_out);
     return true;
 }
 
@@ -673,7 +686,7 @@ static void reload_tls(struct server *server)
     }
     log_event(LOG_INFO, "certificate_loaded");
     http_set_tls(server->http, tls);
-    warn_of_end(tls);
+    (void)warn_of_end(tls);
 }
 
 static void on_signal(void *self)

@@ -6,7 +6,7 @@
 #include "server/routes.h"
 #include "wire/wire.h"
 
-enum { SLOW_A_SECOND = 10, FAILED_A_SECOND = 10 };
+enum { SLOW_A_SECOND = 10, FAILED_A_SECOND = 10, STRANGERS_A_SECOND = 1 };
 
 static void put_request(struct log_line *line, const struct exchange *exchange)
 {
@@ -66,10 +66,20 @@ static void note_overload(struct telling *telling, int64_t now_ns)
     ++telling->refused;
 }
 
+static void tell_stranger(struct telling *telling, struct bytes request_id, int64_t now_ns)
+{
+    if (!log_pace_take(&telling->strangers, now_ns, STRANGERS_A_SECOND)) return;
+    struct log_line line = log_begin(LOG_WARN, "access_refused");
+    log_bytes(&line, "request_id", request_id);
+    log_paced(&line, &telling->strangers);
+    log_end(&line);
+}
+
 void telling_problem(struct telling *telling, enum problem_code code, struct bytes request_id,
                      int64_t now_ns)
 {
     const unsigned status = wire_problem_status(code);
+    if (code == PROBLEM_UNAUTHORIZED) tell_stranger(telling, request_id, now_ns);
     if (status < 500) return;
     if (code == PROBLEM_CAPACITY || code == PROBLEM_OVERLOADED) note_overload(telling, now_ns);
     if (!log_pace_take(&telling->failed, now_ns, FAILED_A_SECOND)) return;

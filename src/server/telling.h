@@ -20,6 +20,7 @@
 struct telling {
     struct log_pace slow;
     struct log_pace failed;
+    struct log_pace strangers;
     bool is_behind;     /* settlement hurries */
     bool is_overloaded; /* requests are refused for want of room */
     int64_t refused_ns; /* the last of them */

@@ -108,6 +108,17 @@ static void a_problem_of_the_servers_is_told_and_a_callers_is_not(void **state)
     assert_int_equal(lines_with(logged(), " warn request_failed "), 10);
 }
 
+static void strangers_are_a_line_a_second_and_counted(void **state)
+{
+    (void)state;
+    struct telling telling = {0};
+    for (unsigned i = 0; i < 500; ++i)
+        telling_problem(&telling, PROBLEM_UNAUTHORIZED, BYTES(ID), 9 * SECOND_NS + i);
+    assert_int_equal(lines_with(logged(), " warn access_refused request_id=" ID "\n"), 1);
+    telling_problem(&telling, PROBLEM_UNAUTHORIZED, BYTES(ID), 10 * SECOND_NS);
+    assert_non_null(strstr(logged(), " warn access_refused request_id=" ID " passed_over=499\n"));
+}
+
 static void an_overload_is_told_at_its_beginning_and_its_end(void **state)
 {
     (void)state;
@@ -143,6 +154,7 @@ int main(void)
         PIPE_TEST(a_slow_request_is_told_with_its_stages),
         PIPE_TEST(a_flood_of_slow_requests_is_ten_lines_a_second),
         PIPE_TEST(a_problem_of_the_servers_is_told_and_a_callers_is_not),
+        PIPE_TEST(strangers_are_a_line_a_second_and_counted),
         PIPE_TEST(an_overload_is_told_at_its_beginning_and_its_end),
         PIPE_TEST(books_that_are_behind_are_told_once_and_once_when_they_are_not),
     };

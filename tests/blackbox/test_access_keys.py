@@ -348,8 +348,19 @@ def test_who_did_it_is_told(fresh):
     assert [version["actor"] for version in versions][-3:] == [
         admin.id, admin.id, None]
     log = weir.stderr()
+    assert f"admin_act act=key id={admin.id} request_id=" in log    # what closed the server
+    assert log.count("act=policy") == 2                             # not those of the file
     assert f"admin_act actor={admin.id} act=grant customer=acme id=g_" in log
     assert f"admin_act actor={admin.id} act=policy" in log
+
+
+def test_strangers_are_told_and_counted(fresh):
+    weir = fresh()
+    admin = Keyed(weir, None).make("admin")
+    answers = [Keyed(weir, "weir_" + "0" * 64).post("/v1/consume", ASK) for _ in range(5)]
+    assert {answer.status for answer in answers} == {401}
+    assert f"access_refused request_id={answers[0].headers['X-Request-Id']}" in weir.stderr()
+    assert 'weir_problems_total{code="unauthorized"} 5' in admin.get("/metrics").raw.decode()
 
 
 def test_an_expired_key_opens_nothing(fresh):

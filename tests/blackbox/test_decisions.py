@@ -343,6 +343,20 @@ def test_a_denial_says_what_would_help(weir, new_customer):
     assert reason["message"] and reason["who"]
 
 
+def test_what_is_left_but_too_little_is_not_called_used_up(weir, new_customer):
+    customer = stocked(new_customer, weir, "free")
+    allowed(customer.consume(1))
+    never = "Waiting alone does not let the same request pass; a smaller one may."
+    assert denied(customer.consume(3), "allowance_exhausted")["message"] == (
+        f"The allowance 'included' (2 per 1h) for this customer has 1 left, too little for this request. {never}")
+    assert denied(customer.consume(2), "allowance_exhausted")["message"].endswith(
+        "has 1 left, too little for this request. The same request can pass in 3600 s.")
+    customer = stocked(new_customer, weir, "overage")
+    message = denied(customer.consume(8), "overage_cap_reached")["message"]
+    assert "has 5 credits left, too little for this request; raising its cap" in message
+    assert "starts anew" not in message
+
+
 # ---- S8: when again ------------------------------------------------------------------------------
 
 def test_s8_the_wait_for_an_allowance_is_exact(weir, new_customer):

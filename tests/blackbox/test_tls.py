@@ -5,6 +5,7 @@ not sealed would end it with an error, not with an answer."""
 
 import contextlib
 import json
+import re
 import signal
 import socket
 import ssl
@@ -14,7 +15,7 @@ import pytest
 
 from policies import policy
 from raw import answered, connect, head, read_to_end, until
-from weir_client import Server, StartFailed, run
+from weir_client import Server, StartFailed, find_binary, run
 
 POLICY = policy("""
 base:
@@ -345,10 +346,35 @@ def test_a_certificate_that_ends_soon_is_told(tmp_path):
             _, body = answered(sock, head("GET", "/healthz"))
         assert "certificate_expires" in json.loads(body)["conditions"]
         assert json.loads(body)["status"] == "degraded"
-        assert "certificate_expires days_left=" in server.stderr()
+        assert re.search("certificate_expires days_left=[23]\n", server.stderr())  # rounded down
+        assert server.stderr().count("weir: WARNING: the certificate ends at ") == 1
         assert server.stop() == 0
     finally:
         server.kill()
+
+
+def test_a_log_of_json_is_json_throughout(tmp_path):
+    """People are told on standard output, where they are told the rest."""
+    soon = Certificate(tmp_path, "soon", days=3)
+    (tmp_path / "policy.yaml").write_text(POLICY)
+    said, log = tmp_path / "said", tmp_path / "log"
+    with open(said, "wb") as out, open(log, "wb") as err:
+        process = subprocess.Popen(
+            [find_binary(), "serve", "--data", tmp_path / "data", "--policy", tmp_path / "policy.yaml",
+             "--http", "127.0.0.1:0", "--log-format", "json", *soon.arguments], stdout=out, stderr=err)
+    try:
+        until(lambda: '"listening"' in log.read_text(), "it listens")
+        process.send_signal(signal.SIGHUP)
+        until(lambda: '"reloaded"' in log.read_text(), "it says so")
+        process.terminate()
+        assert process.wait(60) == 0
+    finally:
+        process.kill()
+        process.wait()
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    told = [line["days_left"] for line in lines if line["event"] == "certificate_expires"]
+    assert len(told) == 2 and set(told) <= {2, 3}
+    assert said.read_text().count("weir: WARNING: the certificate ends at ") == 1
 
 
 def test_a_hangup_without_files_changes_nothing(fresh):

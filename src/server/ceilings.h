@@ -35,8 +35,10 @@
 
 /* ---- TLS handshakes */
 
-#define HANDSHAKES_MAX 512u /* under way; beyond it the oldest is given up */
+#define HANDSHAKES_MAX 512u   /* under way; beyond it the oldest gives way that ... */
+#define HANDSHAKE_OWED_MS 500 /* ... has been waited for so long; else newcomers wait */
 #define HANDSHAKE_STEPS_PER_TURN 4u
+#define HANDSHAKE_BEGINS_PER_TURN 8u /* so a burst does not push out who is about to be done */
 #define CERTIFICATE_WARN_S (INT64_C(14) * 24 * 3600) /* before its end */
 
 /* ---- bytes of a request */

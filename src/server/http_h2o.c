@@ -570,6 +570,7 @@ void http_turn(struct http *http, int32_t wait_ms)
     const int32_t sleep_ms = http->must_turn ? 0 : wait_ms;
     http->must_turn = false;
     http->shake_steps = HANDSHAKE_STEPS_PER_TURN;
+    http->shake_begins = HANDSHAKE_BEGINS_PER_TURN;
     (void)h2o_evloop_run(http->context.loop, sleep_ms);
     http_sweep(http);
 }

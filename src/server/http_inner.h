@@ -53,6 +53,7 @@ struct connection {
     size_t answer_bytes;  /* of an answer on its way out, or of a piece */
     int64_t since_ns;     /* the accept, or the end of the last answer */
     int64_t deadline_ns;  /* for taking what is on its way out; 0: not set yet */
+    int64_t owes_ns;      /* since when the next bytes of its handshake are waited for */
     SSL *ssl;             /* of an open TLS connection; the socket's */
     SSL_CTX *ssl_context; /* of a handshake under way, which may need it */
     struct http_place places[LINES];
@@ -99,12 +100,13 @@ struct http {
     struct tls *tls;
     bool must_turn; /* something was begun that the next turn ends: it must not sleep */
     struct prng request_ids;
-    uint32_t shaking;     /* TLS handshakes under way */
-    uint32_t shake_steps; /* of them, left in this turn */
-    int64_t swept_ns;     /* connections were last looked over for their time */
-    uint32_t swept;       /* up to here */
-    int64_t told_ns;      /* what was shed and refused was last logged ... */
-    uint64_t told;        /* ... and was so much */
+    uint32_t shaking;      /* TLS handshakes under way */
+    uint32_t shake_steps;  /* of them, left in this turn */
+    uint32_t shake_begins; /* and new ones */
+    int64_t swept_ns;      /* connections were last looked over for their time */
+    uint32_t swept;        /* up to here */
+    int64_t told_ns;       /* what was shed and refused was last logged ... */
+    uint64_t told;         /* ... and was so much */
     struct metrics_network *network;
     struct metrics_network own; /* where nobody asks */
     struct http_line lines[LINES];

@@ -5,7 +5,8 @@
  * on the loop's thread. So a turn grants so many steps (HANDSHAKE_STEPS_PER_TURN) and decisions of
  * others run in between; without a grant a connection is not even read from. Nothing is set up for
  * a client until its first byte has come, and handshakes under way have a ceiling, since 9 bytes of
- * a client can make OpenSSL reserve 128 KiB: beyond it the oldest that owes us bytes is given up.
+ * a client can make OpenSSL reserve 128 KiB: beyond it the oldest that has owed us bytes for a
+ * while is given up for who comes.
  *
  * h2o keeps OpenSSL's object of a connection to itself; OpenSSL gives it to us when the handshake
  * is done, with a BIO whose data is h2o's socket. With it we can seal bytes of our own, where h2o
@@ -130,6 +131,7 @@ static void stand_in_handshake(struct connection *connection)
         socket->_cb.write = on_shake_written;
     }
     connection->is_granted = connection->wants_step = false;
+    connection->owes_ns = clock_monotonic_ns();
     h2o_socket_dont_read(socket, 1);
 }
 
@@ -157,12 +159,15 @@ static void on_shake_written(h2o_socket_t *socket, const char *error)
     stand_in_handshake(connection);
 }
 
-/* False: all that are under way wait for a step of ours. Who waits for us is not given up. */
+/* False: nobody has owed us bytes for long. Who waits for us, or has just heard of us, is not given
+ * up for who comes. */
 static bool make_place(struct http *http)
 {
+    const int64_t since_ns = clock_monotonic_ns() - (int64_t)HANDSHAKE_OWED_MS * 1000000;
     struct connection *oldest = http->lines[LINE_SHAKING].first;
     if (http->shaking < HANDSHAKES_MAX) return true;
-    while (oldest != NULL && (oldest->is_granted || oldest->wants_step))
+    while (oldest != NULL &&
+           (oldest->is_granted || oldest->wants_step || oldest->owes_ns > since_ns))
         oldest = oldest->places[LINE_SHAKING].after;
     if (oldest == NULL) return false;
     http_tls_give_up(oldest);
@@ -172,7 +177,9 @@ static bool make_place(struct http *http)
 static void begin_handshake(struct connection *connection)
 {
     struct http *http = connection->http;
-    if (!make_place(http)) return; /* it is asked again in the next turn */
+    if (http->shake_begins > 0 && !make_place(http)) http->shake_begins = 0;
+    if (http->shake_begins == 0) return; /* it is asked again in the next turn */
+    --http->shake_begins;
     ++http->shaking;
     http_line_leave(LINE_HELLO, connection);
     http_line_add(LINE_SHAKING, connection);

@@ -84,7 +84,7 @@ Your turn; the server goes on at $url. Let five hours pass, spend, and ask where
 
   curl -s --json '{"advance_ms":18000000}' $url/v1/clock
   curl -s --json '{"customer":"acme","feature":"chat","quantities":{"requests":46},"explain":true}' $url/v1/consume
-  curl -s $url/v1/customers/acme/ledger?limit=3
+  curl -s '$url/v1/customers/acme/ledger?limit=3'
 
   $shown status acme$server
   $shown top$server

@@ -166,7 +166,7 @@ step_tidy() {
 
 step_spelling() {
     local places=()
-    for place in README.md docs api ops packaging src tests sim bench fuzz examples demo console clients; do
+    for place in README.md docs api ops packaging src tests sim bench fuzz examples demo console clients SECURITY.md CONTRIBUTING.md CHANGELOG.md man; do
         [ -e "$place" ] && places+=("$place")
     done
     need codespell && codespell "${places[@]}" && echo 'no misspelling found'

@@ -122,7 +122,7 @@ int command_key_create(int argc, char **argv)
         .summary = "Makes an access key.",
         .notes =
             "decide is for authorize, consume, check and holds; report for usage and commit; read "
-            "for every GET and check; admin for everything.\n"
+            "for every GET but the keys, and check; admin for everything.\n"
             "As soon as there is a key, every request needs one: so the first is an admin's, bound "
             "to no customer and without an end.\n"
             "A key is told once; the server keeps its hash. It goes to standard output alone.",

@@ -20,6 +20,7 @@
 #include <cmocka.h>
 
 #include "server/http.h"
+#include "server/http_inner.h"
 #include "server/listener.h"
 
 enum { TURNS_MAX = 400, CONNECTIONS_MAX = 4 };
@@ -1053,6 +1054,18 @@ static void addresses_are_numbers_with_a_port(void **state)
     assert_false(listener_is_loopback(&parsed));
 }
 
+static void every_status_of_a_problem_has_a_reason(void **state)
+{
+    static const unsigned statuses[] = {
+#define X(name, code, status, title) status,
+        PROBLEM_TABLE(X)
+#undef X
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(statuses); ++i)
+        if (strcmp(http_reason(statuses[i]), "Answer") == 0) fail_msg("%u has none", statuses[i]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1071,6 +1084,7 @@ int main(void)
         cmocka_unit_test(what_follows_a_request_is_judged_like_the_first),
         cmocka_unit_test(a_request_that_takes_too_long_is_told_so),
         cmocka_unit_test(headers_have_a_ceiling),
+        cmocka_unit_test(every_status_of_a_problem_has_a_reason),
         cmocka_unit_test(nonsense_ends_only_its_own_connection),
         cmocka_unit_test(a_client_that_left_costs_nothing),
         cmocka_unit_test(past_the_ceiling_newcomers_are_turned_away_while_all_are_at_work),

@@ -71,7 +71,8 @@ struct option_rule client_key_file_option(struct client_options *options)
     return (struct option_rule){.name = "key-file",
                                 .argument = "FILE",
                                 .help =
-                                    "access key to show the server; default: $WEIR_KEY, else none",
+                                    "access key to show the server; default: the key in $WEIR_KEY, "
+                                    "else none",
                                 .kind = OPTION_TEXT,
                                 .section = SECTION_SERVER,
                                 .value_out = &options->key_file};

@@ -20,7 +20,7 @@
 /* The options that every subcommand with a server has. */
 struct client_options {
     const char *server;   /* NULL: $WEIR_SERVER, else the default */
-    const char *key_file; /* NULL: $WEIR_KEY, else none */
+    const char *key_file; /* NULL: the key in $WEIR_KEY, else none */
     const char *ca;       /* NULL: the system's certificates */
 };
 #define CLIENT_OPTION_COUNT 3

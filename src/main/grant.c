@@ -152,6 +152,8 @@ int command_grant(int argc, char **argv)
                      "weir grant ada 25 --key invoice-1881"}},
         .rules = rules,
         .rule_count = COUNT_OF(rules),
+        .amount = "AMOUNT",
+        .amount_expected = "credits above 0, such as 25 or 0.5",
         .operands_min = 2,
         .operands_max = 2,
     };
@@ -160,9 +162,7 @@ int command_grant(int argc, char **argv)
     const enum options_result result = options_take(&usage, argc, argv, &operands);
     if (result != OPTIONS_TAKEN) return result == OPTIONS_HELP ? STATUS_DONE : STATUS_USAGE;
     if (!credits_parse(bytes_of_text(operands.at[1]), &nano) || nano <= 0) {
-        (void)fprintf(stderr,
-                      "weir grant: AMOUNT '%s': expected credits above 0, such as 25 or 0.5\n",
-                      operands.at[1]);
+        options_refuse_amount(&usage, operands.at[1]);
         return STATUS_USAGE;
     }
     if (options.priority != NULL && !is_whole_number(options.priority)) {

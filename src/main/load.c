@@ -373,7 +373,7 @@ int command_load(int argc, char **argv)
         ROW_TEXT("plan", "NAME", "put every customer on this plan first", &settings.plan),
         ROW_TEXT("grant", "CATEGORY=N,...", "give every customer N credits of it first",
                  &options.grants),
-        ROW_TEXT("feature", "NAME", "default codex", &settings.feature),
+        ROW_TEXT("feature", "NAME", "what the rows ask for; default codex", &settings.feature),
         ROW_TEXT("attribute", "NAME=VALUE", "on every request; several with commas",
                  &options.attributes),
         ROW_TEXT("estimate", "X", "hold X times the recent mean, rounded up; default 2",

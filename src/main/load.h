@@ -167,7 +167,8 @@ bool load_assign_customers(const struct load_settings *settings, size_t rows,
                            uint32_t *customer_of_out);
 /* Each false when a request was refused or nobody answered, said on stderr. */
 bool load_prepare_customers(const struct load_settings *settings, struct load_customer *customers);
-/* Whether the feature's units are nano-credits; said by the status of any customer who is used. */
+/* Whether the feature's units are nano-credits; said by the status of any customer who is used. A
+ * feature that the policy or the plan does not have is told on stderr, with --feature. */
 bool load_find_unit(const struct load_settings *settings, const struct load_customer *customers,
                     bool *unit_is_cost_out);
 enum load_moment { LOAD_BEFORE, LOAD_AFTER };

@@ -229,12 +229,29 @@ bool load_find_unit(const struct load_settings *settings, const struct load_cust
     buffer_put_text(&path, "/status?feature=");
     put_path_part(&path, settings->feature);
     buffer_put_byte(&path, '\0');
-    if (!client_expect("load", settings->address,
-                       &(struct client_request){.method = "GET", .path = (const char *)block},
-                       &answer))
+    if (!client_call("load", settings->address,
+                     &(struct client_request){.method = "GET", .path = (const char *)block},
+                     &answer))
         return false;
     CLEANUP(answer_free) yajl_val tree = answer_parse(answer.body);
+    if (strcmp(answer_text(tree, "code"), "unknown_feature") == 0) {
+        (void)fprintf(stderr,
+                      "weir load: the policy has no feature '%s': --feature NAME asks for one that "
+                      "it has\n",
+                      settings->feature);
+        return false;
+    }
+    if (answer.status != 200) {
+        client_complain("load", &answer);
+        return false;
+    }
     const yajl_val feature = answer_item(tree, "features", 0);
+    if (strcmp(answer_text(feature, "reason"), "not_entitled") == 0)
+        (void)fprintf(stderr,
+                      "weir load: the plan of %s does not have the feature '%s', so that it is "
+                      "denied: --feature NAME asks for another, --plan NAME puts customers in one "
+                      "that has it\n",
+                      name, settings->feature);
     *unit_is_cost_out = strcmp(answer_text(feature, "unit"), "cost") == 0;
     return true;
 }

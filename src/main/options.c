@@ -198,9 +198,27 @@ static const struct option_rule *rule_at(const struct usage *usage, size_t numbe
                                       : &options_general[number - usage->rule_count];
 }
 
+void options_refuse_amount(const struct usage *usage, const char *word)
+{
+    (void)fprintf(stderr, "weir %s: %s '%s': expected %s\n", usage->command, usage->amount, word,
+                  usage->amount_expected);
+}
+
+/* The word that getopt_long is in: it has left it behind where the letter was its last. */
+static const char *short_word(char **argv)
+{
+    const char *behind = argv[optind - 1];
+    return behind[0] == '-' && behind[1] == optopt && behind[2] == '\0' ? behind : argv[optind];
+}
+
 /* After getopt_long said '?': a short option, of which there are none, or a long one. */
 static enum options_result wrong_option(const struct usage *usage, char **argv)
 {
+    const bool is_number = optopt == '.' || (optopt >= '0' && optopt <= '9');
+    if (is_number && usage->amount != NULL) {
+        options_refuse_amount(usage, short_word(argv));
+        return wrong(usage);
+    }
     if (optopt > 0 && optopt < FIRST_NUMBER) {
         (void)fprintf(stderr, "weir %s: unknown option '-%c'\n", usage->command, optopt);
         return wrong(usage);

@@ -95,6 +95,8 @@ struct usage {
     struct usage_example examples[USAGE_EXAMPLES_MAX + 1]; /* the last has no line */
     const struct option_rule *rules;
     size_t rule_count;
+    const char *amount; /* the operand that a word such as -1 is meant for; NULL: none */
+    const char *amount_expected;
     size_t operands_min;
     size_t operands_max;
 };
@@ -114,6 +116,9 @@ struct operands {
  * as "--name value"; an option given twice is wrong. */
 enum options_result options_take(const struct usage *usage, int argc, char **argv,
                                  struct operands *operands_out);
+
+/* Says on stderr that this is no amount, and what is one. */
+void options_refuse_amount(const struct usage *usage, const char *word);
 
 /* What every subcommand has besides its own: --color, --help. */
 extern const struct option_rule options_general[];

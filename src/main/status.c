@@ -25,9 +25,11 @@ static void put_query(struct buffer *path, const char *name, const char *value, 
     *separator = '&';
 }
 
+/* False when nobody answered, or with a refusal; both are said. Not having seen the customer is no
+ * refusal where `unseen_out` takes it. */
 static bool get(const struct usage *usage, const struct server_address *address,
                 const char *customer, const char *call, const struct status_options *options,
-                struct client_answer *answer_out)
+                struct client_answer *answer_out, bool *unseen_out)
 {
     uint8_t block[2 * CLIENT_PATH_BYTES_MAX];
     struct buffer path = buffer_over(block, sizeof(block));
@@ -45,7 +47,11 @@ static bool get(const struct usage *usage, const struct server_address *address,
         return false;
     }
     const struct client_request request = {.method = "GET", .path = (const char *)block};
-    return client_expect(usage->command, address, &request, answer_out);
+    if (unseen_out == NULL) return client_expect(usage->command, address, &request, answer_out);
+    if (!client_call(usage->command, address, &request, answer_out)) return false;
+    *unseen_out = answer_out->status == 404;
+    if (answer_out->status != 200 && !*unseen_out) client_complain(usage->command, answer_out);
+    return answer_out->status == 200 || *unseen_out;
 }
 
 /* What the books say was charged from then to now. */
@@ -103,16 +109,16 @@ static int run(const struct usage *usage, const struct status_options *options,
         .paces = {{.span = "the last hour", .span_ms = HOUR_MS},
                   {.span = "the last day", .span_ms = DAY_MS}},
     };
-    if (!get(usage, &address, customer, "/status", options, &status)) return STATUS_REFUSED;
+    if (!get(usage, &address, customer, "/status", options, &status, NULL)) return STATUS_REFUSED;
     if (options->is_json) {
         (void)puts(status.body);
         return STATUS_DONE;
     }
-    if (!get(usage, &address, customer, "", NULL, &settings) ||
-        !get(usage, &address, customer, "/balance", NULL, &balance) ||
+    if (!get(usage, &address, customer, "", NULL, &settings, &facts.is_unseen) ||
+        !get(usage, &address, customer, "/balance", NULL, &balance, NULL) ||
         !read_clock(usage, &address, &facts))
         return STATUS_REFUSED;
-    for (int i = 0; i < STATUS_PACES; ++i)
+    for (int i = 0; i < STATUS_PACES && !facts.is_unseen; ++i)
         read_pace(usage, &address, customer, facts.now_ms, &facts.paces[i]);
     CLEANUP(answer_free) yajl_val status_tree = answer_parse(status.body);
     CLEANUP(answer_free) yajl_val settings_tree = answer_parse(settings.body);
@@ -141,10 +147,12 @@ int command_status(int argc, char **argv)
         .operands = "CUSTOMER",
         .summary =
             "Shows what a customer's next request would meet, and how long the credits last.",
-        .notes = "The pace is what the books say was charged in the last hour and the last day, by "
-                 "the server's clock; clock times are this machine's. Where nothing was charged "
-                 "nobody knows how long credits last, and it says so. --json gives the limits "
-                 "alone, as GET /v1/customers/CUSTOMER/status has them.",
+        .notes =
+            "The pace is what the books say was charged in the last hour and the last day, by "
+            "the server's clock; clock times are this machine's. Where nothing was charged "
+            "nobody knows how long credits last, and it says so. A customer whom the server has "
+            "not seen yet has the limits of the policy's default plan. --json gives the "
+            "limits and what is available, as GET /v1/customers/CUSTOMER/status has them.",
         .examples = {{"all of a customer", "weir status ada"},
                      {"one person's limits for one feature",
                      "weir status ada --subject team-a/alice --feature chat"}},

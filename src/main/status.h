@@ -3,6 +3,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "main/answer.h"
@@ -20,6 +21,7 @@ enum { STATUS_PACES = 2 };
 struct status_facts {
     const char *customer;
     const char *subject; /* NULL: the customer's own */
+    bool is_unseen;      /* no settings, no balance: the limits are the default plan's */
     int64_t now_ms;      /* by the server's clock */
     int64_t lag_ms;      /* how far the books are behind */
     yajl_val settings;

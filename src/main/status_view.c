@@ -1,7 +1,6 @@
 /*
- * status_view.c: a customer on one screen. A narrow terminal gets fewer words and shorter bars, a
- * narrower one no clock, the narrowest no bars; never less than names, amounts and when they come
- * back.
+ * status_view.c: a customer on one screen. A narrow terminal gets shorter bars and no clock, a
+ * narrower one no bars; never less than names, amounts and when they come back.
  */
 #include <stdio.h>
 #include <string.h>
@@ -10,8 +9,8 @@
 #include "main/runway.h"
 #include "main/status.h"
 
-enum { WIDE_COLUMNS = 112, MIDDLE_COLUMNS = 80, NARROW_COLUMNS = 68 };
-enum { BAR_WIDE = 20, BAR_MIDDLE = 8, BAR_NARROW = 6 };
+enum { WIDE_COLUMNS = 112, MIDDLE_COLUMNS = 80 };
+enum { BAR_WIDE = 20, BAR_MIDDLE = 8 };
 
 #define LAG_MS_MAX (5 * SECOND_MS) /* of the books, before it is worth a word */
 
@@ -21,7 +20,6 @@ struct layout {
     int64_t now_ms;
     unsigned bar_cells; /* 0: no bars */
     bool is_wide;
-    bool has_clock;
 };
 
 static struct layout layout_for(const struct page *page, struct table *table, int64_t now_ms)
@@ -31,13 +29,11 @@ static struct layout layout_for(const struct page *page, struct table *table, in
     return (struct layout){.page = page,
                            .table = table,
                            .now_ms = now_ms,
-                           .bar_cells = !page->has_bars                   ? 0
-                                        : is_wide                         ? BAR_WIDE
-                                        : is_middle                       ? BAR_MIDDLE
-                                        : page->columns >= NARROW_COLUMNS ? BAR_NARROW
-                                                                          : 0,
-                           .is_wide = is_wide,
-                           .has_clock = is_middle};
+                           .bar_cells = !page->has_bars ? 0
+                                        : is_wide       ? BAR_WIDE
+                                        : is_middle     ? BAR_MIDDLE
+                                                        : 0,
+                           .is_wide = is_wide};
 }
 
 /* Amounts are whole units, or credits as decimal text. */
@@ -73,10 +69,8 @@ static void bar_cell(const struct layout *layout, uint64_t left, uint64_t whole)
 }
 
 /* "resets in 4 h 58 min (22:00)"; nothing where there is no such instant. */
-static void instant_cell(const struct layout *layout, const char *what, const char *instant,
-                         bool has_clock)
+static void instant_cell(const struct layout *layout, const char *what, const char *instant)
 {
-    if (!layout->is_wide) what = "";
     char relative[TEXT_NUMBER_BYTES];
     char clock[TEXT_NUMBER_BYTES];
     int64_t at_ms = 0;
@@ -89,7 +83,7 @@ static void instant_cell(const struct layout *layout, const char *what, const ch
         return;
     }
     (void)text_duration(at_ms - layout->now_ms, relative);
-    if (has_clock)
+    if (layout->is_wide)
         table_cell(layout->table, "%sin %s (%s)", what, relative,
                    text_when(at_ms, layout->now_ms, clock));
     else
@@ -111,7 +105,10 @@ static void limit_row(const struct layout *layout, yajl_val limit, bool is_cost)
     const struct amount left = read_amount(limit, "remaining");
     const bool is_unlimited = is_null(limit, "remaining");
     const bool is_limited = !is_unlimited && !is_null(limit, "limit");
-    const char *unit = left.is_credits && !is_cost ? " credits" : "";
+    const bool is_grants = strcmp(answer_text(limit, "kind"), "grants") == 0;
+    const char *unit = is_grants && !left.is_credits                ? " from credits"
+                       : left.is_credits && (is_grants || !is_cost) ? " credits"
+                                                                    : "";
     char text[2][TEXT_NUMBER_BYTES];
     table_row(table, is_limited                         ? paint_for(left.value, whole.value)
                      : left.value == 0 && !is_unlimited ? PAINT_DIM
@@ -130,7 +127,7 @@ static void limit_row(const struct layout *layout, yajl_val limit, bool is_cost)
                    text_units(whole.value, whole.is_credits, text[1]), unit);
     else
         table_cell(table, "%s%s", text_units(left.value, left.is_credits, text[0]), unit);
-    instant_cell(layout, "resets ", answer_text(limit, "resets_at"), layout->has_clock);
+    instant_cell(layout, "resets ", answer_text(limit, "resets_at"));
 }
 
 static void put_feature(const struct layout *layout, yajl_val feature)
@@ -174,12 +171,11 @@ static void put_grants(const struct layout *layout, yajl_val balance)
         table_row(table, !is_live || left <= 0 ? PAINT_DIM : PAINT_PLAIN);
         table_cell(table, "%s", answer_text(grant, "category"));
         table_cell(table, "%s", answer_text(grant, "grant_id"));
-        if (layout->bar_cells > BAR_NARROW)
-            bar_cell(layout, left > 0 ? (uint64_t)left : 0, (uint64_t)whole);
+        if (layout->bar_cells > 0) bar_cell(layout, left > 0 ? (uint64_t)left : 0, (uint64_t)whole);
         table_cell(table, "%s of %s", answer_text(grant, "remaining"),
                    answer_text(grant, "credits"));
         if (is_live)
-            instant_cell(layout, "ends ", answer_text(grant, "expires_at"), layout->is_wide);
+            instant_cell(layout, "ends ", answer_text(grant, "expires_at"));
         else
             table_cell(table, "%s", state);
         const char *held = answer_text(grant, "held");
@@ -251,7 +247,7 @@ static void pace_row(const struct layout *layout, const struct status_facts *fac
         table_cell(table, "unknown: nothing was charged");
         return;
     case RUNWAY_EMPTY:
-        table_cell(table, "nothing is left");
+        table_cell(table, "no credits are left");
         return;
     case RUNWAY_LONG:
         table_cell(table, "more than ten years");
@@ -270,9 +266,23 @@ static void pace_row(const struct layout *layout, const struct status_facts *fac
     table_cell(table, "but %s of them end before that", text_credits(ending, text[2]));
 }
 
+/* Of what is shown. */
+static bool takes_credits(yajl_val status)
+{
+    for (size_t i = 0; i < answer_length(status, "features"); ++i) {
+        const yajl_val feature = answer_item(status, "features", i);
+        for (size_t j = 0; j < answer_length(feature, "limits"); ++j)
+            if (strcmp(answer_text(answer_item(feature, "limits", j), "kind"), "grants") == 0)
+                return true;
+    }
+    return false;
+}
+
+/* Nothing where there are no credits, nor anything that would take them. */
 static void put_runway(const struct layout *layout, const struct status_facts *facts)
 {
     char text[TEXT_NUMBER_BYTES];
+    if (answer_credits(facts->balance, "available") <= 0 && !takes_credits(facts->status)) return;
     put_title(layout->page, "Runway at the pace of");
     (void)fputs("\n", layout->page->file);
     table_begin(layout->table, "lrl");
@@ -284,21 +294,31 @@ static void put_runway(const struct layout *layout, const struct status_facts *f
                       text_duration(facts->lag_ms, text));
 }
 
+/* Ends the first line. */
+static void put_settings(yajl_val settings, const struct page *page)
+{
+    const char *mode = answer_text(settings, "credit_mode");
+    (void)fprintf(page->file, "  plan %s", answer_text(settings, "plan"));
+    if (strcmp(mode, "auto") != 0) (void)fprintf(page->file, "  credit mode %s", mode);
+    if (answer_is_true(settings, "suspended"))
+        (void)fprintf(page->file, "  %ssuspended%s", page_paint(page, PAINT_RED), page_plain(page));
+    (void)fputs("\n", page->file);
+}
+
 void status_view(const struct status_facts *facts, const struct page *page)
 {
     static struct table table;
     const struct layout layout = layout_for(page, &table, facts->now_ms);
-    const char *mode = answer_text(facts->settings, "credit_mode");
     (void)fprintf(page->file, "%s%s%s", page_paint(page, PAINT_BOLD), facts->customer,
                   page_plain(page));
     if (facts->subject != NULL) (void)fprintf(page->file, " %s", facts->subject);
-    (void)fprintf(page->file, "  plan %s", answer_text(facts->settings, "plan"));
-    if (strcmp(mode, "auto") != 0) (void)fprintf(page->file, "  credit mode %s", mode);
-    if (answer_is_true(facts->settings, "suspended"))
-        (void)fprintf(page->file, "  %ssuspended%s", page_paint(page, PAINT_RED), page_plain(page));
-    (void)fputs("\n", page->file);
-    put_balance(&layout, facts->balance);
-    put_runway(&layout, facts);
+    if (facts->is_unseen) {
+        (void)fputs("  not seen yet, no balance: the default plan's limits\n", page->file);
+    } else {
+        put_settings(facts->settings, page);
+        put_balance(&layout, facts->balance);
+        put_runway(&layout, facts);
+    }
     for (size_t i = 0; i < answer_length(facts->status, "features"); ++i)
         put_feature(&layout, answer_item(facts->status, "features", i));
     put_grants(&layout, facts->balance);

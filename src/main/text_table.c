@@ -118,9 +118,16 @@ void table_row(struct table *table, enum paint paint)
     if (table->rows < TABLE_ROWS_MAX) {
         memset(table->cell[table->rows], 0, sizeof(table->cell[0]));
         table->paint[table->rows] = paint;
+        table->is_heading[table->rows] = false;
     }
     ++table->rows;
     table->cells = 0;
+}
+
+void table_heading(struct table *table)
+{
+    table_row(table, PAINT_BOLD);
+    if (table->rows <= TABLE_ROWS_MAX) table->is_heading[table->rows - 1] = true;
 }
 
 /* Control characters of names from elsewhere must not reach the terminal. */
@@ -162,7 +169,8 @@ void table_print(const struct table *table, const struct page *page)
     int widths[TABLE_COLUMNS_MAX] = {0};
     for (size_t row = 0; row < rows; ++row) {
         for (size_t column = 0; column < columns; ++column) {
-            const int width = width_of(table->cell[row][column], strlen(table->cell[row][column]));
+            const int width = width_of(table->cell[row][column], strlen(table->cell[row][column])) -
+                              (column == 0 && table->is_heading[row] ? 2 : 0);
             if (width > widths[column]) widths[column] = width;
         }
     }
@@ -172,8 +180,9 @@ void table_print(const struct table *table, const struct page *page)
             --last;
         (void)fputs(page_paint(page, table->paint[row]), page->file);
         for (size_t column = 0; column < last; ++column) {
-            (void)fputs(column == 0 ? "  " : "   ", page->file);
-            print_cell(page, table->cell[row][column], widths[column],
+            const bool is_title = column == 0 && table->is_heading[row];
+            (void)fputs(column > 0 ? "   " : is_title ? "" : "  ", page->file);
+            print_cell(page, table->cell[row][column], widths[column] + (is_title ? 2 : 0),
                        table->columns[column] == 'r', column + 1 == last);
         }
         (void)fprintf(page->file, "%s\n", page_plain(page));

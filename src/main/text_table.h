@@ -19,6 +19,7 @@ struct table {
     size_t rows;
     size_t cells; /* of the last row */
     enum paint paint[TABLE_ROWS_MAX];
+    bool is_heading[TABLE_ROWS_MAX];
     char cell[TABLE_ROWS_MAX][TABLE_COLUMNS_MAX][TABLE_CELL_BYTES];
 };
 
@@ -43,6 +44,8 @@ void page_wrap(const struct page *page, unsigned column, unsigned indent, const 
 void table_begin(struct table *table, const char *columns);
 /* Rows past the table's end are counted, not kept; table_print says how many there were. */
 void table_row(struct table *table, enum paint paint);
+/* A row of column heads, bold; the table's title is its first cell and stands out to the left. */
+void table_heading(struct table *table);
 void table_cell(struct table *table, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void table_print(const struct table *table, const struct page *page);
 

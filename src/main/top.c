@@ -257,11 +257,12 @@ static bool draw(const struct top *top)
     page.file = open_memstream(&text, &length);
     if (page.file == NULL) return false;
     const struct top_moment moment = moment_of(top, &figures);
-    top_view(&moment, &page);
-    (void)fprintf(page.file, "\n%sq: leave%s\n", page_paint(&page, PAINT_DIM), page_plain(&page));
+    const struct top_screen screen = {.rows = size.ws_row > 0 ? size.ws_row : ROWS_DEFAULT,
+                                      .columns = page.columns,
+                                      .last = "q: leave"};
+    top_view(&moment, &page, screen.rows - 1);
     const bool is_whole = fclose(page.file) == 0;
-    if (is_whole)
-        top_frame(stdout, text, size.ws_row > 0 ? size.ws_row : ROWS_DEFAULT, page.columns);
+    if (is_whole) top_frame(stdout, text, &screen);
     free(text);
     return is_whole && fflush(stdout) == 0;
 }
@@ -300,8 +301,12 @@ static int run_once(struct top *top, int64_t every_ns, bool is_json)
     if (is_json)
         top_json(&moment, stdout);
     else
-        top_view(&moment, &page);
-    return fflush(stdout) == 0 ? STATUS_DONE : STATUS_REFUSED;
+        top_view(&moment, &page, TOP_ROWS_ENDLESS);
+    if (fflush(stdout) != 0) return STATUS_REFUSED;
+    if (!top->has_now) (void)fprintf(stderr, "weir top: no metrics: %s\n", top->why);
+    if (top->customers.why[0] != '\0')
+        (void)fprintf(stderr, "weir top: no customers: %s\n", top->customers.why);
+    return top->has_now && top->customers.why[0] == '\0' ? STATUS_DONE : STATUS_REFUSED;
 }
 
 int command_top(int argc, char **argv)

@@ -44,6 +44,7 @@ struct top_call {
     char name[TOP_NAME_BYTES]; /* "POST /v1/authorize" */
     double rate;
     double p50_s, p90_s, p99_s;
+    bool is_look; /* what `weir top` itself calls: comes last */
 };
 
 struct top_feature {
@@ -101,8 +102,15 @@ struct top_moment {
     const char *why;                   /* it does not */
     const struct top_customers *customers;
 };
-void top_view(const struct top_moment *moment, const struct page *page);
+/* At most `rows` lines, unless not even the heads of it fit: what matters less goes first. */
+#define TOP_ROWS_ENDLESS UINT32_MAX
+void top_view(const struct top_moment *moment, const struct page *page, uint32_t rows);
 void top_json(const struct top_moment *moment, FILE *file);
 
-/* The lines of a frame that fit, each cut at the screen's width and wiped behind its end. */
-void top_frame(FILE *file, const char *text, unsigned rows, unsigned columns);
+/* The lines of a frame that fit, each cut at the screen's width and wiped behind its end; its last
+ * line below them. */
+struct top_screen {
+    unsigned rows, columns;
+    const char *last;
+};
+void top_frame(FILE *file, const char *text, const struct top_screen *screen);

@@ -88,9 +88,18 @@ static int compare_features(const void *a, const void *b)
 
 static int compare_calls(const void *a, const void *b)
 {
-    const double rate_a = ((const struct top_call *)a)->rate;
-    const double rate_b = ((const struct top_call *)b)->rate;
-    return (rate_a < rate_b) - (rate_a > rate_b);
+    const struct top_call *one = a;
+    const struct top_call *other = b;
+    if (one->is_look != other->is_look) return one->is_look ? 1 : -1;
+    return (one->rate < other->rate) - (one->rate > other->rate);
+}
+
+static bool is_look(const char *call)
+{
+    static const char *const looks[] = {"GET /healthz", "GET /metrics", "GET /v1/usage"};
+    for (size_t i = 0; i < COUNT_OF(looks); ++i)
+        if (strcmp(call, looks[i]) == 0) return true;
+    return false;
 }
 
 static const char decisions[] = "weir_decisions_total";
@@ -145,6 +154,7 @@ static void figure_calls(const struct span *span, struct top_figures *figures)
         one->rate = rate_of(span, count_name, call, ANY);
         if (!(one->rate > 0)) continue;
         memcpy(one->name, words[i], TOP_NAME_BYTES);
+        one->is_look = is_look(one->name);
         one->p50_s = quantile_of(span, name, call, 0.5);
         one->p90_s = quantile_of(span, name, call, 0.9);
         one->p99_s = quantile_of(span, name, call, 0.99);

@@ -103,9 +103,11 @@ static void a_frame_is_cut_at_the_screen_and_its_colours_take_no_room(void **sta
     FILE *file = fmemopen(written, sizeof(written), "w");
     (void)state;
     assert_non_null(file);
-    top_frame(file, "\033[31mred line\033[0m\ncaf\xc3\xa9s\nthird\n", 2, 4);
+    top_frame(file, "\033[31mred line\033[0m\ncaf\xc3\xa9s\nthird\n",
+              &(struct top_screen){.rows = 3, .columns = 4, .last = "leave"});
     assert_int_equal(fclose(file), 0);
-    assert_string_equal(written, "\033[H\033[31mred \033[0m\033[K\ncaf\xc3\xa9\033[K\033[0m\033[J");
+    assert_string_equal(written, "\033[H\033[31mred \033[0m\033[K\ncaf\xc3\xa9\033[K\nleav\033[K"
+                                 "\033[0m\033[J");
 }
 
 int main(void)

@@ -202,3 +202,33 @@ def test_what_is_wrong_with_an_address_is_a_usage_error(tmp_path, arguments, nam
 def test_localhost_is_found_whatever_its_first_address_is(weir):
     status, _, err = run("policy", "show", "--server", f"http://localhost:{weir.port}")
     assert status == 0, err
+
+
+# ---- what a newcomer types -----------------------------------------------------------------------
+
+@pytest.mark.parametrize("amount", ["-1", "-12", "-0.5", "-.5", "0", "many"])
+def test_an_amount_that_is_none_is_told_as_an_amount(amount):
+    for words in (["ada", amount], ["ada", "--reason", "gift", amount],
+                  ["ada", amount, "--reason", "gift"]):
+        status, _, err = run("grant", *words)
+        assert status == 2 and f"AMOUNT '{amount}': expected credits above 0" in err, (words, err)
+
+
+def test_a_number_that_is_no_operand_is_an_unknown_option():
+    status, _, err = run("top", "-1")
+    assert status == 2 and "unknown option '-1'" in err, err
+
+
+def test_a_load_for_a_feature_that_nobody_has_names_the_option(fresh):
+    weir = fresh(policy=POLICY)     # its features have codex, its plan has not
+    server = ["--server", f"http://127.0.0.1:{weir.port}"]
+    _, _, err = run("load", "--generate", "5", *server, timeout=120)
+    assert "load-0" in err and "'codex'" in err and "--feature NAME" in err, err
+    status, out, err = run("load", "--generate", "5", "--feature", "nothing", *server)
+    assert status == 1 and out == "" and "no feature 'nothing'" in err, err
+    assert "--feature NAME" in err and "--feature chat" not in err, err
+
+
+def test_the_help_tells_the_key_from_its_file():
+    _, out, _ = run("status", "--help")
+    assert "default: the key in $WEIR_KEY, else none" in " ".join(out.split()), out

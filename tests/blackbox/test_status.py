@@ -60,6 +60,7 @@ def test_all_four_numbers_of_a_balance_are_shown(fresh, new_customer):
     customer = new_customer(weir)
     customer.grant("20")
     customer.authorize(12, ttl_ms=HOUR)
+    settled(weir)       # so that nothing moves between the two looks
     out = shown(weir, customer)
     balance = weir.get(f"{customer.path}/balance").body
     assert numbers(out) == {name: balance[name]
@@ -121,7 +122,7 @@ def test_without_a_charge_or_without_credits_the_runway_is_not_invented(fresh, n
     weir = fresh()
     customer = new_customer(weir)
     customer.put(plan="base")
-    assert section(shown(weir, customer), "Runway").count("nothing is left") == 2
+    assert section(shown(weir, customer), "Runway").count("no credits are left") == 2
     customer.grant("5")
     assert section(shown(weir, customer), "Runway").count("unknown: nothing was charged") == 2
     customer.consume(11)
@@ -139,7 +140,38 @@ def test_a_narrow_terminal_is_not_overrun(fresh, new_customer):
     for columns in (120, 80, 60):
         out = re.sub(r"\x1b\[[0-9;]*m", "", on_terminal(words, columns, TZ="UTC"))
         assert max(len(line.rstrip()) for line in out.splitlines()) <= columns, out
-        assert ("#" in out) == (columns > 60) and "in 5 h" in out, out
+        assert ("#" in out) == (columns > 60) and "resets in 5 h" in out, out
+
+
+def test_what_comes_of_grants_says_so(fresh, new_customer):
+    weir = fresh()
+    customer = new_customer(weir)
+    customer.grant("50")
+    assert re.search(r"^  paid +grants +50 from credits$", shown(weir, customer), re.MULTILINE)
+
+
+def test_who_was_not_seen_yet_has_the_limits_of_the_default_plan(fresh):
+    weir = fresh()
+    status, out, err = run("status", "nobody", "--server", f"http://127.0.0.1:{weir.port}")
+    assert (status, err) == (0, "")
+    assert out.startswith("nobody  not seen yet, no balance: the default plan's limits\n"), out
+    assert "10 of 10" in out and "Credits" not in out and "Runway" not in out, out
+    assert weir.get("/v1/customers/nobody").status == 404, "a look makes nobody known"
+
+
+def test_who_may_not_have_a_plan_is_no_customer(fresh):
+    weir = fresh(policy=POLICY.replace("  plan: base\n", ""))
+    status, out, err = run("status", "nobody", "--server", f"http://127.0.0.1:{weir.port}")
+    assert status == 1 and out == "" and "customer" in err, err
+
+
+def test_where_nothing_takes_credits_there_is_no_runway(fresh, new_customer):
+    weir = fresh(policy=policy("base: {tier: 1, features: {chat: {waterfall: [{unlimited: {}}]}}}"))
+    customer = new_customer(weir)
+    customer.put(plan="base")
+    assert "Runway" not in shown(weir, customer) and "unlimited" in shown(weir, customer)
+    customer.grant("5")
+    assert "unknown: nothing was charged" in section(shown(weir, customer), "Runway")
 
 
 def test_colours_say_what_is_used_up(fresh, new_customer):

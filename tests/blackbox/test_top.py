@@ -70,8 +70,19 @@ class Listener(http.server.BaseHTTPRequestHandler):
             return self.answer(403, json.dumps(problem))
         if path == "/metrics":
             self.server.looks += 1
-            return self.answer(200, metrics(self.server.looks))
+            return self.answer(200, metrics(self.server.looks) + self.more())
         return self.answer(200, json.dumps(USAGE if path == "/v1/usage" else HEALTH))
+
+    def more(self):
+        """Looks more often than anybody asks; as much of everything as there may be."""
+        text, look = "", self.server.looks
+        if self.server.polls:
+            text += f'weir_request_seconds_count{{call="GET /metrics"}} {900 * look}\n'
+        for i in range(self.server.crowd):
+            text += (f'weir_decisions_total{{feature="feature-{i}",outcome="deny",'
+                     f'reason="concurrency_limit_{i}"}} {(i + 1) * look}\n'
+                     f'weir_request_seconds_count{{call="POST /v1/call-{i}"}} {(i + 1) * look}\n')
+        return text
 
     def answer(self, status, text):
         self.send_response(status)
@@ -87,6 +98,7 @@ class Listener(http.server.BaseHTTPRequestHandler):
 def told():
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Listener)
     server.asked, server.refused, server.looks = [], set(), 0
+    server.polls, server.crowd = False, 0
     server.url = f"http://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -98,6 +110,12 @@ def told():
 
 def look(told, *words):
     status, out, err = run("top", "--server", told.url, *words)
+    assert status == 0, err
+    return out
+
+
+def look_at(weir):
+    status, out, err = run("top", "--server", f"http://127.0.0.1:{weir.port}")
     assert status == 0, err
     return out
 
@@ -122,7 +140,7 @@ def test_customers_come_by_their_requests_and_cannot_write_to_the_terminal(told)
     out = look(told)
     customers = out[out.index("Customers"):]
     assert customers.index("big?[31m") < customers.index("small") and "900" in customers
-    assert "settled since 2026-11-21T15:00Z" in customers
+    assert "settled since 15:00Z" in customers
     assert [path for path in told.asked if path.startswith("/v1/usage")] == \
         ["/v1/usage?group_by=customer&limit=1000&from=2026-11-21T15:00:00Z"]
 
@@ -140,9 +158,27 @@ def test_json_has_the_same_numbers(told):
 
 def test_what_is_refused_is_told_in_the_server_s_words_and_the_rest_shown(told):
     told.refused = {"/metrics", "/v1/usage"}
-    out = look(told)
+    status, out, err = run("top", "--once", "--server", told.url)
+    assert status == 1 and "weir top: no metrics: this is not for you" in err
     assert "no metrics: this is not for you" in out and "open holds   7" in out
-    assert json.loads(look(told, "--json"))["metrics"] is None
+    status, out, err = run("top", "--json", "--server", told.url)
+    assert status == 1 and "weir top: no customers: this is not for you" in err
+    report = json.loads(out)
+    assert report["metrics"] is None and report["customers"] == []
+    assert report["metrics_error"] == report["customers_error"] == "this is not for you"
+
+
+def test_an_idle_server_is_told_in_words(fresh):
+    weir = fresh()
+    out = look_at(weir)
+    assert "nothing to write" in out and "the books have everything" in out, out
+    assert "- entries" not in out and "0.00 ms behind" not in out
+
+
+def test_what_is_called_comes_before_the_looks_of_top_itself(told):
+    told.polls = True
+    calls = [call["call"] for call in json.loads(look(told, "--json"))["metrics"]["calls"]]
+    assert calls == ["POST /v1/consume", "GET /metrics"]
 
 
 def test_nobody_there_is_a_refusal():
@@ -260,6 +296,29 @@ def test_a_frame_fits_the_screen_and_follows_its_size(screen):
     screen.read_until(lambda written: len(frames(written)) >= drawn + 2)
     small = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", frames(screen.written)[-2]).split("\r\n")
     assert len(small) == 12 and max(map(len, small)) <= 50, small
+
+
+def lines_of(frame):
+    return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", frame).split("\r\n")
+
+
+@pytest.mark.parametrize("crowd", [0, 1, 9])
+def test_on_the_default_terminal_every_part_has_its_lines_and_no_column_is_cut(told, crowd):
+    told.crowd = crowd
+    screen = Screen(told.url, rows=24, columns=80)
+    screen.read_until(is_live)
+    lines = lines_of(frames(screen.written)[-2])
+    screen.close()
+    shown = "\n".join(lines)
+    assert len(lines) <= 24 and lines[-1] == "q: leave", shown
+    assert max(map(len, lines)) <= 80, shown
+    heads = {line.split()[0].strip(","): line for line in lines if line and line[0].isupper()}
+    assert set(heads) == {"Decisions", "Latency", "Server", "Features", "Customers"}, shown
+    assert heads["Decisions"].endswith("since start") and "[#" in shown, shown
+    assert re.search(r"^  allow .*\] +\d+$", shown, re.MULTILINE), shown
+    assert re.search(r"^    rate_limited +\S+ +\d+$", shown, re.MULTILINE), shown
+    for part in ("key_room_short", "journal", "settlement", "chat", "big?[31m", "credits"):
+        assert part in shown, shown
 
 
 def test_a_server_that_went_away_is_shown_and_not_the_end_of_it(told, screen):

@@ -533,6 +533,7 @@ static enum progress answer_complaints(struct loop *loop, struct exchange *excha
         ENSURE(!text.overflowed);
         errors[count] = (struct bytes){text.at + start, text.used - start};
     }
+    ENSURE(count > 0);
     if (complaints->more) errors[count++] = BYTES(more);
 
     struct buffer out = batch_answer_buffer(loop->open);

@@ -480,13 +480,8 @@ static bool start_twin(struct reconciliation *r, const struct proof_parts *parts
 {
     if (!snapshot_list(r->place.directory, &r->snapshots)) r->snapshots.count = 0;
     if (!twin_start(&r->twin, parts->memory_bytes, key, r->verdict)) return false;
-    r->has_twin = r->walk.first <= 2;
-    for (uint32_t i = r->snapshots.count; !r->has_twin && i-- > 0;) {
-        const uint64_t sequence = r->snapshots.sequences[i];
-        if (sequence + 1 < r->walk.first || sequence > r->walk.newest) continue;
-        if (!twin_load(&r->twin, r->place.directory, sequence)) return false;
-        r->has_twin = true;
-    }
+    if (!twin_begin(&r->twin, &r->walk, r->place.directory, &r->snapshots, &r->has_twin))
+        return false;
     if (!r->has_twin)
         verdict_note(r->verdict, "the journal's beginning was cut and no snapshot stands for it: "
                                  "the engine's state was not compared");

@@ -267,20 +267,17 @@ static bool on_batch(void *self, const struct batch_header *header)
 static bool start(struct replay *r)
 {
     struct snapshot_list list;
-    if (r->walk.first <= 2) return true;
+    bool has_state = false;
     if (!snapshot_list(r->place.directory, &list)) list.count = 0;
-    for (uint32_t i = list.count; i-- > 0;) {
-        const uint64_t sequence = list.sequences[i];
-        if (sequence + 1 < r->walk.first || sequence > r->walk.newest) continue;
-        if (!twin_load(&r->twin, r->place.directory, sequence)) return false;
-        if (r->twin.yaml.length > 0 && compile(r, r->twin.yaml) == NULL) return false;
-        r->current = 1 - r->current;
+    if (!twin_begin(&r->twin, &r->walk, r->place.directory, &list, &has_state)) return false;
+    if (r->twin.yaml.length > 0 && compile(r, r->twin.yaml) == NULL) return false;
+    if (r->twin.yaml.length > 0) r->current = 1 - r->current;
+    if (r->twin.sequence > 0)
         verdict_note(r->verdict,
                      "the journal's beginning was cut: decided again from batch %" PRIu64
                      " on, where the snapshot stands",
-                     sequence + 1);
-        return true;
-    }
+                     r->twin.sequence + 1);
+    if (has_state) return true;
     return verdict_find(r->verdict, JOURNAL_FILE,
                         "its beginning was cut and no snapshot stands for it: there is no state to "
                         "decide from",

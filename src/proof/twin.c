@@ -124,6 +124,19 @@ bool twin_load(struct twin *twin, const char *directory, uint64_t sequence)
     return is_loaded;
 }
 
+bool twin_begin(struct twin *twin, const struct walk *walk, const char *directory,
+                const struct snapshot_list *list, bool *has_out)
+{
+    *has_out = walk->first <= 2;
+    for (uint32_t i = list->count; !*has_out && i-- > 0;) {
+        const uint64_t sequence = list->sequences[i];
+        if (sequence + 1 < walk->first || sequence > walk->newest) continue;
+        if (!twin_load(twin, directory, sequence)) return false;
+        *has_out = true;
+    }
+    return true;
+}
+
 static bool is_same_grant(const struct grant_view *left, const struct grant_view *right)
 {
     return left->id == right->id && left->state == right->state &&

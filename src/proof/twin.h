@@ -30,6 +30,11 @@ void twin_end(struct twin *twin);
 /* The state as of batch `sequence`, from its snapshot, instead of replaying all up to there.
  * Nothing was applied yet. */
 MUST_USE bool twin_load(struct twin *twin, const char *directory, uint64_t sequence);
+/* Where the state of the entries that are left begins: from nothing if the journal's beginning is
+ * there, else from the oldest snapshot of the list that the journal goes on from. *has_out: there
+ * is such a state. */
+MUST_USE bool twin_begin(struct twin *twin, const struct walk *walk, const char *directory,
+                         const struct snapshot_list *list, bool *has_out);
 /* A snapshot against the replay, which is at its batch: every customer has the same in both. */
 MUST_USE bool twin_compare_snapshot(struct twin *twin, const struct entries *entries,
                                     const char *directory, uint64_t sequence);

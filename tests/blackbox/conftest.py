@@ -13,6 +13,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
+from books import POLICY as BOOKS_POLICY, keep_books  # noqa: E402
 from weir_client import START, Customer, Server, run  # noqa: E402
 
 _numbers = itertools.count(1)
@@ -42,6 +43,16 @@ def fresh(request, tmp_path):
     yield make
     for server in made:
         server.kill()
+
+
+@pytest.fixture(scope="session")
+def books(tmp_path_factory):
+    """A stopped server's data directory in which everything has happened."""
+    server = Server(tmp_path_factory.mktemp("books"), BOOKS_POLICY,
+                    arguments=["--snapshot-every", "16K"]).start()
+    keep_books(server)
+    server.stop()
+    return server.data
 
 
 @pytest.fixture

@@ -13,23 +13,13 @@ import time
 
 import pytest
 
-from books import POLICY, keep_books
+from books import POLICY
 from weir_client import HOUR, Customer, Server, find_binary, run
 
 SEED = int(os.environ.get("WEIR_SEED", "7"))
 
 
 # ---- the directory, made once -------------------------------------------------------------------
-
-@pytest.fixture(scope="module")
-def books(tmp_path_factory):
-    """A stopped server's data directory in which everything has happened."""
-    server = Server(tmp_path_factory.mktemp("books"), POLICY,
-                    arguments=["--snapshot-every", "16K"]).start()
-    keep_books(server)
-    server.stop()
-    return server.data
-
 
 @pytest.fixture
 def copy(books, tmp_path):

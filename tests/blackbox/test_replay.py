@@ -11,21 +11,11 @@ import struct
 
 import pytest
 
-from books import POLICY, keep_books
-from weir_client import Server, allowed, run
+from books import POLICY
+from weir_client import allowed, run
 
 SEED = int(os.environ.get("WEIR_SEED", "7"))
 FLIPS = int(os.environ.get("WEIR_FLIPS", "40"))
-
-
-@pytest.fixture(scope="module")
-def books(tmp_path_factory):
-    """A stopped server's data directory in which everything has happened."""
-    server = Server(tmp_path_factory.mktemp("books"), POLICY,
-                    arguments=["--snapshot-every", "16K"]).start()
-    keep_books(server)
-    server.stop()
-    return server.data
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Every rule has its row: the numbered rules and the reason codes against the story table.
 
-tests/engine/story_test.c tells the rules as rows whose first column names what they show. A rule whose
+The chapters in tests/stories tell the rules as rows whose first column names what they show. A rule whose
 subject is not the engine has its rows elsewhere; ELSEWHERE names the test, and this script looks that
 the test exists and cites the rule. NOT_YET names what the product does not do yet.
 Prints where each rule is shown; exits 1 when one is shown nowhere.
@@ -48,7 +48,7 @@ def is_shown_elsewhere(rule):
 
 
 def main():
-    story = Path("tests/engine/story_test.c").read_text()
+    story = "\n".join(path.read_text() for path in sorted(Path("tests/stories").glob("*_test.c")))
     rows = Counter(rule for row in ROW.findall(story) for rule in set(WORD.findall(row)))
     wrong = 0
     for letter, count in RULES.items():

@@ -212,6 +212,7 @@ static void open_books(struct books *books, struct run *run, uint64_t durable, u
         .reader = run->journal,
         .durable = durable,
         .customers_max = (uint32_t)customers + 16,
+        .now_ns = clock_monotonic_ns,
     };
     if (settler_open(&parts, &books->settler, &detail) != LEDGER_OK) {
         fprintf(stderr, "%s\n", detail.text);

@@ -4,6 +4,7 @@
 A folder includes its own headers freely, and of lower floors their one door header NAME/NAME.h;
 base may be entered by any of its headers. Tests (*_test.c, testing.h) may include anything.
 base and engine are also read for what purity forbids in the text: other system headers, floats.
+Below the server nobody reads a clock: time is given, or a function that tells it.
 Exits 1 and names each offending line.
 """
 import re
@@ -26,6 +27,10 @@ FLOORS = {
 
 PURE_FOLDERS = {"base", "engine"}
 PURE_SYSTEM_HEADERS = {"stdbool.h", "stddef.h", "stdint.h", "string.h"}
+
+CLOCK_FLOOR = FLOORS["server"]
+CLOCK_FOLDER = "platform"
+CLOCK = re.compile(r"\b(?:clock_\w+|gettimeofday|time|timespec_get)\s*\(")
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 FLOAT = re.compile(r"\b(?:float|double|long double)\b")
@@ -72,6 +77,10 @@ def check_file(folder, path):
         for number, line in enumerate(without_comments_and_literals(text).splitlines(), 1):
             if FLOAT.search(line):
                 yield f"{path}:{number}: {folder} knows no floating point"
+    if FLOORS[folder] < CLOCK_FLOOR and folder != CLOCK_FOLDER:
+        for number, line in enumerate(without_comments_and_literals(text).splitlines(), 1):
+            if CLOCK.search(line):
+                yield f"{path}:{number}: {folder} reads no clock: let the caller give the time"
 
 
 def main():

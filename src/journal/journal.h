@@ -84,11 +84,13 @@ struct journal;
 /* What the seam is made of; each implementation fills one in. */
 struct journal_calls {
     /* Starts appending tip + 1; the body stays untouched until the end is known. The header's
-     * sequence, epoch, writer, previous and hash are filled in by the journal. After FENCED or
-     * UNKNOWN every further append ends the same way, untried. */
+     * sequence, epoch, writer, previous and hash are filled in by the journal. Where that can go
+     * before, all is written here that has to be, and nothing of it counts. After FENCED or UNKNOWN
+     * every further append ends the same way, untried. */
     void (*append_start)(struct journal *journal, struct batch_header header, struct bytes body);
-    /* APPEND_NONE while it is under way, or when none was started. May block for as long as the
-     * disk does: both append calls are the journal's own thread's, and so are tip and detail. */
+    /* Makes it durable: the commit, and in SQLite its sync. APPEND_NONE while it is under way, or
+     * when none was started. May block for as long as the disk does: both append calls are the
+     * journal's own thread's, and so are tip and detail. */
     enum append_result (*append_finish)(struct journal *journal);
     /* Batches before this one may go, with the appends to come. It is not beyond the tip, and
      * never less than what was said before. A call of the append's thread. */

@@ -1,10 +1,11 @@
 /*
  * sqlite.c: the journal as one table of one SQLite file, one row a batch.
  *
- * Write-ahead log, synchronous=FULL: a statement that has returned is on the disk. Large pages and
- * a small, frequent checkpoint keep the slowest commits short. One append is one conditional
- * insert: it goes in only where the predecessor is the very row this process knows as the tip, so a
- * second writer, however it came to be, can fork nothing.
+ * Write-ahead log, synchronous=FULL: what was committed is on the disk. Large pages and a small,
+ * frequent checkpoint keep the slowest commits short. One append is one conditional insert: it goes
+ * in only where the predecessor is the very row this process knows as the tip, so a second writer,
+ * however it came to be, can fork nothing. Its commit stands apart, so that its caller can tell the
+ * time of the disk from that of the processor.
  *
  * ONE CONNECTION WRITES AND CHECKPOINTS. Debian 12 ships SQLite 3.40.1, in which two connections
  * that commit or checkpoint the same file can lose committed pages when one of them starts the log
@@ -92,8 +93,11 @@ enum column {
 struct database {
     struct journal_core core; /* first: the one is the other */
     sqlite3 *connection;
-    sqlite3_stmt *append; /* NULL in a reader */
-    sqlite3_stmt *cut;    /* likewise */
+    sqlite3_stmt *begin; /* NULL in a reader, and so are the next three */
+    sqlite3_stmt *append;
+    sqlite3_stmt *cut;
+    sqlite3_stmt *commit;
+    enum append_result written; /* what writing the pending batch came to; COMMITTED: it may be */
     sqlite3_stmt *first;
     sqlite3_stmt *read;
     bool is_copy;  /* read without locks */
@@ -104,8 +108,10 @@ struct database {
 
 static void database_close(struct database *database)
 {
+    (void)sqlite3_finalize(database->begin);
     (void)sqlite3_finalize(database->append);
     (void)sqlite3_finalize(database->cut);
+    (void)sqlite3_finalize(database->commit);
     (void)sqlite3_finalize(database->first);
     (void)sqlite3_finalize(database->read);
     ENSURE(sqlite3_close(database->connection) == SQLITE_OK);
@@ -401,9 +407,11 @@ static enum journal_fault read_row(struct journal *journal, uint64_t sequence,
     return JOURNAL_OK;
 }
 
-static bool is_done(struct database *database, const char *sql)
+static bool is_done(sqlite3_stmt *statement)
 {
-    return sqlite3_exec(database->connection, sql, NULL, NULL, NULL) == SQLITE_OK;
+    const bool is_done = sqlite3_step(statement) == SQLITE_DONE;
+    (void)sqlite3_reset(statement);
+    return is_done;
 }
 
 /* The oldest batches that may go. */
@@ -421,17 +429,16 @@ static bool cut(struct database *database)
     return is_cut;
 }
 
-/* The pending batch, and what goes for it, at once. False: the world failed. */
+/* The pending batch, and what goes for it, in a transaction. False: the world failed. */
 static bool write_pending(struct database *database, bool *is_in_out)
 {
     const struct journal_core *core = &database->core;
     const bool cuts = core->first_after > core->journal.first;
     if (!bind_batch(database->append, &core->pending, core->pending_body)) return false;
-    if (cuts && (!is_done(database, "BEGIN IMMEDIATE") || !cut(database))) return false;
-    if (sqlite3_step(database->append) != SQLITE_DONE) return false;
+    if (!is_done(database->begin) || (cuts && !cut(database))) return false;
+    const bool is_written = sqlite3_step(database->append) == SQLITE_DONE;
     *is_in_out = sqlite3_changes(database->connection) == 1;
-    (void)sqlite3_reset(database->append);
-    return !cuts || is_done(database, *is_in_out ? "COMMIT" : "ROLLBACK");
+    return is_written;
 }
 
 static const char *failure_of(struct database *database)
@@ -442,38 +449,52 @@ static const char *failure_of(struct database *database)
     return sqlite3_errmsg(database->connection);
 }
 
-static enum append_result try_append(struct database *database)
+/* Whatever it was, it is not tried again: after a failed sync the kernel takes pages for written
+ * that are not, and a second try would succeed on top of a hole. */
+static enum append_result give_up(struct database *database)
+{
+    struct journal_core *core = &database->core;
+    (void)core_refuse(core, JOURNAL_WRITE_FAILED,
+                      "%s: batch %" PRIu64 " may or may not be there: %s. Make room or mend the "
+                      "disk, then start again",
+                      database->path, core->pending.sequence, failure_of(database));
+    return APPEND_UNKNOWN;
+}
+
+static enum append_result try_write(struct database *database)
 {
     struct journal_core *core = &database->core;
     bool is_in = false;
-    enum append_result result = APPEND_COMMITTED;
-    if (!write_pending(database, &is_in)) {
-        /* Whatever it was, it is not tried again: after a failed sync the kernel takes pages for
-         * written that are not, and a second try would succeed on top of a hole. */
-        result = APPEND_UNKNOWN;
-        (void)core_refuse(core, JOURNAL_WRITE_FAILED,
-                          "%s: batch %" PRIu64
-                          " may or may not be there: %s. Make room or mend the "
-                          "disk, then start again",
-                          database->path, core->pending.sequence, failure_of(database));
-    } else if (!is_in) {
-        result = APPEND_FENCED;
-        (void)core_refuse(core, JOURNAL_WRITE_FAILED,
-                          "%s: somebody else has written batch %" PRIu64
-                          " or changed batch %" PRIu64
-                          ": find the other server that uses this directory",
-                          database->path, core->pending.sequence, core->pending.sequence - 1);
-    }
+    if (!write_pending(database, &is_in)) return give_up(database);
+    if (is_in) return APPEND_COMMITTED;
+    (void)core_refuse(core, JOURNAL_WRITE_FAILED,
+                      "%s: somebody else has written batch %" PRIu64 " or changed batch %" PRIu64
+                      ": find the other server that uses this directory",
+                      database->path, core->pending.sequence, core->pending.sequence - 1);
+    return APPEND_FENCED;
+}
+
+/* All but the commit, which is what waits for the disk. */
+static void append_start(struct journal *journal, struct batch_header header, struct bytes body)
+{
+    struct database *database = (struct database *)journal;
+    core_append_start(journal, header, body);
+    if (!core_append_is_pending(&database->core)) return;
+    database->written = try_write(database);
     (void)sqlite3_reset(database->append);
     (void)sqlite3_clear_bindings(database->append);
-    return result;
 }
 
 static enum append_result append_finish(struct journal *journal)
 {
     struct database *database = (struct database *)journal;
     enum append_result result = APPEND_NONE;
-    if (core_append_is_pending(&database->core)) result = try_append(database);
+    if (core_append_is_pending(&database->core)) {
+        result = database->written;
+        if (result == APPEND_COMMITTED && !is_done(database->commit)) result = give_up(database);
+        if (result != APPEND_COMMITTED)
+            (void)sqlite3_exec(database->connection, "ROLLBACK", NULL, NULL, NULL);
+    }
     return core_append_end(&database->core, result);
 }
 
@@ -485,7 +506,7 @@ static void close_journal(struct journal *journal)
 /* --- opening --------------------------------------------------------------------------------- */
 
 static const struct journal_calls CALLS = {
-    .append_start = core_append_start,
+    .append_start = append_start,
     .append_finish = append_finish,
     .keep_from = core_keep_from,
     .read = read_row,
@@ -773,11 +794,20 @@ static enum journal_fault open_writer(struct database *database)
                              "its log cannot be folded in (end whatever else reads the file)");
     fault = check_newest_page(database);
     if (fault != JOURNAL_OK) return fault;
-    if (sqlite3_prepare_v3(database->connection, APPEND_SQL, -1, SQLITE_PREPARE_PERSISTENT,
-                           &database->append, NULL) != SQLITE_OK ||
-        sqlite3_prepare_v3(database->connection, CUT_SQL, -1, SQLITE_PREPARE_PERSISTENT,
-                           &database->cut, NULL) != SQLITE_OK)
-        return refuse_sqlite(database, JOURNAL_CANNOT_OPEN, "cannot be written");
+    const struct {
+        const char *sql;
+        sqlite3_stmt **statement;
+    } statements[] = {
+        {"BEGIN IMMEDIATE",  &database->begin},
+        {       APPEND_SQL, &database->append},
+        {          CUT_SQL,    &database->cut},
+        {         "COMMIT", &database->commit},
+    };
+    for (size_t at = 0; at < COUNT_OF(statements); at++)
+        if (sqlite3_prepare_v3(database->connection, statements[at].sql, -1,
+                               SQLITE_PREPARE_PERSISTENT, statements[at].statement,
+                               NULL) != SQLITE_OK)
+            return refuse_sqlite(database, JOURNAL_CANNOT_OPEN, "cannot be written");
     return JOURNAL_OK;
 }
 

@@ -116,12 +116,19 @@ bool settler_set_meta(struct settler *settler, const char *name, int64_t value)
 
 bool settler_begin(struct settler *settler)
 {
+    settler->began_ns = settler->parts.now_ns();
     return settler_put(settler, BEGIN_TRANSACTION, NULL, 0);
 }
 
 bool settler_commit(struct settler *settler)
 {
-    return settler_put(settler, COMMIT_TRANSACTION, NULL, 0);
+    const struct settler_parts *parts = &settler->parts;
+    const int64_t written_ns = parts->now_ns();
+    if (!settler_put(settler, COMMIT_TRANSACTION, NULL, 0)) return false;
+    const int64_t ended_ns = parts->now_ns();
+    if (parts->on_commit != NULL)
+        parts->on_commit(parts->self, ended_ns - settler->began_ns, ended_ns - written_ns);
+    return true;
 }
 
 /* --- opening --------------------------------------------------------------------------------- */
@@ -427,7 +434,7 @@ bool settle_step(void *self)
     struct settler *settler = self;
     if (has_failed(settler)) return false;
     const int64_t until_ns = atomic_load_explicit(&settler->until_ns, memory_order_relaxed);
-    if (until_ns != INT64_MAX && clock_monotonic_ns() >= until_ns) return false;
+    if (until_ns != INT64_MAX && settler->parts.now_ns() >= until_ns) return false;
     if (settler->load != LOADED) return upkeep_load(settler);
     const bool has_answered = answer_asks(settler);
     if (until_ns == INT64_MAX && upkeep_cut_under_load(settler)) return true;

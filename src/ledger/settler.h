@@ -33,15 +33,19 @@
 struct settler;
 
 struct settler_parts {
-    struct ledger *ledger;  /* the writer; the settler's alone from now on, but not its to close */
-    struct journal *reader; /* of the same directory; likewise */
-    uint64_t durable;       /* sequence of the newest batch that is durable */
-    uint32_t customers_max; /* the engine's ceiling */
-    uint32_t batches_max;   /* of one transaction; 0: SETTLER_BATCHES_MAX */
-    uint64_t holds_bytes;   /* for the commands of open holds; 0: SETTLER_HOLDS_BYTES */
-    uint32_t roll_events;   /* of one slice of the rollup; 0: SETTLER_ROLL_EVENTS */
-    int64_t usage_for_ms;   /* usage events of older seals are cut; 0: they are kept */
-    struct wake *loop_wake; /* signalled behind answers; NULL: nobody sleeps */
+    struct ledger *ledger;   /* the writer; the settler's alone from now on, but not its to close */
+    struct journal *reader;  /* of the same directory; likewise */
+    uint64_t durable;        /* sequence of the newest batch that is durable */
+    uint32_t customers_max;  /* the engine's ceiling */
+    uint32_t batches_max;    /* of one transaction; 0: SETTLER_BATCHES_MAX */
+    uint64_t holds_bytes;    /* for the commands of open holds; 0: SETTLER_HOLDS_BYTES */
+    uint32_t roll_events;    /* of one slice of the rollup; 0: SETTLER_ROLL_EVENTS */
+    int64_t usage_for_ms;    /* usage events of older seals are cut; 0: they are kept */
+    struct wake *loop_wake;  /* signalled behind answers; NULL: nobody sleeps */
+    int64_t (*now_ns)(void); /* monotonic: paces what can wait; nothing that is written has it */
+    /* Behind each transaction: what it took, and the commit alone. NULL: nobody asks. */
+    void (*on_commit)(void *self, int64_t took_ns, int64_t commit_ns);
+    void *self;
 };
 
 /* Checks that cursor and journal are of one history, and reserves memory. Heads are loaded by the
@@ -58,7 +62,7 @@ void settler_set_durable(struct settler *settler, uint64_t sequence); /* any one
 
 /* One bounded piece of work; false: nothing to do. For a runner. */
 bool settle_step(void *settler);
-/* From now on steps only settle, and no longer than until then (clock_monotonic_ns). Any thread. */
+/* From now on steps only settle, and no longer than until then (by parts.now_ns). Any thread. */
 void settler_wind_down(struct settler *settler, int64_t until_ns);
 
 /* Any thread. */

@@ -84,6 +84,7 @@ struct settler {
     uint8_t *symbol_text; /* SYMBOLS_MAX * NAME_BYTES_MAX */
 
     /* The transaction under way. */
+    int64_t began_ns;
     struct digest seals[DATASETS];
     uint64_t rows[DATASETS];
     uint64_t first_sequence;

@@ -305,7 +305,7 @@ static bool is_resting(const struct settler *settler, int64_t now_ns)
 
 static void end_slice(struct settler *settler, int64_t began_ns)
 {
-    settler->slice_ns = clock_monotonic_ns();
+    settler->slice_ns = settler->parts.now_ns();
     settler->slice_took_ns = settler->slice_ns - began_ns;
     settler->slices_behind = settler->counts.transactions;
 }
@@ -341,7 +341,7 @@ static bool put_sums(struct settler *settler, const struct value *slice, uint32_
 
 static bool roll_slice(struct settler *settler, uint64_t events_max)
 {
-    const int64_t began_ns = clock_monotonic_ns();
+    const int64_t began_ns = settler->parts.now_ns();
     const struct value from[] = {value_of_unsigned(settler->rolled_through),
                                  value_of_unsigned(events_max)};
     uint64_t end = 0;
@@ -367,7 +367,7 @@ static bool roll_slice(struct settler *settler, uint64_t events_max)
 bool upkeep_roll(struct settler *settler)
 {
     if (settler->rolled_through >= position_end(settler->cursor)) return false;
-    const int64_t now_ns = clock_monotonic_ns();
+    const int64_t now_ns = settler->parts.now_ns();
     if (settler->events_unrolled < settler->parts.roll_events &&
         now_ns - settler->rolled_ns < ROLL_IDLE_NS)
         return false;
@@ -383,7 +383,7 @@ bool upkeep_roll(struct settler *settler)
 bool upkeep_days(struct settler *settler)
 {
     if (settler->days_rolled == settler->rolled_through) return false;
-    const int64_t now_ns = clock_monotonic_ns();
+    const int64_t now_ns = settler->parts.now_ns();
     if (is_resting(settler, now_ns)) return false;
     const struct value through = value_of_signed(settler->days_through_ms);
     uint64_t end_ms = 0;

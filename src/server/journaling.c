@@ -56,6 +56,7 @@ bool journal_step(void *self)
         if (order.keep_from != 0) journal->calls->keep_from(journal, order.keep_from);
         journaling->began_ns = clock_monotonic_ns();
         journal->calls->append_start(journal, order.header, order.body);
+        journaling->written_ns = clock_monotonic_ns();
         journaling->is_appending = true;
         journaling->body = order.body;
         has_worked = true;
@@ -63,7 +64,9 @@ bool journal_step(void *self)
     const enum append_result end = journal->calls->append_finish(journal);
     if (end == APPEND_NONE) return has_worked;
     journaling->is_appending = false;
-    journaling->append_ns = clock_monotonic_ns() - journaling->began_ns;
+    const int64_t ended_ns = clock_monotonic_ns();
+    journaling->append_ns = ended_ns - journaling->began_ns;
+    journaling->sync_ns = ended_ns - journaling->written_ns;
     if (end == APPEND_COMMITTED && journaling->settling != NULL)
         settling_offer(journaling->settling, &journal->committed, journaling->body);
     const bool is_put = ring_put(&journaling->ends, &end);

@@ -26,9 +26,12 @@ struct journaling {
     struct journal_order order_items[2];
     enum append_result end_items[2];
     bool is_appending;
-    struct bytes body;         /* of the batch that is being appended */
-    int64_t began_ns;          /* when that was begun */
-    int64_t append_ns;         /* what the last one took; the loop's to read from its end on */
+    struct bytes body;  /* of the batch that is being appended */
+    int64_t began_ns;   /* when that was begun */
+    int64_t written_ns; /* and when nothing but its commit was left */
+    /* What the last one took, and its commit of that; the loop's to read from its end on. */
+    int64_t append_ns;
+    int64_t sync_ns;
     struct settling *settling; /* is offered each batch; NULL: nobody settles */
     struct wake *loop_wake;    /* signalled after each end; NULL: nobody sleeps (simulation) */
     struct runner runner;

@@ -291,7 +291,8 @@ static bool take_journal_end(struct loop *loop)
     if (loop->parts.snapshots != NULL)
         snapshots_note_durable(loop->parts.snapshots, ended->sequence,
                                loop->parts.journaling->journal->tip.hash);
-    metrics_durable(&loop->metrics, ended, loop->parts.journaling->append_ns);
+    metrics_durable(&loop->metrics, ended, loop->parts.journaling->append_ns,
+                    loop->parts.journaling->sync_ns);
     struct exchange *exchange;
     while ((exchange = exchange_queue_take(&ended->waiting)) != NULL)
         send_answer(loop, exchange);

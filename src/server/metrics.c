@@ -68,6 +68,30 @@ static void note_latency(struct latency *latency, int64_t ns)
     latency->sum_ns += value;
 }
 
+/* One thread writes: what it reads is what it wrote. */
+static void add_shared(_Atomic uint64_t *number, uint64_t more)
+{
+    const uint64_t now = atomic_load_explicit(number, memory_order_relaxed);
+    atomic_store_explicit(number, now + more, memory_order_relaxed);
+}
+
+void latency_note_shared(struct latency_shared *latency, int64_t ns)
+{
+    const uint64_t value = ns > 0 ? (uint64_t)ns : 0;
+    add_shared(&latency->counts[bucket_of_time(value)], 1);
+    add_shared(&latency->sum_ns, value);
+}
+
+struct latency latency_of_shared(const struct latency_shared *latency)
+{
+    struct latency seen = {
+        .sum_ns = atomic_load_explicit(&latency->sum_ns, memory_order_relaxed),
+    };
+    for (uint32_t i = 0; i <= LATENCY_BOUNDS; ++i)
+        seen.counts[i] = atomic_load_explicit(&latency->counts[i], memory_order_relaxed);
+    return seen;
+}
+
 static void date_sent(struct metrics *metrics, const struct metrics_sent *sent, int64_t now_ns)
 {
     struct metrics_call *call = &metrics->calls[sent->call];
@@ -119,7 +143,8 @@ void metrics_sent(struct metrics *metrics, const struct exchange *exchange)
                                                                  .durable_ns = metrics->durable_ns};
 }
 
-void metrics_durable(struct metrics *metrics, const struct batch *batch, int64_t append_ns)
+void metrics_durable(struct metrics *metrics, const struct batch *batch, int64_t append_ns,
+                     int64_t sync_ns)
 {
     metrics_tick(metrics);
     metrics->durable_ns = metrics->now_ns;
@@ -128,6 +153,7 @@ void metrics_durable(struct metrics *metrics, const struct batch *batch, int64_t
     ++metrics->batch_entries.counts[bucket_from(0, size_bounds, SIZE_BOUNDS, batch->entries)];
     metrics->batch_entries.sum += batch->entries;
     note_latency(&metrics->appends, append_ns);
+    note_latency(&metrics->syncs, sync_ns);
 }
 
 void metrics_released(struct metrics *metrics)

@@ -21,6 +21,7 @@
  */
 #pragma once
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -62,6 +63,14 @@ struct latency {
     uint64_t counts[LATENCY_BOUNDS + 1];
     uint64_t sum_ns;
 };
+/* One thread notes, another tells. */
+struct latency_shared {
+    _Atomic uint64_t counts[LATENCY_BOUNDS + 1];
+    _Atomic uint64_t sum_ns;
+};
+void latency_note_shared(struct latency_shared *latency, int64_t ns);
+struct latency latency_of_shared(const struct latency_shared *latency);
+
 struct sizes {
     uint64_t counts[SIZE_BOUNDS + 1];
     uint64_t sum;
@@ -161,6 +170,7 @@ struct metrics {
     uint64_t batch_bytes;
     struct sizes batch_entries;
     struct latency appends;
+    struct latency syncs; /* of these, the commits alone */
 
     struct metrics_network network;
     int64_t recovery_ms;
@@ -185,7 +195,8 @@ void metrics_answered(struct metrics *metrics, struct exchange *exchange);
 /* It is about to be sent, whole or its last piece. */
 void metrics_sent(struct metrics *metrics, const struct exchange *exchange);
 /* The batch that was in flight is durable: its answers are sent next, up to metrics_released. */
-void metrics_durable(struct metrics *metrics, const struct batch *batch, int64_t append_ns);
+void metrics_durable(struct metrics *metrics, const struct batch *batch, int64_t append_ns,
+                     int64_t sync_ns);
 void metrics_released(struct metrics *metrics);
 
 /* What a command or a due date came to. */

@@ -224,14 +224,14 @@ static void a_value_on_a_bound_is_in_its_bucket(void **state)
     struct batch *batch = calloc(1, sizeof(*batch));
     batch->entries = 1;
     for (uint32_t i = 0; i < LATENCY_BOUNDS; i++) {
-        metrics_durable(metrics, batch, (int64_t)latency_bounds_ns[i]);
+        metrics_durable(metrics, batch, (int64_t)latency_bounds_ns[i], 0);
         assert_true(metrics->appends.counts[i] == 1 + (i > 0));
-        metrics_durable(metrics, batch, (int64_t)latency_bounds_ns[i] + 1);
+        metrics_durable(metrics, batch, (int64_t)latency_bounds_ns[i] + 1, 0);
         assert_true(metrics->appends.counts[i + 1] == 1);
     }
-    metrics_durable(metrics, batch, INT64_MAX);
+    metrics_durable(metrics, batch, INT64_MAX, 0);
     assert_true(metrics->appends.counts[LATENCY_BOUNDS] == 2);
-    metrics_durable(metrics, batch, 0);
+    metrics_durable(metrics, batch, 0, 0);
     assert_true(metrics->appends.counts[0] == 2);
     free(batch);
     free(metrics);
@@ -249,11 +249,34 @@ static void every_time_is_in_the_bucket_of_its_bounds(void **state)
             while (bucket < LATENCY_BOUNDS && (uint64_t)ns > latency_bounds_ns[bucket])
                 bucket++;
             const uint64_t before = metrics->appends.counts[bucket];
-            metrics_durable(metrics, batch, ns);
+            metrics_durable(metrics, batch, ns, 0);
             assert_true(metrics->appends.counts[bucket] == before + 1);
         }
     free(batch);
     free(metrics);
+}
+
+static void a_sync_counts_apart_from_its_append(void **state)
+{
+    (void)state;
+    struct metrics *metrics = calloc(1, sizeof(*metrics));
+    struct batch *batch = calloc(1, sizeof(*batch));
+    metrics_durable(metrics, batch, 900000, 90000);
+    assert_true(metrics->appends.sum_ns == 900000 && metrics->syncs.sum_ns == 90000);
+    assert_true(metrics->appends.counts[4] == 1 && metrics->syncs.counts[1] == 1);
+    free(batch);
+    free(metrics);
+}
+
+static void what_another_thread_noted_is_told_as_it_was(void **state)
+{
+    (void)state;
+    struct latency_shared shared = {0};
+    latency_note_shared(&shared, 50000);
+    latency_note_shared(&shared, 50001);
+    latency_note_shared(&shared, -1); /* no clock of ours: nothing, not an age */
+    const struct latency seen = latency_of_shared(&shared);
+    assert_true(seen.sum_ns == 100001 && seen.counts[0] == 2 && seen.counts[1] == 1);
 }
 
 static void a_batch_counts_with_its_entries_and_bytes(void **state)
@@ -341,6 +364,7 @@ static void the_largest_answer_has_room_and_no_turn_renders_much_of_it(void **st
     fill(&metrics->checks[0][0], sizeof(metrics->checks) / sizeof(uint64_t), UINT64_MAX);
     fill(metrics->problems, METRICS_PROBLEMS, UINT64_MAX / 2);
     fill_latency(&metrics->appends);
+    fill_latency(&metrics->syncs);
     free(scrape(world)); /* its memory has been touched */
     struct asker *asker = calloc(1, sizeof(*asker));
     world_ask(world, asker, "GET", "/metrics", "");
@@ -404,6 +428,8 @@ int main(void)
         cmocka_unit_test(time_of_waiting_is_no_time_of_deciding),
         cmocka_unit_test(a_value_on_a_bound_is_in_its_bucket),
         cmocka_unit_test(every_time_is_in_the_bucket_of_its_bounds),
+        cmocka_unit_test(a_sync_counts_apart_from_its_append),
+        cmocka_unit_test(what_another_thread_noted_is_told_as_it_was),
         cmocka_unit_test(a_batch_counts_with_its_entries_and_bytes),
         cmocka_unit_test(the_largest_answer_has_room_and_no_turn_renders_much_of_it),
         cmocka_unit_test(features_beyond_the_labels_share_one),

@@ -604,6 +604,9 @@ static void put_journal(const struct loop *loop, uint32_t row, struct buffer *ou
     begin_family(out, "weir_journal_append_seconds", "histogram",
                  "What appending a batch took the journal's thread: hash, insert, sync.");
     put_distribution(out, "weir_journal_append_seconds", NULL, of_latency(&metrics->appends));
+    begin_family(out, "weir_journal_sync_seconds", "histogram",
+                 "Of that, the commit: what the disk took to make the batch durable.");
+    put_distribution(out, "weir_journal_sync_seconds", NULL, of_latency(&metrics->syncs));
     begin_family(out, "weir_log_bytes", "gauge", "Size of a database's write-ahead log.");
     put_word(out, "weir_log_bytes", "database", "journal", loop_journal_log_bytes(loop), WHOLE);
     put_word(out, "weir_log_bytes", "database", "ledger", loop_ledger_log_bytes(loop), WHOLE);
@@ -681,6 +684,15 @@ static void put_settlement(const struct loop *loop, uint32_t row, struct buffer 
          is_open && atomic_load(&settling->hurries), WHOLE                                                                                                },
     };
     put_scalars(out, scalars, COUNT_OF(scalars));
+    const struct latency none = {0};
+    const struct latency whole = is_open ? latency_of_shared(&settling->transactions) : none;
+    const struct latency syncs = is_open ? latency_of_shared(&settling->syncs) : none;
+    begin_family(out, "weir_settlement_transaction_seconds", "histogram",
+                 "What a transaction of settlement took: rows, sums or cuts, and its commit.");
+    put_distribution(out, "weir_settlement_transaction_seconds", NULL, of_latency(&whole));
+    begin_family(out, "weir_settlement_sync_seconds", "histogram",
+                 "Of that, the commit: what the disk took to make it durable.");
+    put_distribution(out, "weir_settlement_sync_seconds", NULL, of_latency(&syncs));
 }
 
 /* ---- capacity */

@@ -13,6 +13,13 @@ enum { IDLE_MS = 1000, NICE = 10 };
 
 /* ---- opening */
 
+static void note_transaction(void *self, int64_t took_ns, int64_t commit_ns)
+{
+    struct settling *settling = self;
+    latency_note_shared(&settling->transactions, took_ns);
+    latency_note_shared(&settling->syncs, commit_ns);
+}
+
 enum ledger_fault settling_open(struct settling *settling, const struct settling_parts *parts,
                                 struct ledger_detail *detail_out)
 {
@@ -39,7 +46,10 @@ enum ledger_fault settling_open(struct settling *settling, const struct settling
                                                 .durable = journal->tip.sequence,
                                                 .customers_max = parts->customers_max,
                                                 .usage_for_ms = parts->usage_for_ms,
-                                                .loop_wake = parts->loop_wake};
+                                                .loop_wake = parts->loop_wake,
+                                                .now_ns = clock_monotonic_ns,
+                                                .on_commit = note_transaction,
+                                                .self = settling};
     const enum ledger_fault settler_fault =
         settler_open(&settler_parts, &settling->settler, detail_out);
     if (settler_fault != LEDGER_OK) return settler_fault;

@@ -17,6 +17,7 @@
 #include "journal/journal.h"
 #include "ledger/ledger.h"
 #include "platform/platform.h"
+#include "server/metrics.h"
 
 #define SETTLING_LAG_SAMPLES 256u
 #define SETTLING_HURRY_MS 30000 /* behind by more: at ordinary priority ... */
@@ -45,6 +46,10 @@ struct settling {
     _Atomic bool is_stepping; /* by one of the two */
 
     uint64_t backlog; /* entries that were not settled when it was opened */
+
+    /* What its transactions took, and their commits of that. */
+    struct latency_shared transactions;
+    struct latency_shared syncs;
 
     /* The loop's own. */
     struct settling_lag lag;

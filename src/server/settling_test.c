@@ -189,6 +189,25 @@ static void the_threads_settle_all_there_is(void **state)
     assert_true(settler_cursor(scene->settling->settler) == durable);
 }
 
+static void each_transaction_is_timed_and_its_sync_in_it(void **state)
+{
+    struct scene *scene = *state;
+    say(scene, "/v1/customers/acme/grants", GRANT);
+    settle(scene);
+    say(scene, "/v1/consume", CONSUME);
+    settle(scene);
+    const struct latency whole = latency_of_shared(&scene->settling->transactions);
+    const struct latency syncs = latency_of_shared(&scene->settling->syncs);
+    uint64_t transactions = 0, commits = 0;
+    for (uint32_t i = 0; i <= LATENCY_BOUNDS; ++i) {
+        transactions += whole.counts[i];
+        commits += syncs.counts[i];
+    }
+    assert_true(transactions >= settler_counts(scene->settling->settler).transactions);
+    assert_true(transactions >= 2 && commits == transactions);
+    assert_true(syncs.sum_ns > 0 && syncs.sum_ns < whole.sum_ns);
+}
+
 #define SCENE_TEST(test) cmocka_unit_test_setup_teardown(test, open_scene, close_scene)
 
 int main(void)
@@ -198,6 +217,7 @@ int main(void)
         SCENE_TEST(what_comes_while_the_books_are_asked_is_pending_too),
         SCENE_TEST(books_that_cannot_be_written_end_the_acknowledging),
         SCENE_TEST(the_threads_settle_all_there_is),
+        SCENE_TEST(each_transaction_is_timed_and_its_sync_in_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

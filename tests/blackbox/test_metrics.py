@@ -5,6 +5,7 @@ import pathlib
 import re
 
 import policies
+import raw
 from weir_client import SECOND, allowed, denied, expect, to_text
 
 DOCUMENT = pathlib.Path(__file__).resolve().parents[2] / "docs" / "METRICS.md"
@@ -126,6 +127,22 @@ def check_histogram(name, samples):
 def test_head_and_query(weir):
     assert weir.request("HEAD", "/metrics").status == 200
     assert weir.get("/metrics?x=1").status == 400
+
+
+def test_syncs_are_told_apart_from_what_they_are_a_part_of(fresh, new_customer):
+    server = fresh()
+    customer = new_customer(server)
+    customer.grant("5")
+    for _ in range(5):
+        allowed(customer.consume(1))
+    raw.until(lambda: one(scrape(server)[1], "weir_settlement_lag_batches") == 0, "settled")
+    _, samples = scrape(server)
+    batches = one(samples, "weir_journal_batches_total")
+    for whole, sync in (("weir_journal_append", "weir_journal_sync"),
+                        ("weir_settlement_transaction", "weir_settlement_sync")):
+        assert one(samples, sync + "_seconds_count") == one(samples, whole + "_seconds_count") > 0
+        assert 0 < one(samples, sync + "_seconds_sum") < one(samples, whole + "_seconds_sum")
+    assert one(samples, "weir_journal_sync_seconds_count") == batches
 
 
 def test_what_was_charged_refunded_and_left_is_what_was_granted(fresh, new_customer):

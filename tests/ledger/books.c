@@ -16,6 +16,7 @@ struct books *books_open(void)
     books->journal = journal_memory_open(WORLD_KEY, 7);
     books->parts.customers_max = 4096;
     books->parts.holds_bytes = 256 * 1024;
+    books->parts.now_ns = clock_monotonic_ns;
     return books;
 }
 

@@ -160,6 +160,7 @@ static bool check_request(struct asked *asked)
         return refuse(asked,
                       (struct problem){.code = PROBLEM_TOO_LARGE,
                                        .expected = is_long ? "at most 4 MiB" : "at most 1 MiB"});
+    if (exchange->form != WIRE_FORM_JSON) return true; /* the rest is of HTTP's headers */
     if (!has_right_type(exchange))
         return refuse(asked, (struct problem){.code = PROBLEM_MEDIA_TYPE,
                                               .field = "Content-Type",
@@ -201,6 +202,10 @@ static bool decode_target(struct asked *asked, struct bytes *target_out)
 {
     const struct exchange *exchange = asked->exchange;
     *target_out = BYTES_NONE;
+    if (exchange->form != WIRE_FORM_JSON) {
+        *target_out = exchange->target;
+        return true;
+    }
     if (exchange->target.length == 0) return true;
     if (route_decode(exchange->target, false, &asked->arena, target_out)) return true;
     return refuse(asked, (struct problem){.code = PROBLEM_INVALID_VALUE,
@@ -212,8 +217,10 @@ static bool decode_target(struct asked *asked, struct bytes *target_out)
 static void parse_command(struct loop *loop, struct asked *asked, enum wire_call call)
 {
     const struct exchange *exchange = asked->exchange;
-    struct wire_request request = {
-        .call = call, .body = exchange->body, .header_key = exchange->idempotency_key};
+    struct wire_request request = {.call = call,
+                                   .form = exchange->form,
+                                   .body = exchange->body,
+                                   .header_key = exchange->idempotency_key};
     if (!decode_target(asked, &request.target)) return;
     if (!wire_parse(&request, &asked->arena, &asked->command, &asked->problem) ||
         !loop_admit_command(loop, asked->exchange, asked)) {
@@ -987,6 +994,7 @@ enum progress loop_call(struct loop *loop, struct asked *asked)
         return PROGRESS_DONE;
     }
     loop->request_id = request_id_bytes(&exchange->request_id);
+    loop->form = exchange->form;
     if (!is_still_admitted(loop, asked)) return PROGRESS_DONE;
     const enum call call = exchange->route->call;
     if (call == CALL_HEALTH) {

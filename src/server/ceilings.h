@@ -19,6 +19,9 @@
 /* The kernel's buffer of a connection's input: with it one read brings no more than its like. */
 #define CONNECTION_RECEIVE_BYTES (256 << 10)
 
+/* One read of a connection that is not HTTP's. */
+#define STREAM_READ_BYTES ((size_t)64 << 10)
+
 /* ---- time */
 
 /* From the end of one answer (or the accept) until the next request is read whole. Who has begun

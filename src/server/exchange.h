@@ -23,6 +23,7 @@
 #include "ledger/ledger.h"
 #include "server/access.h"
 #include "server/request_id.h"
+#include "wire/wire.h"
 
 #define ANSWER_HEADERS_MAX 8u
 
@@ -50,7 +51,25 @@ struct exchange_times {
     int64_t decided_ns; /* its answer was made, and waits for a batch */
 };
 
+/* A queue of exchanges through their `next`. An exchange is in one queue at most. */
+struct exchange_queue {
+    struct exchange *first;
+    struct exchange *last;
+    uint32_t count;
+};
+
+/* Requests of one connection that are decided in the order in which they came, though several are
+ * with the loop: while one is parked, those behind it wait here. Theirs who made it, zero at first;
+ * it lives as long as any exchange of it is with the loop. */
+struct exchange_line {
+    struct exchange *parked; /* NULL: none is */
+    struct exchange_queue waiting;
+};
+
+/* Beside HTTP's, of which the loop finds the route itself, front ends fill in `form`, `route`,
+ * `target` and a body of that form, `method` and `path` not at all. */
 struct exchange {
+    enum wire_form form;
     struct bytes method;
     struct bytes path;             /* as sent, without the query */
     struct bytes query;            /* as sent, without '?'; empty: none */
@@ -66,15 +85,17 @@ struct exchange {
     int64_t taken_ns;     /* clock_monotonic_ns when all of it had been read */
     _Atomic bool is_gone; /* also read by whoever works long for an answer */
 
+    struct exchange_line *line; /* NULL: it follows nobody */
+    const struct route *route;  /* of HTTP: the loop's own */
+    struct bytes target;        /* the path's {id}, as sent; of other front ends: as it is */
+
     struct answer answer;
     void (*send)(struct exchange *exchange);
 
     /* The loop's own, zero at first. */
     struct exchange *next;
     struct exchange_times times;
-    const struct route *route;
     struct access_pass pass;    /* whose it is */
-    struct bytes target;        /* the path's {id}, as sent */
     struct desk_job *job;       /* what the desk brought for it */
     struct key_answer key;      /* what the desk found of its key */
     struct settler_answer head; /* what the settler said of its customer */
@@ -91,13 +112,6 @@ static inline void answer_add_header(struct answer *answer, const char *name, st
     ENSURE(answer->header_count < ANSWER_HEADERS_MAX);
     answer->headers[answer->header_count++] = (struct answer_header){.name = name, .value = value};
 }
-
-/* A queue of exchanges through their `next`. An exchange is in one queue at most. */
-struct exchange_queue {
-    struct exchange *first;
-    struct exchange *last;
-    uint32_t count;
-};
 
 static inline void exchange_queue_add(struct exchange_queue *queue, struct exchange *exchange)
 {

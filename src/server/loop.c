@@ -128,8 +128,33 @@ static void send_answer(struct loop *loop, struct exchange *exchange)
     queue_all(loop, &loop->run_waiting);
 }
 
+/* What an exchange came to is known: those behind it in its line go on, before all who came later.
+ */
+static void let_line_on(struct loop *loop, struct exchange *exchange)
+{
+    struct exchange_line *line = exchange->line;
+    if (line == NULL || line->parked != exchange) return;
+    line->parked = NULL;
+    if (line->waiting.first == NULL) return;
+    line->waiting.last->next = loop->arrived.first;
+    if (loop->arrived.last == NULL) loop->arrived.last = line->waiting.last;
+    loop->arrived.first = line->waiting.first;
+    loop->arrived.count += line->waiting.count;
+    line->waiting = (struct exchange_queue){0};
+}
+
+/* Whether it must wait for another one of its line, and does now. */
+static bool stands_behind(struct exchange *exchange)
+{
+    struct exchange_line *line = exchange->line;
+    if (line == NULL || line->parked == NULL || line->parked == exchange) return false;
+    exchange_queue_add(&line->waiting, exchange);
+    return true;
+}
+
 void loop_drop(struct loop *loop, struct exchange *exchange)
 {
+    let_line_on(loop, exchange);
     exchange->answer = (struct answer){0};
     send_answer(loop, exchange);
 }
@@ -154,6 +179,7 @@ void loop_answer(struct loop *loop, struct exchange *exchange, struct answer ans
                  enum release release)
 {
     struct batch *batch = release == RELEASE_IN_ORDER ? batch_to_wait_for(loop) : NULL;
+    let_line_on(loop, exchange);
     exchange->answer = answer;
     if (batch == NULL) {
         send_answer(loop, exchange);
@@ -176,7 +202,7 @@ void loop_answer_problem(struct loop *loop, struct exchange *exchange,
 {
     uint8_t block[WIRE_PROBLEM_BYTES_MAX];
     struct buffer out = buffer_over(block, sizeof(block));
-    wire_render_problem(problem, request_id_bytes(&exchange->request_id), &out);
+    wire_answer_problem(exchange->form, problem, request_id_bytes(&exchange->request_id), &out);
     ENSURE(!out.overflowed);
     struct bytes body = buffer_bytes(&out);
     loop_note_problem(loop, problem->code, request_id_bytes(&exchange->request_id));
@@ -456,7 +482,8 @@ static void answer_in_failure(struct loop *loop, struct exchange *exchange)
         loop_drop(loop, exchange);
     else if (exchange->reading != NULL && exchange->reading->is_sending)
         loop_answer(loop, exchange, (struct answer){.is_cut = true}, RELEASE_AT_ONCE);
-    else if (route_find(exchange->method, exchange->path, &route, &target) == ROUTE_FOUND &&
+    else if (exchange->form == WIRE_FORM_JSON &&
+             route_find(exchange->method, exchange->path, &route, &target) == ROUTE_FOUND &&
              route->call == CALL_HEALTH)
         loop_answer_health(loop, exchange);
     else
@@ -472,6 +499,7 @@ static bool work_on_some(struct loop *loop)
     while (count < LOOP_ASKED_MAX) {
         struct exchange *exchange = exchange_queue_take(&loop->arrived);
         if (exchange == NULL) break;
+        if (stands_behind(exchange)) continue;
         struct asked *asked = &loop->asked[count++];
         asked->exchange = exchange;
         metrics_begun(&loop->metrics, exchange);
@@ -482,8 +510,13 @@ static bool work_on_some(struct loop *loop)
         for (uint32_t i = 0; i < count; ++i)
             engine_prefetch(loop->parts.engine, &loop->asked[i].command);
     for (uint32_t i = 0; i < count; ++i) {
+        struct exchange *exchange = loop->asked[i].exchange;
+        if (stands_behind(exchange)) continue; /* of one that was parked just now */
         const enum progress progress = loop_call(loop, &loop->asked[i]);
-        if (progress == PROGRESS_PARKED) loop->asked[i].exchange->was_parked = true;
+        if (progress == PROGRESS_PARKED) {
+            exchange->was_parked = true;
+            if (exchange->line != NULL) exchange->line->parked = exchange;
+        }
         if (progress != PROGRESS_BLOCKED) continue;
         while (count > i)
             exchange_queue_add_first(&loop->arrived, loop->asked[--count].exchange);

@@ -155,6 +155,7 @@ struct loop {
     struct customer_view customer;
     struct wire_fields fields; /* of the decision rendered last */
     struct bytes request_id;   /* of the exchange at hand, for its problems */
+    enum wire_form form;       /* and of its answer */
 };
 
 uint64_t loop_bytes(void); /* of zeroes, 64-aligned */

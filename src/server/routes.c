@@ -38,11 +38,27 @@ static const struct route routes[] = {
     { "GET",                 "/healthz",          CALL_HEALTH,               0,               0},
     { "GET",                  "/readyz",           CALL_READY,               0,               0},
     { "GET",                 "/metrics",         CALL_METRICS,               0,               0},
+    {"RESP",           "WEIR.AUTHORIZE",         CALL_COMMAND,  WIRE_AUTHORIZE,               0},
+    {"RESP",             "WEIR.CONSUME",         CALL_COMMAND,    WIRE_CONSUME,               0},
+    {"RESP",              "WEIR.COMMIT",         CALL_COMMAND,     WIRE_COMMIT,               0},
+    {"RESP",             "WEIR.RELEASE",         CALL_COMMAND,    WIRE_RELEASE,               0},
 };
 
 uint32_t route_number(const struct route *route)
 {
     return route == NULL ? 0 : (uint32_t)(route - routes) + 1;
+}
+
+const struct route *route_of(enum wire_form form, enum wire_call call)
+{
+    static const char *const front_ends[WIRE_FORMS] = {
+        [WIRE_FORM_RESP] = "RESP", [WIRE_FORM_PROTOBUF] = "GRPC"};
+    ENSURE(form != WIRE_FORM_JSON);
+    for (size_t i = 0; i < COUNT_OF(routes); ++i)
+        if (routes[i].call == CALL_COMMAND && routes[i].wire == call &&
+            strcmp(routes[i].method, front_ends[form]) == 0)
+            return &routes[i];
+    return NULL;
 }
 
 const struct route *route_numbered(uint32_t number)
@@ -54,6 +70,7 @@ static bool path_matches(const char *pattern, struct bytes path, struct bytes *t
 {
     const uint8_t *at = path.at;
     const uint8_t *end = path.at + path.length;
+    if (*pattern != '/') return false; /* no path: another front end's */
     for (; *pattern != '\0'; ++pattern) {
         if (*pattern != '{') {
             if (at == end || *at != (uint8_t)*pattern) return false;

@@ -34,7 +34,7 @@ enum call {
 };
 
 struct route {
-    const char *method;
+    const char *method;  /* of HTTP, or another front end's name */
     const char *pattern; /* "{}" stands for one non-empty part */
     enum call call;
     enum wire_call wire;    /* CALL_COMMAND */
@@ -46,6 +46,8 @@ enum route_match { ROUTE_FOUND, ROUTE_NO_PATH, ROUTE_NO_METHOD };
 /* HEAD finds GET. target_out: what stands at "{}", as sent. */
 enum route_match route_find(struct bytes method, struct bytes path, const struct route **route_out,
                             struct bytes *target_out);
+/* The same call through another front end; NULL: that has no such call. */
+const struct route *route_of(enum wire_form form, enum wire_call call);
 /* From 1 on; 0: none of the table. */
 uint32_t route_number(const struct route *route);
 /* NULL: there is none of that number. */

@@ -113,7 +113,7 @@ static void render_problem(struct loop *loop, const struct problem *problem, str
     if (loop->within != NULL)
         wire_render_operation_problem(loop->within, &named, out);
     else
-        wire_render_problem(&named, loop->request_id, out);
+        wire_answer_problem(loop->form, &named, loop->request_id, out);
     *status_out = wire_problem_status(problem->code);
     loop_note_problem(loop, problem->code, loop->request_id);
 }
@@ -122,12 +122,13 @@ static void render_fact(struct loop *loop, const struct command *command, struct
 {
     struct engine *engine = loop->parts.engine;
     const struct fact *fact = &loop->fact;
-    if (command->kind == COMMAND_CUSTOMER &&
+    if (loop->form == WIRE_FORM_JSON && command->kind == COMMAND_CUSTOMER &&
         engine_customer(engine, command->customer, &loop->customer)) {
         wire_render_customer(command->customer, &loop->customer, engine_symbols(engine), out);
         return;
     }
-    wire_render_report(&fact->report, fact->at_ms, engine_symbols(engine), out, &loop->fields);
+    wire_answer_report(loop->form, &fact->report, fact->at_ms, engine_symbols(engine), out,
+                       &loop->fields);
 }
 
 /* Who did what; on a server without keys: what. A policy from the file is nobody's act. */
@@ -179,8 +180,8 @@ static enum ruled replay(struct loop *loop, uint64_t position, const struct desk
         entry = (struct entry){.at_ms = brought->at_ms, .fact = brought->fact};
     }
     if (!fact_decode(entry.fact, &loop->fact)) return answer_internal(loop, out, status_out);
-    wire_render_report(&loop->fact.report, entry.at_ms, engine_symbols(loop->parts.engine), out,
-                       &loop->fields);
+    wire_answer_report(loop->form, &loop->fact.report, entry.at_ms,
+                       engine_symbols(loop->parts.engine), out, &loop->fields);
     *status_out = 200;
     ++loop->metrics.replays;
     return RULED;

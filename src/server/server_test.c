@@ -303,6 +303,37 @@ static void a_full_batch_makes_the_rest_wait_and_loses_nobody(void **state)
 
 /* ---- replay and recall */
 
+/* The second is the same key again, whose entry the desk must fetch from the journal. */
+static void a_line_is_decided_in_order_whoever_of_it_is_parked(void **state)
+{
+    (void)state;
+    struct world *world = world_open(NULL, POLICY);
+    struct asker *first = new_asker();
+    struct asker *asked[4];
+    struct asker *other = new_asker();
+    struct exchange_line line = {0};
+    world_do(world, first, "POST", "/v1/consume", KEYED("k", "1"));
+    for (unsigned i = 0; i < COUNT_OF(asked); ++i) {
+        asked[i] = new_asker();
+        world_post(world, asked[i], "/v1/consume", i == 1 ? KEYED("k", "1") : ONE);
+        asked[i]->exchange.line = &line;
+    }
+    world_post(world, other, "/v1/consume", ONE);
+    world_settle(world);
+    for (unsigned i = 0; i < COUNT_OF(asked); ++i) {
+        assert_int_equal(asked[i]->status, 200);
+        if (i > 0) assert_true(asked[i]->order > asked[i - 1]->order);
+    }
+    assert_true(other->order < asked[1]->order); /* who is of no line did not wait */
+    assert_null(line.parked);
+    assert_int_equal(line.waiting.count, 0);
+    for (unsigned i = 0; i < COUNT_OF(asked); ++i)
+        free(asked[i]);
+    free(first);
+    free(other);
+    close_world(world);
+}
+
 static void a_replay_is_the_first_answer_byte_for_byte(void **state)
 {
     (void)state;
@@ -1165,6 +1196,7 @@ int main(void)
         cmocka_unit_test(a_fenced_server_tells_all_who_wait),
         cmocka_unit_test(what_arrives_during_a_sync_shares_the_next_batch),
         cmocka_unit_test(a_full_batch_makes_the_rest_wait_and_loses_nobody),
+        cmocka_unit_test(a_line_is_decided_in_order_whoever_of_it_is_parked),
         cmocka_unit_test(a_replay_is_the_first_answer_byte_for_byte),
         cmocka_unit_test(an_old_decision_is_refunded_by_recall),
         cmocka_unit_test(what_is_due_is_done_before_a_refund),

@@ -1,10 +1,11 @@
 /*
  * tls.c: see tls.h.
  *
- * TLS 1.2 with forward secrecy and authenticated encryption, and TLS 1.3, are spoken; HTTP/1.1 is
- * the only protocol. Sessions are resumed by tickets alone, so a client costs no memory when it has
- * left. Quiet shutdown: h2o's close would otherwise wait, without a time-out, for a client to take
- * the end of the stream; http_tls.c sends that itself where it matters.
+ * TLS 1.2 with forward secrecy and authenticated encryption, and TLS 1.3, are spoken; which
+ * protocol is, a connection's front end says. Sessions are resumed by tickets alone, so a client
+ * costs no memory when it has left. Quiet shutdown: h2o's close would otherwise wait, without a
+ * time-out, for a client to take the end of the stream; http_tls.c and stream.c send that where it
+ * matters.
  */
 #include "server/tls.h"
 
@@ -17,7 +18,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
-static const unsigned char protocol[] = {8, 'h', 't', 't', 'p', '/', '1', '.', '1'};
+static const char usual_protocol[] = "\x8http/1.1";
 
 /* Why OpenSSL refused, in its own words. */
 static void tell_openssl(const char *file, const char *what, char detail_out[TLS_DETAIL_SIZE])
@@ -54,13 +55,30 @@ static int no_passphrase(char *text, int size, int is_written, void *self)
     return -1;
 }
 
+/* Where an SSL has what tls_speak was told. */
+static int protocol_index(void)
+{
+    static int index = -1;
+    if (index < 0) index = SSL_get_ex_new_index(0, NULL, NULL, NULL, NULL);
+    ENSURE(index >= 0);
+    return index;
+}
+
+void tls_speak(struct ssl_st *ssl, const char *protocol)
+{
+    ENSURE(SSL_set_ex_data(ssl, protocol_index(), (void *)(uintptr_t)protocol) == 1);
+}
+
 static int choose_protocol(SSL *ssl, const unsigned char **chosen_out, unsigned char *length_out,
                            const unsigned char *offered, unsigned offered_length, void *self)
 {
-    (void)ssl;
     (void)self;
     unsigned char *chosen = NULL;
-    if (SSL_select_next_proto(&chosen, length_out, protocol, sizeof(protocol), offered,
+    const char *protocol = SSL_get_ex_data(ssl, protocol_index());
+    if (protocol == NULL) protocol = usual_protocol;
+    if (protocol[0] == '\0') return SSL_TLSEXT_ERR_NOACK;
+    if (SSL_select_next_proto(&chosen, length_out, (const unsigned char *)protocol,
+                              (unsigned)strlen(protocol), offered,
                               offered_length) != OPENSSL_NPN_NEGOTIATED)
         return SSL_TLSEXT_ERR_ALERT_FATAL;
     *chosen_out = chosen;

@@ -190,13 +190,27 @@ static void check_overrides(struct draft *draft)
                         command->overrides[place].name, "each limit once");
 }
 
+static void read_body(struct draft *draft, const struct wire_request *request)
+{
+    switch (request->form) {
+    case WIRE_FORM_JSON:
+        if (request->body.length > 0 || !draft->call->may_be_empty)
+            draft_read(draft, request->body, draft_hear, draft);
+        return;
+    case WIRE_FORM_RESP:
+    case WIRE_FORM_PROTOBUF:
+    case WIRE_FORMS:
+        break;
+    }
+    ENSURE(false); /* no front end speaks it */
+}
+
 /* Reads and checks all; the problem, if any, is in the draft. */
 static void complete(struct draft *draft, const struct wire_request *request)
 {
     draft->field = FIELDS;
     draft->command.kind = draft->call->kind;
-    if (request->body.length > 0 || !draft->call->may_be_empty)
-        draft_read(draft, request->body, draft_hear, draft);
+    read_body(draft, request);
     check_missing(draft, draft->call);
     check_refund(draft);
     check_key(draft, request->header_key);

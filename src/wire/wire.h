@@ -54,8 +54,13 @@ enum wire_call {
 #define WIRE_PARSE_ARENA_BYTES(body_bytes) (32 * (size_t)1024 + 6 * (size_t)(body_bytes))
 #define WIRE_BATCH_ARENA_BYTES(body_bytes) (192 * (size_t)1024 + 6 * (size_t)(body_bytes))
 
+/* How a front end writes requests and answers. What they mean is the same: equal requests make
+ * equal commands in all forms, so an idempotency key means one request whatever way it comes. */
+enum wire_form { WIRE_FORM_JSON, WIRE_FORM_RESP, WIRE_FORM_PROTOBUF, WIRE_FORMS };
+
 struct wire_request {
     enum wire_call call;
+    enum wire_form form; /* of the body */
     struct bytes body;
     struct bytes target;     /* the {id} of the path, percent-decoded */
     struct bytes header_key; /* the Idempotency-Key header; at == NULL: absent */
@@ -145,6 +150,14 @@ void wire_render_report(const struct report *report, int64_t at_ms, struct symbo
 void wire_put_decision(const struct report *report, int64_t at_ms, struct symbols symbols,
                        struct buffer *buffer);
 void wire_put_request(const struct command *command, struct buffer *buffer);
+
+/* The same and problems in the form that was asked in. Pure functions too: a replay in another form
+ * tells the same. fields_out is of use in WIRE_FORM_JSON alone. */
+void wire_answer_report(enum wire_form form, const struct report *report, int64_t at_ms,
+                        struct symbols symbols, struct buffer *buffer,
+                        struct wire_fields *fields_out);
+void wire_answer_problem(enum wire_form form, const struct problem *problem,
+                         struct bytes request_id, struct buffer *buffer);
 
 /* application/problem+json, with the status of wire_problem_status. An empty request_id is not
  * shown. */

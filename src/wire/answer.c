@@ -1,0 +1,35 @@
+/*
+ * answer.c: answers in the form that was asked in.
+ */
+#include "wire/wire.h"
+
+void wire_answer_report(enum wire_form form, const struct report *report, int64_t at_ms,
+                        struct symbols symbols, struct buffer *buffer,
+                        struct wire_fields *fields_out)
+{
+    switch (form) {
+    case WIRE_FORM_JSON:
+        wire_render_report(report, at_ms, symbols, buffer, fields_out);
+        return;
+    case WIRE_FORM_RESP:
+    case WIRE_FORM_PROTOBUF:
+    case WIRE_FORMS:
+        break;
+    }
+    ENSURE(false); /* no front end speaks it */
+}
+
+void wire_answer_problem(enum wire_form form, const struct problem *problem,
+                         struct bytes request_id, struct buffer *buffer)
+{
+    switch (form) {
+    case WIRE_FORM_JSON:
+        wire_render_problem(problem, request_id, buffer);
+        return;
+    case WIRE_FORM_RESP:
+    case WIRE_FORM_PROTOBUF:
+    case WIRE_FORMS:
+        break;
+    }
+    ENSURE(false); /* no front end speaks it */
+}

@@ -24,8 +24,11 @@ static const char yaml[] =
     "features:\n"
     "  chat: {meters: [requests], unit: requests, prices: chat}\n"
     "  render: {meters: [requests], unit: requests, divisible: false}\n"
+    "  noise: {meters: [requests], unit: requests}\n"
+    "  tiles: {meters: [requests], unit: requests, prices: tiles}\n"
     "prices:\n"
     "  chat: [{name: message, rates: {requests: {credits: \"0.001\", per: 1}}}]\n"
+    "  tiles: [{name: tile, rates: {requests: {credits: \"1\", per: 1}}}]\n"
     "plans:\n"
     "  plus:\n"
     "    features:\n"
@@ -41,7 +44,12 @@ static const char yaml[] =
     "      render:\n"
     "        waterfall:\n"
     "          - allowance: {name: frames, windows: [{limit: 512, per: 7d, start: first_use}, "
-    "{limit: 600, per: 1d, start: sliding}]}\n";
+    "{limit: 600, per: 1d, start: sliding}]}\n"
+    "      noise: {waterfall: [{unlimited: {}}]}\n"
+    "      tiles:\n"
+    "        waterfall:\n"
+    "          - grants: {category: promotional}\n"
+    "          - grants: {category: entitlement}\n";
 
 static void *zeroes(size_t bytes)
 {
@@ -241,42 +249,89 @@ static void print_phases(const struct run *run, uint64_t decisions)
     printf("\n");
 }
 
-/* A customer with many open holds is refused what only their ends would free: each refusal looks
- * for the moment at which waiting would help. */
+static double time_denials(struct run *run, const struct command *denied)
+{
+    enum { DENIALS = 200 };
+    double from = 0;
+    for (unsigned n = 0; n <= DENIALS; n++) {
+        if (n == 1) from = core_seconds(); /* the first makes the room for trials */
+        const struct ruling ruling =
+            engine_decide(run->engine, run->policy, denied, next_stamp(run), run->fact);
+        ENSURE(ruling.kind == RULING_FACT && run->fact->report.outcome == OUTCOME_DENY);
+    }
+    return (core_seconds() - from) / DENIALS;
+}
+
+static void print_denials(const struct run *run, double each, const char *what)
+{
+    printf("  %-28s %12.1f us with %s, to wait %" PRId64 " s\n", "a denial that says when",
+           each * 1e6, what, run->fact->report.retry_after_ms / SECOND_MS);
+}
+
+static struct command request_of(enum command_kind kind, struct bytes customer,
+                                 struct bytes feature, uint64_t units)
+{
+    return (struct command){.kind = kind,
+                            .customer = customer,
+                            .feature = feature,
+                            .quantity_count = 1,
+                            .quantities = {{BYTES("requests"), units}}};
+}
+
+static void open_holds(struct run *run, struct bytes customer, struct bytes feature, unsigned count)
+{
+    struct command hold = request_of(COMMAND_AUTHORIZE, customer, feature, 1);
+    hold.has_ttl = true;
+    for (unsigned n = 0; n < count; n++) {
+        run->now_ms += SECOND_MS;
+        hold.ttl_ms = 9 * HOUR_MS + n * SECOND_MS;
+        decide(run, &hold);
+    }
+}
+
+static void give_lot(struct run *run, struct bytes customer, int64_t credits, int64_t after_ms)
+{
+    const struct command grant = {.kind = COMMAND_GRANT,
+                                  .customer = customer,
+                                  .category = CATEGORY_PROMOTIONAL,
+                                  .nano = credits * NANO_PER_CREDIT,
+                                  .has_effective = after_ms != 0,
+                                  .effective_ms = run->now_ms + after_ms,
+                                  .has_expires = true,
+                                  .expires_ms = run->now_ms + DAY_MS + after_ms};
+    decide(run, &grant);
+}
+
+/* A customer is refused what only the ends of many holds would free, or many lots that are to come:
+ * each refusal looks for the moment at which waiting would help. */
 static void measure_denials(struct run *run)
 {
-    static const unsigned open_holds[] = {1, 64, 512};
-    enum { DENIALS = 200 };
-    struct command denied = {.kind = COMMAND_CONSUME,
-                             .feature = BYTES("render"),
-                             .quantity_count = 1,
-                             .quantities = {{BYTES("requests"), 512}}};
-    struct command hold = {.kind = COMMAND_AUTHORIZE,
-                           .feature = BYTES("render"),
-                           .has_ttl = true,
-                           .quantity_count = 1,
-                           .quantities = {{BYTES("requests"), 1}}};
-    for (unsigned i = 0; i < COUNT_OF(open_holds); i++) {
-        char text[32];
-        hold.customer = denied.customer = name_of(text, UINT64_C(1000000000) + i);
-        for (unsigned n = 0; n < open_holds[i]; n++) {
-            run->now_ms += MINUTE_MS;
-            hold.ttl_ms = 9 * HOUR_MS + n * MINUTE_MS;
-            decide(run, &hold);
-        }
-        double from = 0;
-        for (unsigned n = 0; n <= DENIALS; n++) {
-            if (n == 1) from = core_seconds(); /* the first makes the room for trials */
-            const struct ruling ruling =
-                engine_decide(run->engine, run->policy, &denied, next_stamp(run), run->fact);
-            ENSURE(ruling.kind == RULING_FACT);
-        }
-        const double each = (core_seconds() - from) / DENIALS;
-        ENSURE(run->fact->report.outcome == OUTCOME_DENY);
-        printf("  %-28s %12.1f us with %u open holds, to wait %" PRId64 " s\n",
-               "a denial that says when", each * 1e6, open_holds[i],
-               run->fact->report.retry_after_ms / SECOND_MS);
+    static const unsigned counts[] = {1, 64, 512, 4096};
+    char text[32], what[64];
+    for (unsigned i = 0; i < COUNT_OF(counts); i++) {
+        const struct bytes customer = name_of(text, UINT64_C(1000000000) + i);
+        const unsigned drawn = counts[i] < 512 ? counts[i] : 512;
+        open_holds(run, customer, BYTES("render"), drawn);
+        open_holds(run, customer, BYTES("noise"), counts[i] - drawn);
+        const struct command denied = request_of(COMMAND_CONSUME, customer, BYTES("render"), 512);
+        snprintf(what, sizeof what, "%u open holds", counts[i]);
+        print_denials(run, time_denials(run, &denied), what);
     }
+    struct bytes customer = name_of(text, UINT64_C(1000000100));
+    for (unsigned n = 0; n < 200; n++)
+        give_lot(run, customer, 1, 0);
+    open_holds(run, customer, BYTES("tiles"), 200);
+    for (unsigned n = 0; n < 55; n++)
+        give_lot(run, customer, 1, n * HOUR_MS / 8);
+    struct command denied = request_of(COMMAND_CONSUME, customer, BYTES("tiles"), 255);
+    print_denials(run, time_denials(run, &denied), "255 lots, 200 of them held");
+    denied = request_of(COMMAND_CONSUME, customer, BYTES("tiles"), 256);
+    print_denials(run, time_denials(run, &denied), "the same, and no moment helps");
+    customer = name_of(text, UINT64_C(1000000101));
+    give_lot(run, customer, 5000, 0);
+    open_holds(run, customer, BYTES("tiles"), 5000);
+    denied = request_of(COMMAND_CONSUME, customer, BYTES("tiles"), 5000);
+    print_denials(run, time_denials(run, &denied), "5000 open holds, more than are looked at");
 }
 
 enum { LINES = 1 << 23, LINE = 64, READS = 1 << 21 };
@@ -318,7 +373,7 @@ static double clock_cost(void)
 
 static void measure(uint64_t customers, uint64_t decisions)
 {
-    const struct engine_ceilings ceilings = engine_ceilings_for((customers + 4096) * 2048);
+    const struct engine_ceilings ceilings = engine_ceilings_for((customers + 65536) * 2048);
     struct run run = {.now_ms = INT64_C(1777636800000), .clock_s = clock_cost()};
     run.engine = engine_over(zeroes(engine_bytes(ceilings)), ceilings,
                              (struct hash_key){

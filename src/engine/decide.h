@@ -63,6 +63,13 @@ void key_bind(struct engine *engine, const struct policy *policy, const struct c
 /* A grant begins to count: it enters the balance, and a paid one repays debt first (S4). */
 void grant_enter(struct view *view, uint64_t id, enum category category, int64_t nano);
 
+/* One thing that falls due; `id`: of the hold or grant, the name of a renewal. */
+struct due {
+    int64_t at_ms;
+    enum due_what what;
+    uint64_t id;
+};
+
 /* Drafts the next due fact of a customer at the stamp, or says that none is due. */
 MUST_USE bool due_draft(struct engine *engine, const struct policy *policy, struct owner owner,
                         struct stamp stamp, struct command *command_out, struct fact *fact_out);
@@ -71,6 +78,11 @@ MUST_USE bool due_draft(struct engine *engine, const struct policy *policy, stru
  * than facts_max or than a trial can take back. Says how many facts it were. */
 uint32_t due_settle_trial(struct engine *engine, const struct policy *policy, struct hash128 id,
                           int64_t now_ms, uint32_t facts_max);
+
+/* Applies, in a trial, one thing at the moment at which it falls due, whatever else is due by then.
+ * False: there is no room for it. */
+MUST_USE bool due_apply_trial(struct engine *engine, const struct policy *policy,
+                              struct owner owner, struct due due);
 
 /* Reports what was refused, and how long to wait for it. Drafts nothing but its place in a crowd.
  */
@@ -110,6 +122,7 @@ void report_evaluation(struct report *report, const struct evaluation *evaluatio
 
 /* The honest retry_after of S8, for reasons that carry one: tries time out and takes it back, the
  * ask priced anew where it is not quoted. The view's draft must be finished; `evaluation` gets the
- * limit that binds last. -1: never. */
+ * limit that binds last. -1: never. Past the ceilings of retry.c: a later moment at which it
+ * passes, or one before which nothing does. */
 int64_t retry_search(const struct decision_context *c, const struct ask *ask,
                      const uint64_t *levels, uint32_t level_count, struct evaluation *evaluation);

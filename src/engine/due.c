@@ -6,12 +6,6 @@
 
 #include <string.h>
 
-struct due {
-    int64_t at_ms;
-    enum due_what what;
-    uint64_t id;
-};
-
 /* Ordered by (due time; hold expiry, renewal, grant expiry, grant effective; id). */
 static bool due_is_sooner(struct due left, struct due right)
 {
@@ -164,6 +158,26 @@ static void draft_grant_effective(struct view *view, uint64_t id)
     view->fact->report.nano = grant->amount;
 }
 
+static void draft(struct view *view, struct due due, uint64_t position)
+{
+    view->fact->report.kind = COMMAND_DUE;
+    switch (due.what) {
+    case DUE_HOLD_EXPIRY:
+        draft_hold_expiry(view, due.id);
+        return;
+    case DUE_RENEWAL:
+        draft_renewal(view, (uint32_t)due.id, position);
+        return;
+    case DUE_GRANT_EXPIRY:
+        draft_grant_expiry(view, due.id);
+        return;
+    case DUE_GRANT_EFFECTIVE:
+        draft_grant_effective(view, due.id);
+        return;
+    }
+    ENSURE(false);
+}
+
 bool due_draft(struct engine *engine, const struct policy *policy, struct owner owner,
                struct stamp stamp, struct command *command_out, struct fact *fact_out)
 {
@@ -172,21 +186,7 @@ bool due_draft(struct engine *engine, const struct policy *policy, struct owner 
     fact_clear(fact_out, stamp);
     struct view view;
     view_open(&view, engine, policy, owner, due.at_ms, fact_out);
-    fact_out->report.kind = COMMAND_DUE;
-    switch (due.what) {
-    case DUE_HOLD_EXPIRY:
-        draft_hold_expiry(&view, due.id);
-        break;
-    case DUE_RENEWAL:
-        draft_renewal(&view, (uint32_t)due.id, stamp.position);
-        break;
-    case DUE_GRANT_EXPIRY:
-        draft_grant_expiry(&view, due.id);
-        break;
-    case DUE_GRANT_EFFECTIVE:
-        draft_grant_effective(&view, due.id);
-        break;
-    }
+    draft(&view, due, stamp.position);
     if (!engine_has_room_for(engine, fact_out)) return false;
     memset(command_out, 0, sizeof *command_out);
     command_out->kind = COMMAND_DUE;
@@ -194,6 +194,21 @@ bool due_draft(struct engine *engine, const struct policy *policy, struct owner 
     command_out->due_ms = due.at_ms;
     command_out->due_what = due.what;
     command_out->due_id = due.id;
+    return true;
+}
+
+bool due_apply_trial(struct engine *engine, const struct policy *policy, struct owner owner,
+                     struct due due)
+{
+    ENSURE(engine->trial.is_running);
+    if (!trial_has_room(engine)) return false;
+    const struct stamp stamp = {.now_ms = due.at_ms, .position = trial_id(engine)};
+    struct view view;
+    fact_clear(engine->scratch, stamp);
+    view_open(&view, engine, policy, owner, due.at_ms, engine->scratch);
+    draft(&view, due, stamp.position);
+    if (!engine_has_room_for(engine, engine->scratch)) return false;
+    engine_apply(engine, engine->scratch);
     return true;
 }
 

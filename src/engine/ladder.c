@@ -186,6 +186,7 @@ struct trial_terms {
     bool ignore_budgets;
     bool divisible;
     bool consented;
+    const int64_t *credits; /* of each category, instead of what the lots have; NULL */
 };
 
 struct waterfall {
@@ -203,7 +204,9 @@ static uint64_t credit_offer(const struct waterfall *w, const struct source_rule
     if (source->kind == SOURCE_OVERAGE) {
         nano = window_left(reading, 0);
     } else {
-        nano = (uint64_t)ask_credits(w->view, w->ask, source->category);
+        nano =
+            (uint64_t)(w->terms.credits != NULL ? w->terms.credits[source->category]
+                                                : ask_credits(w->view, w->ask, source->category));
         if (nano == 0) return 0; /* not even what costs nothing */
     }
     if (nano > w->budget_left) nano = w->budget_left;
@@ -247,6 +250,7 @@ static void split_over_sources(const struct view *view, const struct plan_featur
     struct waterfall w = {view, plan_feature, ask, terms,
                           terms.ignore_budgets ? (uint64_t)BALANCE_NANO_MAX
                                                : budgets_left(evaluation)};
+    if (terms.credits != NULL) w.budget_left += SOURCES_MAX;
     uint64_t need = ask->units;
     uint64_t from = ask->from;
     out->lacked_consent = false;
@@ -508,6 +512,71 @@ void ladder_evaluate_unrefusable(const struct view *view, const struct plan_feat
         .ignore_budgets = true, .divisible = true, .consented = is_consented(view, ask)};
     split_over_sources(view, plan_feature, ask, out, terms, &out->split);
     out->units = out->split.total;
+}
+
+/* Waiting. */
+
+uint32_t ladder_categories(const struct view *view, const struct plan_feature *plan_feature,
+                           const struct ask *ask)
+{
+    const bool consented = is_consented(view, ask);
+    uint32_t categories = 0;
+    for (uint32_t i = 0; i < plan_feature->source_count; i++) {
+        const struct source_rule *source = &plan_feature->sources[i];
+        if (source->kind == SOURCE_GRANTS && (consented || !source_needs_consent(source)))
+            categories |= UINT32_C(1) << source->category;
+    }
+    return categories;
+}
+
+int64_t ladder_paced_at(const struct view *view, const struct plan_feature *plan_feature,
+                        const struct ask *ask, struct evaluation *scratch)
+{
+    int64_t paced_ms = view->now_ms;
+    for (uint32_t i = 0; i < plan_feature->gate_count; i++) {
+        if (plan_feature->gates[i].kind != GATE_RATE) continue;
+        scratch->changes_at_ms = INSTANT_NEVER;
+        if (gate_passes(view, ask, &plan_feature->gates[i], i, scratch)) continue;
+        if (scratch->changes_at_ms > paced_ms) paced_ms = scratch->changes_at_ms;
+    }
+    return paced_ms;
+}
+
+void ladder_read(const struct view *view, const struct plan_feature *plan_feature,
+                 const struct ask *ask, struct evaluation *out)
+{
+    out->changes_at_ms = INSTANT_NEVER;
+    out->budget_count = 0;
+    for (uint32_t i = 0; i < plan_feature->gate_count; i++) {
+        const struct gate_rule *gate = &plan_feature->gates[i];
+        if (gate->kind == GATE_RATE) continue;
+        gate_read(view, ask, gate, &out->gates[i]);
+        if (gate->kind != GATE_BUDGET) continue;
+        budget_count(i, out);
+        sooner(&out->changes_at_ms, out->gates[i].counter.changes_at);
+    }
+    sources_read(view, plan_feature, ask, out);
+    for (uint32_t i = 0; i < plan_feature->source_count; i++)
+        for (uint32_t place = 0; place < plan_feature->sources[i].window_count; place++)
+            sooner(&out->changes_at_ms, out->sources[i].counter[place].changes_at);
+}
+
+/* More in one place leaves less to be drawn in the others, and every draw rounds its own charge up:
+ * so a budget has a nano-credit more for each. */
+bool ladder_could_pass(const struct view *view, const struct plan_feature *plan_feature,
+                       const struct ask *ask, const struct evaluation *read,
+                       const int64_t credits[CATEGORY_PAID + 1])
+{
+    struct evaluation unused;
+    for (uint32_t i = 0; i < plan_feature->gate_count; i++)
+        if (plan_feature->gates[i].kind == GATE_CONCURRENCY &&
+            !concurrency_passes(ask, &plan_feature->gates[i], &read->gates[i], &unused))
+            return false;
+    const struct trial_terms terms = {
+        .divisible = ask->divisible, .consented = is_consented(view, ask), .credits = credits};
+    struct split split;
+    split_over_sources(view, plan_feature, ask, read, terms, &split);
+    return split.passes;
 }
 
 /* Explaining. */

@@ -83,6 +83,21 @@ void ladder_evaluate(const struct view *view, const struct plan_feature *plan_fe
 void ladder_evaluate_unrefusable(const struct view *view, const struct plan_feature *plan_feature,
                                  const struct ask *ask, struct evaluation *out);
 
+/* For waiting (retry.c). A bit for each category of grants that the request would be paid from. */
+uint32_t ladder_categories(const struct view *view, const struct plan_feature *plan_feature,
+                           const struct ask *ask);
+/* From when on no rate gate refuses; INSTANT_NEVER. `scratch`: its readings are written over. */
+int64_t ladder_paced_at(const struct view *view, const struct plan_feature *plan_feature,
+                        const struct ask *ask, struct evaluation *scratch);
+/* Reads what waiting may free, rate gates aside, and when time alone changes any of it. */
+void ladder_read(const struct view *view, const struct plan_feature *plan_feature,
+                 const struct ask *ask, struct evaluation *out);
+/* Whether the ladder could let it pass, rate gates aside, if there were as much as `read` says and
+ * these nano-credits of each category. False: nothing that has less, in any place, passes. */
+bool ladder_could_pass(const struct view *view, const struct plan_feature *plan_feature,
+                       const struct ask *ask, const struct evaluation *read,
+                       const int64_t credits[CATEGORY_PAID + 1]);
+
 void gate_read(const struct view *view, const struct ask *ask, const struct gate_rule *gate,
                struct gate_reading *reading_out);
 /* All windows of an allowance, or of an overage's cap. */

@@ -229,6 +229,7 @@ struct trial {
     uint32_t last; /* offset + 1 of the newest record */
     uint32_t ids;  /* given to what a trial makes */
     bool is_running;
+    bool forgets_due; /* nobody asks what is due next: it is not kept right */
 };
 
 /* An access key. */
@@ -443,6 +444,9 @@ void grant_forget(struct engine *engine, uint32_t number);
 void holds_insert(struct engine *engine, uint32_t customer, uint32_t hold);
 void holds_remove(struct engine *engine, uint32_t customer, uint32_t hold);
 uint32_t holds_first(const struct engine *engine, uint32_t customer);
+/* The first behind (expires_ms, id); 0: there is none. */
+uint32_t holds_after(const struct engine *engine, uint32_t customer, int64_t expires_ms,
+                     uint64_t id);
 
 /* Recomputes when the customer is next due, and its place among all. */
 void due_refresh(struct engine *engine, uint32_t customer);

@@ -121,6 +121,20 @@ uint32_t holds_first(const struct engine *engine, uint32_t customer)
     return number;
 }
 
+uint32_t holds_after(const struct engine *engine, uint32_t customer, int64_t expires_ms,
+                     uint64_t id)
+{
+    uint32_t next = 0;
+    for (uint32_t n = customer_at(engine, customer)->holds; n != 0;) {
+        const struct hold *hold = hold_at(engine, n);
+        const bool is_after =
+            hold->expires_ms != expires_ms ? hold->expires_ms > expires_ms : hold->id > id;
+        if (is_after) next = n;
+        n = is_after ? hold->left : hold->right;
+    }
+    return next;
+}
+
 /* The heap. Trials leave it alone: they look at one customer's next_due_ms only. */
 
 static bool due_before(const struct engine *engine, uint32_t left, uint32_t right)
@@ -195,6 +209,7 @@ static int64_t customer_due(const struct engine *engine, uint32_t number)
 
 void due_refresh(struct engine *engine, uint32_t number)
 {
+    if (engine->trial.forgets_due) return;
     struct customer *customer = customer_at(engine, number);
     const int64_t due = customer_due(engine, number);
     if (due == customer->next_due_ms) return;

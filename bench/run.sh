@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
 # The performance promises, as ratios against a named reference in the same run on the same machine.
 #
-# usage: bench/run.sh [decide|snapshot|http|lone|settle|soak]...     all when none is named
+# usage: bench/run.sh [decide|snapshot|http|lone|overload|settle|soak]...     all when none is named
 #        BUILD=directory      where the programs are (build); data goes there too, not to a tmpfs
 #        ROUNDS=3 SECONDS_EACH=4 CONNECTIONS=256 CUSTOMERS=20000      of http
+#        OVERLOAD='10 8000' CGROUP=directory                          of overload: its seconds and connections; of
+#                             a cgroup with a quota of the processor, for the server to be put into
 #        SOAK='--customers 100000 --decisions 1000000'                of soak
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -13,8 +15,9 @@ seconds=${SECONDS_EACH:-4}
 connections=${CONNECTIONS:-256}
 customers=${CUSTOMERS:-20000}
 read -ra soak <<<"${SOAK:---customers 100000 --decisions 1000000}"
+read -ra overload <<<"${OVERLOAD:-10 8000}"
 parts=("$@")
-[ $# -gt 0 ] || parts=(decide snapshot http lone settle soak)
+[ $# -gt 0 ] || parts=(decide snapshot http lone overload settle soak)
 
 mkdir -p "$build"
 folder=$(realpath "$(mktemp -d "$build/bench.XXXXXX")")
@@ -165,6 +168,13 @@ bench_http() {
 bench_lone() {
     echo "a lone client, one request at a time, and one page written over and synced, in turn"
     "$build/bench/lone" "$weir" "$folder/page" 2000
+}
+
+bench_overload() {
+    echo "jobs offered by time, whatever became of those before, at multiples of what can be done:" \
+        "${overload[0]} s and at most ${overload[1]} connections each"
+    [ -z "${CGROUP:-}" ] || echo "${servers[0]}" >"$CGROUP/cgroup.procs"
+    "$build/bench/overload" "$weir" "${servers[0]}" "${overload[@]}"
 }
 
 bench_settle() {

@@ -82,9 +82,16 @@
 #define WAITING_READINGS_MAX 256u
 #define WAITING_POLICIES_MAX 4u
 
-/* ---- how long a request may wait for its turn while the journal is behind, by its priority */
+/* ---- how long a request may wait for its turn while more comes than can be done, by its priority
+ */
 
 #define PATIENCE_SHEDDABLE_MS 250
 #define PATIENCE_DEFAULT_MS 1000
 #define PATIENCE_CRITICAL_MS 4000
 #define PATIENCE_OWED_MS 10000 /* what settles work already done, and acts of an operator */
+/* What lies unread in the kernel counts once requests have lain there for as long as the shortest
+ * patience, for so long and without a break of so long: then it is no hiccup. */
+#define UNREAD_STANDS_MS 500
+#define UNREAD_BREAK_MS 1000
+/* Refusals of what lay unread are one for each request that is done; so many may be saved up. */
+#define REFUSALS_SAVED_MAX 256u

@@ -83,6 +83,7 @@ struct exchange {
     struct bytes body;
     struct request_id request_id;
     int64_t taken_ns;     /* clock_monotonic_ns when all of it had been read */
+    int64_t unread_ns;    /* how long it lay unread before, while that is long; else 0 */
     _Atomic bool is_gone; /* also read by whoever works long for an answer */
 
     struct exchange_line *line; /* NULL: it follows nobody */

@@ -22,7 +22,8 @@
 enum {
     SWEEPS = 16,          /* in which all connections are looked over */
     SWEEPS_PER_TIME = 60, /* of the shorter time-out: all are, so often */
-    TELL_NS = 1000000000
+    TELL_NS = 1000000000,
+    SHED_LOOKS_MAX = 16 /* connections asked whether bytes of them lie unread */
 };
 
 /* ---- lines */
@@ -180,13 +181,24 @@ static struct problem too_many(void)
     return (struct problem){.code = PROBLEM_OVERLOADED, .expected = "fewer connections at once"};
 }
 
+/* It is we who are late, not its client. */
+static bool has_unread(const struct connection *connection)
+{
+    char byte;
+    return recv(h2o_socket_get_fd(connection->socket), &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
 /* The one that has waited longest; NULL: nobody has for long. */
 static struct connection *find_waiting(const struct http *http)
 {
     const int64_t since_ns = clock_monotonic_ns() - (int64_t)SHED_AFTER_MS * 1000000;
     struct connection *oldest = http->lines[LINE_WAITING].first;
-    while (oldest != NULL && !http_is_reading(oldest)) /* h2o says something on it */
-        oldest = oldest->places[LINE_WAITING].after;
+    unsigned looks = 0;
+    for (; oldest != NULL; oldest = oldest->places[LINE_WAITING].after) {
+        if (!http_is_reading(oldest)) continue; /* h2o says something on it */
+        if (oldest->since_ns >= since_ns || !has_unread(oldest)) break;
+        if (++looks == SHED_LOOKS_MAX) return NULL;
+    }
     for (enum line_of which = LINE_HELLO; which <= LINE_SHAKING; ++which) {
         struct connection *first = http->lines[which].first;
         if (first != NULL && (oldest == NULL || first->since_ns < oldest->since_ns)) oldest = first;
@@ -232,6 +244,36 @@ void http_on_accept(h2o_socket_t *listener, const char *error)
         if (waiting != NULL) shed(waiting);
         accept_one(http, socket);
     }
+}
+
+/* ---- what lies unread */
+
+/* Where the processor is what there is too little of, requests do not wait here but in the kernel:
+ * it knows when the last bytes of a connection came. To ask costs a system call, so one in
+ * UNREAD_LOOKS is asked for until one is late; then all are. A request behind another of its
+ * connection's has not waited for us before that one's answer. */
+void http_note_unread(struct connection *connection, struct exchange *exchange)
+{
+    enum { UNREAD_LOOKS = 16 };
+    struct http *http = connection->http;
+    struct tcp_info info;
+    socklen_t length = sizeof(info);
+    const int64_t now_ns = exchange->taken_ns;
+    const bool had_asked = connection->has_asked;
+    connection->has_asked = true;
+    const bool are_late = now_ns - http->unread_ns < UNREAD_BREAK_MS * INT64_C(1000000);
+    if (!are_late && ++http->unread_looks < UNREAD_LOOKS) return;
+    http->unread_looks = 0;
+    const int fd = h2o_socket_get_fd(connection->socket);
+    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length) != 0) return;
+    int64_t unread_ns = (int64_t)info.tcpi_last_data_recv * 1000000;
+    if (had_asked && unread_ns > now_ns - connection->since_ns)
+        unread_ns = now_ns - connection->since_ns;
+    if (unread_ns < PATIENCE_SHEDDABLE_MS * INT64_C(1000000)) return;
+    if (!are_late) http->unread_from_ns = now_ns;
+    http->unread_ns = now_ns;
+    if (now_ns - http->unread_from_ns < UNREAD_STANDS_MS * INT64_C(1000000)) return;
+    exchange->unread_ns = unread_ns;
 }
 
 /* ---- time */

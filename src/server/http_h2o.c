@@ -378,6 +378,7 @@ static void take_request(struct http *http, h2o_req_t *request)
         request, h2o_find_header_by_str(&request->headers, H2O_STRLIT("traceparent"), -1));
     exchange->body = bytes_of(request->entity);
     exchange->taken_ns = clock_monotonic_ns();
+    http_note_unread(connection_of(socket_of(request)), exchange);
     if (!request_id_of_trace(exchange->traceparent, &exchange->request_id))
         exchange->request_id = request_id_make(&http->request_ids);
     exchange->send = send_exchange;

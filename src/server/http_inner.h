@@ -65,6 +65,7 @@ struct connection {
     bool is_granted;   /* a step of its handshake */
     bool wants_step;   /* its bytes are there, and it has none */
     bool is_answered;  /* and the answer may still be on its way out */
+    bool has_asked;    /* a request of it was read */
     struct connection *next_free;
 };
 
@@ -100,13 +101,16 @@ struct http {
     struct tls *tls;
     bool must_turn; /* something was begun that the next turn ends: it must not sleep */
     struct prng request_ids;
-    uint32_t shaking;      /* TLS handshakes under way */
-    uint32_t shake_steps;  /* of them, left in this turn */
-    uint32_t shake_begins; /* and new ones */
-    int64_t swept_ns;      /* connections were last looked over for their time */
-    uint32_t swept;        /* up to here */
-    int64_t told_ns;       /* what was shed and refused was last logged ... */
-    uint64_t told;         /* ... and was so much */
+    uint32_t shaking;       /* TLS handshakes under way */
+    uint32_t shake_steps;   /* of them, left in this turn */
+    uint32_t shake_begins;  /* and new ones */
+    int64_t swept_ns;       /* connections were last looked over for their time */
+    uint32_t swept;         /* up to here */
+    uint32_t unread_looks;  /* requests since one was looked at for how long it lay unread */
+    int64_t unread_ns;      /* one was last found to have lain there for long ... */
+    int64_t unread_from_ns; /* ... as they have been since */
+    int64_t told_ns;        /* what was shed and refused was last logged ... */
+    uint64_t told;          /* ... and was so much */
     struct metrics_network *network;
     struct metrics_network own; /* where nobody asks */
     struct http_line lines[LINES];
@@ -147,6 +151,8 @@ void http_await(struct connection *connection);
 /* What it holds now, of input and of an answer; makes room if the sum passes its ceiling. The
  * connection may be closed on return, unless it `is_kept`. */
 void http_hold(struct connection *connection, bool is_kept);
+/* How long the request that was just read has lain unread, if that is what requests do now. */
+void http_note_unread(struct connection *connection, struct exchange *exchange);
 /* The next piece of looking over connections for their time; tells the log what was refused. */
 void http_sweep(struct http *http);
 /* Its client notices, and what it holds is given back. */

@@ -512,6 +512,7 @@ static bool work_on_some(struct loop *loop)
     for (uint32_t i = 0; i < count; ++i) {
         struct exchange *exchange = loop->asked[i].exchange;
         if (stands_behind(exchange)) continue; /* of one that was parked just now */
+        if (loop_shed_unread(loop, &loop->asked[i])) continue;
         const enum progress progress = loop_call(loop, &loop->asked[i]);
         if (progress == PROGRESS_PARKED) {
             exchange->was_parked = true;

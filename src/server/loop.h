@@ -121,6 +121,7 @@ struct loop {
     const char *failed;         /* what has: "the journal", "settlement" */
 
     int64_t waited_ns; /* the queue was last looked over for who waited too long */
+    uint32_t refusals; /* paid for by what was done, up to REFUSALS_SAVED_MAX */
     uint64_t shed[TURN_CLASSES];
     uint64_t turned_away; /* by a full line of those who wait for something */
 

@@ -54,6 +54,8 @@ void loop_give_job(struct loop *loop, struct exchange *exchange);
 
 /* While the open batch is full: answers those in the queue who may not wait any longer. */
 void loop_shed(struct loop *loop);
+/* Of a request whose turn has come. True: it was answered. */
+bool loop_shed_unread(struct loop *loop, const struct asked *asked);
 /* Whether it settles work that was done. */
 bool loop_is_owed(const struct exchange *exchange);
 

@@ -8,6 +8,13 @@
  * What is least missed goes first: sheddable, then default, then critical requests; what settles
  * work that was done (commit, release, usage) comes last, since it gives back what was held.
  *
+ * Where the processor is what there is too little of, requests queue up unread, and
+ * http_note_unread says how long they lay there. To refuse one takes half of what doing it takes: a
+ * server that refused all that waited too long would do little else, and those who come next would
+ * wait as long (bench/run.sh overload measured it at a third of the goodput). So only the sheddable
+ * are refused for that, and where nobody else asks every other one of them is done; all others wait
+ * as long as connections, which bound it, and capacity say.
+ *
  * Which priority a request has is in its body, so it is parsed here, once, and once more when its
  * turn comes. A request that cannot be one is told so here: that needs no turn.
  */
@@ -89,6 +96,20 @@ static void refuse(struct loop *loop, struct exchange *exchange)
                                     .expected = "fewer requests a second"};
     ++loop->shed[exchange->turn];
     loop_answer_problem(loop, exchange, &problem, RELEASE_AT_ONCE);
+}
+
+bool loop_shed_unread(struct loop *loop, const struct asked *asked)
+{
+    struct exchange *exchange = asked->exchange;
+    loop->refusals += loop->refusals < REFUSALS_SAVED_MAX;
+    if (exchange->unread_ns == 0 || asked->is_refused || exchange->is_gone) return false;
+    if (exchange->was_parked || exchange->is_under_way || exchange->reading != NULL) return false;
+    exchange->turn = (uint8_t)class_of(asked);
+    if (exchange->turn != TURN_SHEDDABLE || loop->refusals < 2) return false;
+    if (!is_over(TURN_SHEDDABLE, exchange->unread_ns)) return false;
+    loop->refusals -= 2; /* its own, and that of one that is done */
+    refuse(loop, exchange);
+    return true;
 }
 
 /* Those who wait already, and those who have just come. True: it was answered. */

@@ -206,6 +206,77 @@ static void without_a_jam_nobody_is_refused_however_late(void **state)
     free(asker);
 }
 
+/* ---- what lay unread */
+
+/* Who has lain unread longer than any patience; how many of them were refused. */
+static unsigned refused_unread(struct world *world, struct asker *askers, unsigned count,
+                               const char *target, const char *body)
+{
+    unsigned refused = 0;
+    for (unsigned i = 0; i < count; ++i) {
+        world_post(world, &askers[i], target, body);
+        askers[i].exchange.unread_ns = INT64_C(3600) * 1000000000;
+    }
+    world_settle(world);
+    for (unsigned i = 0; i < count; ++i) {
+        if (askers[i].status == 503) assert_refused(&askers[i]);
+        assert_true(askers[i].status == 200 || askers[i].status == 503);
+        refused += askers[i].status == 503;
+    }
+    return refused;
+}
+
+static void of_what_lay_unread_only_the_sheddable_are_refused(void **state)
+{
+    (void)state;
+    struct world *world = world_open(NULL, policy);
+    struct asker *askers = calloc(16, sizeof(*askers));
+    assert_int_equal(refused_unread(world, askers, 16, "/v1/consume", ONE), 0);
+    assert_int_equal(refused_unread(world, askers, 16, "/v1/authorize", OF_PRIORITY("critical")),
+                     0);
+    assert_int_equal(refused_unread(world, askers, 16, "/v1/usage", ONE), 0);
+    assert_int_equal(refused_unread(world, askers, 16, "/v1/authorize", OF_PRIORITY("sheddable")),
+                     16);
+    /* As long as the shortest patience, and not a moment less. */
+    world_post(world, askers, "/v1/consume", OF_PRIORITY("sheddable"));
+    askers->exchange.unread_ns = PATIENCE_SHEDDABLE_MS * INT64_C(1000000) - 1;
+    world_settle(world);
+    assert_int_equal(askers->status, 200);
+    /* What is wrong is told what is wrong. */
+    world_post(world, askers, "/v1/consume", "{\"priority\":\"sheddable\"}");
+    askers->exchange.unread_ns = INT64_C(3600) * 1000000000;
+    world_settle(world);
+    assert_int_equal(askers->status, 400);
+    assert_int_equal(world->loop->shed[TURN_SHEDDABLE], 16);
+    struct journal *journal = world->journal;
+    world_close(world);
+    journal->calls->close(journal);
+    free(askers);
+}
+
+/* A server that does nothing but refuse does nothing. */
+static void where_all_are_sheddable_every_other_is_done(void **state)
+{
+    (void)state;
+    enum { MANY = 3 * REFUSALS_SAVED_MAX };
+    struct world *world = world_open(NULL, policy);
+    struct asker *askers = calloc(MANY, sizeof(*askers));
+    const char *body = OF_PRIORITY("sheddable");
+    assert_int_equal(refused_unread(world, askers, MANY, "/v1/authorize", body), MANY / 2);
+    /* Whatever was done before, no more than so many may follow each other. */
+    for (unsigned i = 0; i < 2; ++i) {
+        for (unsigned at = 0; at < MANY; ++at)
+            world_post(world, &askers[at], "/v1/authorize", ONE);
+        world_settle(world);
+    }
+    assert_int_equal(refused_unread(world, askers, REFUSALS_SAVED_MAX + 2, "/v1/authorize", body),
+                     REFUSALS_SAVED_MAX);
+    struct journal *journal = world->journal;
+    world_close(world);
+    journal->calls->close(journal);
+    free(askers);
+}
+
 /* ---- lines */
 
 /* Asks so many at once, the journal standing still, and says how many were refused. */
@@ -273,6 +344,8 @@ int main(void)
         cmocka_unit_test(what_settles_work_is_refused_last),
         cmocka_unit_test(health_and_what_is_wrong_need_no_turn),
         cmocka_unit_test(without_a_jam_nobody_is_refused_however_late),
+        cmocka_unit_test(of_what_lay_unread_only_the_sheddable_are_refused),
+        cmocka_unit_test(where_all_are_sheddable_every_other_is_done),
         cmocka_unit_test(lines_are_so_long_and_no_longer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,6 +3,7 @@ What only a journal that stands still can show (patience, lines) is in src/serve
 
 import signal
 import threading
+import time
 
 import pytest
 
@@ -70,6 +71,22 @@ def test_at_the_ceiling_the_connection_that_waited_longest_gives_way(fresh):
     top, body = answered(newcomer, head("GET", "/healthz"))
     assert top.startswith(b"HTTP/1.1 200 ") and b'"shed":1,' in body, body
     assert "connections_refused" in until(server.stderr, "a line in the log")
+
+
+def test_a_connection_whose_request_lies_unread_does_not_give_way(fresh):
+    server = fresh(arguments=["--connections", "8"])
+    waiting = [connect(server.port) for _ in range(7)]
+    until(lambda: health(server)["connections"]["open"] == 8, "all are let in")
+    second = time.monotonic() + 1.1     # after which a connection may give way
+    server.process.send_signal(signal.SIGSTOP)
+    newcomer = connect(server.port)
+    newcomer.sendall(head("POST", "/v1/consume", len(ONE)) + ONE)
+    for sock in waiting:
+        sock.sendall(head("POST", "/v1/consume", len(ONE)) + ONE)
+    until(lambda: time.monotonic() > second, "a second")
+    server.process.send_signal(signal.SIGCONT)
+    for sock in [*waiting, newcomer]:   # for it the health's own connection goes
+        assert sock.recv(65536).startswith(b"HTTP/1.1 200 ")
 
 
 def try_to_consume(server):

@@ -118,8 +118,26 @@ static void draft_suspensions(struct view *view, const struct decision_context *
         draft_setting(view, SETTING_SUSPENDED, 0, suspended, command->suspended == BOOL_TRUE);
     for (uint32_t i = 0; i < command->suspension_count; i++) {
         const struct suspension *suspension = &command->suspensions[i];
+        if (suspension->is_standing) continue;
         draft_setting(view, SETTING_SUSPENDED, scope_hash(c->engine, suspension->subject),
                       !suspension->suspended, suspension->suspended);
+    }
+}
+
+static void draft_standings(struct view *view, const struct decision_context *c)
+{
+    const struct command *command = c->command;
+    if (command->has_standing)
+        draft_setting(view, SETTING_STANDING, 0, view->block->standing, command->standing);
+    for (uint32_t i = 0; i < command->suspension_count; i++) {
+        const struct suspension *said = &command->suspensions[i];
+        if (!said->is_standing) continue;
+        const uint64_t hash = scope_hash(c->engine, said->subject);
+        const uint32_t scope =
+            view->customer == 0 ? 0 : scope_find(c->engine, view->customer, hash);
+        const enum standing before =
+            scope == 0 ? STANDING_NORMAL : (enum standing)scope_at(c->engine, scope)->standing;
+        draft_setting(view, SETTING_STANDING, hash, before, said->standing);
     }
 }
 
@@ -152,6 +170,7 @@ struct ruling decide_customer(const struct decision_context *c)
                       exists && customer->has_anchor ? customer->anchor_ms : -1,
                       command->anchor_ms);
     draft_suspensions(&view, c);
+    draft_standings(&view, c);
     const struct problem problem = draft_overrides(&view, c);
     if (problem.code != PROBLEM_NONE)
         return (struct ruling){.kind = RULING_PROBLEM, .problem = problem};

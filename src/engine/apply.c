@@ -3,7 +3,7 @@
  * against what the fact says it was and became, so that a journal and a state that do not belong
  * together stop at the first difference. No policy, no clock, no arithmetic but before + delta.
  */
-#include "engine/state.h"
+#include "engine/pace.h"
 
 #include <string.h>
 
@@ -84,6 +84,17 @@ static void apply_setting(struct application *a, const struct effect *effect)
         customer->anchor_ms = after;
         customer->has_anchor = 1;
         return;
+    case SETTING_STANDING:
+        customer->limits_changed_ms = a->fact->at_ms;
+        if (effect->setting.scope == 0) {
+            ENSURE(customer->standing == effect->setting.before);
+            customer->standing = (unsigned)after & 3u;
+        } else {
+            struct scope *scope = scope_claim(a, effect->setting.scope);
+            ENSURE(scope->standing == effect->setting.before);
+            scope->standing = (uint16_t)after;
+        }
+        return;
     case SETTING_SUSPENDED:
         if (effect->setting.scope == 0)
             customer->suspended = after != 0;
@@ -105,7 +116,7 @@ static struct slot *slot_claim(struct application *a, struct slot_name name, enu
         number = state_take(engine, &engine->slots);
         struct slot *made = slot_at(engine, number);
         made->id = name.id;
-        made->kind = kind;
+        made->kind = (uint8_t)kind;
         uint32_t *head =
             name.scope == 0 ? &application_customer(a)->slots : &scope_claim(a, name.scope)->slots;
         made->next = *head;
@@ -116,7 +127,7 @@ static struct slot *slot_claim(struct application *a, struct slot_name name, enu
     state_touch(engine, slot, sizeof *slot);
     if (slot->kind != kind) {
         if (slot->kind == SLOT_SLIDING) state_give(engine, &engine->rings, slot->sliding.ring);
-        *slot = (struct slot){.next = slot->next, .kind = kind, .id = slot->id};
+        *slot = (struct slot){.next = slot->next, .kind = (uint8_t)kind, .id = slot->id};
     }
     return slot;
 }
@@ -186,8 +197,14 @@ static void apply_rate(struct application *a, const struct effect *effect)
         .limit = effect->rate.limit,
         .burst = effect->rate.burst,
         .per_ms = effect->rate.per_ms,
-        .at_ms = effect->rate.at_ms,
+        .at = effect->rate.at,
     };
+    slot->pool = 0;
+    slot->standing = STANDING_NORMAL;
+    if (effect->kind == EFFECT_RATE) return;
+    if (effect->rate.pool != SYMBOL_NONE) slot->pool = pool_find(a->engine, effect->rate.pool);
+    slot->standing = (uint8_t)effect->rate.standing;
+    ENSURE(!pace_is_plain(slot->pool, slot->standing));
 }
 
 static void apply_concurrency(struct application *a, const struct effect *effect)
@@ -591,6 +608,7 @@ static void apply_effect(struct application *a, const struct effect *effect)
         apply_sliding(a, effect);
         return;
     case EFFECT_RATE:
+    case EFFECT_PACED:
         apply_rate(a, effect);
         return;
     case EFFECT_CONCURRENCY:
@@ -643,6 +661,9 @@ static void apply_effect(struct application *a, const struct effect *effect)
         return;
     case EFFECT_CROWD:
         apply_crowd(a, effect);
+        return;
+    case EFFECT_POOL:
+        pool_apply(a->engine, a->fact, effect);
         return;
     case EFFECT_ACCESS:
         access_apply(a->engine, a->fact, effect);

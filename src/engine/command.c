@@ -30,8 +30,17 @@ enum {
     HAS_ALL = 1u << 17,
     HAS_YAML = 1u << 18,
     HAS_DUE = 1u << 19,
-    HAS_KNOWN = (1u << 20) - 1
+    HAS_STANDING = 1u << 20,
+    HAS_KNOWN = (1u << 21) - 1
 };
+
+static bool says_standing(const struct command *k)
+{
+    bool says = k->has_standing;
+    for (uint32_t i = 0; i < k->suspension_count; i++)
+        says = says || k->suspensions[i].is_standing;
+    return says;
+}
 
 static uint32_t command_mask(const struct command *k)
 {
@@ -49,7 +58,7 @@ static uint32_t command_mask(const struct command *k)
            (k->kind == COMMAND_GRANT ? HAS_GRANT : 0u) | (k->nano != 0 ? HAS_NANO : 0u) |
            (k->reason.length != 0 ? HAS_REASON : 0u) | (k->limit.length != 0 ? HAS_LIMIT : 0u) |
            (k->all ? HAS_ALL : 0u) | (k->kind == COMMAND_POLICY ? HAS_YAML : 0u) |
-           (k->kind == COMMAND_DUE ? HAS_DUE : 0u);
+           (k->kind == COMMAND_DUE ? HAS_DUE : 0u) | (says_standing(k) ? HAS_STANDING : 0u);
 }
 
 static int quantity_order(const struct command *k, uint8_t left, uint8_t right)
@@ -105,6 +114,58 @@ WALK walk_choices(struct codec c, bool w, struct command *k)
     WALK_ENUM(c, w, k->status, JOB_MODERATED);
 }
 
+static uint32_t count_standings(const struct command *k)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < k->suspension_count; i++)
+        count += k->suspensions[i].is_standing;
+    return count;
+}
+
+/* Standings have a place of their own: journals of before know none. */
+WALK walk_suspensions(struct codec c, bool w, struct command *k)
+{
+    uint32_t count = w ? k->suspension_count - count_standings(k) : 0;
+    walk_count(c, w, &count, SUSPENSIONS_MAX);
+    if (!w) k->suspension_count = count;
+    for (uint32_t i = 0; i < k->suspension_count; i++) {
+        if (k->suspensions[i].is_standing) continue;
+        walk_bytes(c, w, &k->suspensions[i].subject);
+        walk_bool(c, w, &k->suspensions[i].suspended);
+    }
+}
+
+WALK walk_standings(struct codec c, bool w, struct command *k)
+{
+    uint32_t count = w ? count_standings(k) : 0;
+    walk_bool(c, w, &k->has_standing);
+    WALK_ENUM(c, w, k->standing, STANDING_TRUSTED);
+    walk_count(c, w, &count, SUSPENSIONS_MAX);
+    if (!w) {
+        if (count > SUSPENSIONS_MAX - k->suspension_count || (count == 0 && !k->has_standing)) {
+            c.in->bad = true;
+            return;
+        }
+        for (uint32_t i = 0; i < count; i++)
+            k->suspensions[k->suspension_count++].is_standing = true;
+    }
+    for (uint32_t i = 0; i < k->suspension_count; i++) {
+        if (!k->suspensions[i].is_standing) continue;
+        walk_bytes(c, w, &k->suspensions[i].subject);
+        WALK_ENUM(c, w, k->suspensions[i].standing, STANDING_TRUSTED);
+    }
+}
+
+WALK walk_pool(struct codec c, bool w, struct pool_terms *pool)
+{
+    walk_bytes(c, w, &pool->name);
+    walk_bool(c, w, &pool->says_override);
+    walk_bool(c, w, &pool->has_override);
+    walk_i64(c, w, &pool->override_nano);
+    walk_bool(c, w, &pool->says_shed);
+    WALK_ENUM(c, w, pool->shed, SHED_ALL);
+}
+
 WALK walk_settings(struct codec c, bool w, struct command *k)
 {
     walk_bytes(c, w, &k->plan);
@@ -112,11 +173,7 @@ WALK walk_settings(struct codec c, bool w, struct command *k)
     walk_bool(c, w, &k->has_anchor);
     walk_i64(c, w, &k->anchor_ms);
     WALK_ENUM(c, w, k->suspended, BOOL_FALSE);
-    walk_count(c, w, &k->suspension_count, SUSPENSIONS_MAX);
-    for (uint32_t i = 0; i < k->suspension_count; i++) {
-        walk_bytes(c, w, &k->suspensions[i].subject);
-        walk_bool(c, w, &k->suspensions[i].suspended);
-    }
+    walk_suspensions(c, w, k);
     walk_count(c, w, &k->override_count, OVERRIDES_MAX);
     for (uint32_t i = 0; i < k->override_count; i++) {
         walk_bytes(c, w, &k->overrides[i].feature);
@@ -145,7 +202,7 @@ WALK walk_grant_terms(struct codec c, bool w, struct command *k)
 WALK walk_body(struct codec c, bool w, struct command *k)
 {
     uint32_t mask = w ? command_mask(k) : 0;
-    WALK_ENUM(c, w, k->kind, COMMAND_ACCESS);
+    WALK_ENUM(c, w, k->kind, COMMAND_POOL);
     walk_u32(c, w, &mask);
     if (!w && (mask & ~(uint32_t)HAS_KNOWN) != 0) c.in->bad = true;
     if (mask & HAS_CUSTOMER) walk_bytes(c, w, &k->customer);
@@ -165,6 +222,7 @@ WALK walk_body(struct codec c, bool w, struct command *k)
     if (mask & HAS_NANO) walk_i64(c, w, &k->nano);
     if (mask & HAS_REASON) walk_bytes(c, w, &k->reason);
     if (mask & HAS_LIMIT) walk_bytes(c, w, &k->limit);
+    if (mask & HAS_STANDING) walk_standings(c, w, k);
     if (w) return;
     k->has_ttl = (mask & HAS_TTL) != 0;
     k->has_min_units = (mask & HAS_MIN_UNITS) != 0;
@@ -183,6 +241,7 @@ bool command_has_actor(enum command_kind kind)
     case COMMAND_REFUND:
     case COMMAND_POLICY:
     case COMMAND_ACCESS:
+    case COMMAND_POOL:
         return true;
     case COMMAND_AUTHORIZE:
     case COMMAND_CONSUME:
@@ -216,6 +275,7 @@ WALK walk_attached(struct codec c, bool w, struct command *k)
         walk_access_terms(c, w, &k->access);
         walk_bool(c, w, &k->has_way_back);
     }
+    if (k->kind == COMMAND_POOL) walk_pool(c, w, &k->pool);
     if (command_has_actor(k->kind)) walk_bytes(c, w, &k->actor);
     walk_bytes(c, w, &k->evidence);
     walk_bytes(c, w, &k->key);

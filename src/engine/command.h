@@ -49,9 +49,10 @@ enum command_kind {
     COMMAND_RESET = 11,
     COMMAND_REFUND = 12,
     COMMAND_POLICY = 13,
-    COMMAND_DUE = 14,   /* made by the engine itself */
-    COMMAND_SEAL = 15,  /* made by the server */
-    COMMAND_ACCESS = 16 /* an access key: made, or (target) revoked */
+    COMMAND_DUE = 14,    /* made by the engine itself */
+    COMMAND_SEAL = 15,   /* made by the server */
+    COMMAND_ACCESS = 16, /* an access key: made, or (target) revoked */
+    COMMAND_POOL = 17    /* what an operator says of a pool */
 };
 
 enum consent {
@@ -84,9 +85,34 @@ struct override {
     uint64_t value;
 };
 
+/* How somebody has behaved, by an operator's word: it changes speed, never what was promised. In
+ * this order from worst to best, but NORMAL says nothing. Journaled. */
+enum standing { STANDING_NORMAL, STANDING_RESTRICTED, STANDING_PROBATION, STANDING_TRUSTED };
+#define STANDINGS 4u
+
+/* What is set of one subject: whether it is suspended, or its standing. */
 struct suspension {
     struct bytes subject;
     bool suspended;
+    bool is_standing;
+    enum standing standing;
+};
+
+/* Which priorities a pool turns away. Journaled. */
+enum shed { SHED_NONE, SHED_SHEDDABLE, SHED_DEFAULT, SHED_ALL };
+
+/* A pool's factor is in 1/FACTOR_ONE. */
+#define FACTOR_ONE 64u
+#define FACTOR_NONE (-1) /* where none was said */
+
+/* What an operator says of a pool; what is unsaid stays as it is. */
+struct pool_terms {
+    struct bytes name;
+    bool says_override;
+    bool has_override;     /* else it is taken back */
+    int64_t override_nano; /* 0..10^9 */
+    bool says_shed;
+    enum shed shed;
 };
 
 /* Where the journal may begin from now on. What was before went because nobody needs it any more;
@@ -185,6 +211,8 @@ struct command {
     bool has_anchor;
     int64_t anchor_ms;
     enum answer_bool suspended;
+    bool has_standing;
+    enum standing standing;
     uint32_t suspension_count;
     struct suspension suspensions[SUSPENSIONS_MAX];
     uint32_t override_count;
@@ -211,6 +239,9 @@ struct command {
     /* ACCESS: `target` is revoked; 0: a key is made. */
     struct access_terms access;
     bool has_way_back; /* somebody can make keys whatever becomes of those that there are */
+
+    /* POOL */
+    struct pool_terms pool;
 
     /* Who did it, of commands of operators (command_has_actor): an access key's id, "admin-key",
      * or empty: whoever reaches a server without keys. No part of the body. */

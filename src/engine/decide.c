@@ -102,6 +102,7 @@ static struct problem measure(const struct decision_context *c,
         .divisible = feature->divisible,
         .consent = command->consent,
         .takes_slot = true,
+        .priority = command->priority,
         .priced_by = feature,
     };
     memcpy(ask->meters, feature->meters, sizeof ask->meters);

@@ -50,6 +50,7 @@ struct ruling decide_refund(const struct decision_context *c);
 struct ruling decide_policy(const struct decision_context *c);
 struct ruling decide_seal(const struct decision_context *c);
 struct ruling decide_access(const struct decision_context *c);
+struct ruling decide_pool(const struct decision_context *c);
 
 struct ruling unknown_grant(void);
 

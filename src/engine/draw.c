@@ -160,7 +160,7 @@ void draw_pace(struct view *view, const struct plan_feature *plan_feature, const
         if (evaluation == NULL) gate_read(view, ask, gate, reading);
         const uint32_t meter = view->policy->features[place - 1].meters[gate->meter];
         const uint64_t tokens = draw_part(ask_quantity(ask, meter), granted, ask->units);
-        view_rate_take(view, reading->slot, &reading->bucket, tokens);
+        view_rate_take(view, reading->slot, &reading->clock, &reading->bucket, tokens);
     }
 }
 

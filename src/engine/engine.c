@@ -100,6 +100,8 @@ static struct ruling dispatch(const struct decision_context *c)
         return decide_seal(c);
     case COMMAND_ACCESS:
         return decide_access(c);
+    case COMMAND_POOL:
+        return decide_pool(c);
     case COMMAND_DUE:
         break;
     }
@@ -200,7 +202,7 @@ bool engine_due_for(struct engine *engine, const struct policy *policy,
 {
     struct owner owner;
     if (command->kind == COMMAND_POLICY || command->kind == COMMAND_SEAL ||
-        command->kind == COMMAND_ACCESS)
+        command->kind == COMMAND_ACCESS || command->kind == COMMAND_POOL)
         return false;
     if (!command_owner(engine, command, &owner) || is_hidden(command, owner)) return false;
     if (owner.customer == 0 && !lets_in(engine, policy, command, owner, stamp, fact_out))

@@ -180,9 +180,6 @@ struct engine_policy_info {
     int64_t installed_ms;
 };
 struct engine_policy_info engine_policy_info(const struct engine *engine);
-/* At a start, whether a file with this content is to be applied: only if it is not the one that was
- * applied from there last; else the policy that was journaled stays (SEMANTICS P1). */
-bool engine_takes_file(const struct engine *engine, uint64_t content_hash);
 
 /* Where the newest seal lets the journal begin; zeroes before the first. */
 struct journal_cut engine_cut(const struct engine *engine);
@@ -222,6 +219,16 @@ MUST_USE bool engine_access_at(const struct engine *engine, uint32_t record,
  * more. The hash of each is the caller's to compare, in constant time. */
 uint32_t engine_access_like(const struct engine *engine, uint64_t hash, uint64_t *cursor);
 
+/* A pool as it is now, by its symbol; one that nothing was said of runs at 1. */
+struct pool_view {
+    uint32_t factor; /* in 1/FACTOR_ONE, like the override */
+    bool has_override;
+    uint32_t override;
+    enum shed shed;
+    int64_t since_ms; /* of the last word; 0: there was none */
+};
+struct pool_view engine_pool(const struct engine *engine, uint32_t name);
+
 struct engine_counts {
     uint32_t customers, grants, holds, keys, ended, slots, scopes;
     uint32_t keys_max; /* the ceiling of keys */
@@ -254,6 +261,7 @@ struct customer_view {
     uint32_t plan; /* symbol */
     enum credit_mode credit_mode;
     bool suspended;
+    enum standing standing;
     bool has_anchor;
     int64_t anchor_ms;
     int64_t created_ms;
@@ -312,6 +320,10 @@ struct status_row {
     int64_t used;
     uint64_t remaining;
     int64_t resets_at_ms; /* 0: not open */
+    /* Gates that a pool or a standing slows: the share of the limit in 1/256, and whose. */
+    bool is_paced;
+    uint32_t factor;
+    enum standing standing;
 };
 #define STATUS_ROWS_MAX (GATES_MAX + SOURCES_MAX * WINDOWS_MAX)
 struct status_view {

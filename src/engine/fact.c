@@ -52,20 +52,31 @@ WALK walk_scope(struct codec c, bool w, struct scope_rule *scope)
     walk_u32(c, w, &scope->level);
 }
 
-enum { NOTE_REFUSED = 1, NOTE_SKIPPED = 2, NOTE_WINDOW = 4 };
+enum {
+    NOTE_REFUSED = 1,
+    NOTE_SKIPPED = 2,
+    NOTE_WINDOW = 4,
+    NOTE_SOURCE_BITS = 7 << 3,
+    NOTE_PACED = 64
+};
 
 WALK walk_note(struct codec c, bool w, struct note *note)
 {
     WALK_ENUM(c, w, note->kind, NOTE_SOURCE);
     walk_u32(c, w, &note->name);
     uint32_t flags = (note->refused ? NOTE_REFUSED : 0u) | (note->skipped ? NOTE_SKIPPED : 0u) |
-                     (note->has_window ? NOTE_WINDOW : 0u) | (uint32_t)note->source << 3;
+                     (note->has_window ? NOTE_WINDOW : 0u) | (note->is_paced ? NOTE_PACED : 0u) |
+                     (uint32_t)note->source << 3;
     walk_u32(c, w, &flags);
     walk_u64(c, w, &note->amount);
     walk_u64(c, w, &note->drawn);
     if (!w) {
-        if (flags >> 3 > SOURCE_UNLIMITED) c.in->bad = true;
-        note->source = (enum source_kind)(flags >> 3);
+        const uint32_t source = (flags & NOTE_SOURCE_BITS) >> 3;
+        if (source > SOURCE_UNLIMITED || flags >= 2 * NOTE_PACED) c.in->bad = true;
+        note->source = (enum source_kind)source;
+        note->is_paced = (flags & NOTE_PACED) != 0;
+        note->factor = 0;
+        note->standing = STANDING_NORMAL;
         note->refused = (flags & NOTE_REFUSED) != 0;
         note->skipped = (flags & NOTE_SKIPPED) != 0;
         note->has_window = (flags & NOTE_WINDOW) != 0;
@@ -73,6 +84,10 @@ WALK walk_note(struct codec c, bool w, struct note *note)
         note->period = (struct period){0};
         note->resets_at_ms = 0;
         note->left = 0;
+    }
+    if (note->is_paced) {
+        walk_u32(c, w, &note->factor);
+        WALK_ENUM(c, w, note->standing, STANDING_TRUSTED);
     }
     if (!note->has_window && note->kind == NOTE_SOURCE) return;
     walk_u64(c, w, &note->limit);
@@ -165,7 +180,7 @@ WALK walk_report(struct codec c, bool w, struct report *report)
         report->has_overshoot = (flags & REPORT_OVERSHOOT) != 0;
     }
     if (flags & REPORT_CROWD) walk_word(c, w, &report->crowd);
-    WALK_ENUM(c, w, report->kind, COMMAND_ACCESS);
+    WALK_ENUM(c, w, report->kind, COMMAND_POOL);
     walk_u64(c, w, &report->id);
     WALK_ENUM(c, w, report->outcome, OUTCOME_DENY);
     walk_u64(c, w, &report->units_requested);
@@ -280,7 +295,26 @@ WALK walk_rate(struct codec c, bool w, struct effect *effect)
     walk_u64(c, w, &effect->rate.limit);
     walk_u64(c, w, &effect->rate.burst);
     walk_i64(c, w, &effect->rate.per_ms);
-    walk_i64(c, w, &effect->rate.at_ms);
+    walk_i64(c, w, &effect->rate.at);
+}
+
+WALK walk_paced(struct codec c, bool w, struct effect *effect)
+{
+    walk_rate(c, w, effect);
+    walk_u32(c, w, &effect->rate.pool);
+    WALK_ENUM(c, w, effect->rate.standing, STANDING_TRUSTED);
+}
+
+WALK walk_pool(struct codec c, bool w, struct effect *effect)
+{
+    walk_u32(c, w, &effect->pool.name);
+    walk_bool(c, w, &effect->pool.has_override);
+    walk_count(c, w, &effect->pool.override, FACTOR_ONE);
+    WALK_ENUM(c, w, effect->pool.shed, SHED_ALL);
+    walk_count(c, w, &effect->pool.factor_before, FACTOR_ONE);
+    walk_count(c, w, &effect->pool.factor_after, FACTOR_ONE);
+    for (unsigned i = 0; i < STANDINGS; i++)
+        walk_i64(c, w, &effect->pool.base[i]);
 }
 
 WALK walk_concurrency(struct codec c, bool w, struct effect *effect)
@@ -302,13 +336,13 @@ WALK walk_key(struct codec c, bool w, struct effect *effect)
 
 WALK walk_effect(struct codec c, bool w, struct effect *effect)
 {
-    WALK_ENUM(c, w, effect->kind, EFFECT_ACCESS_END);
+    WALK_ENUM(c, w, effect->kind, EFFECT_PACED);
     switch (effect->kind) {
     case EFFECT_CUSTOMER:
         walk_i64(c, w, &effect->customer.created_ms);
         return;
     case EFFECT_SETTING:
-        WALK_ENUM(c, w, effect->setting.which, SETTING_SUSPENDED);
+        WALK_ENUM(c, w, effect->setting.which, SETTING_STANDING);
         walk_word(c, w, &effect->setting.scope);
         walk_i64(c, w, &effect->setting.before);
         walk_i64(c, w, &effect->setting.after);
@@ -321,6 +355,12 @@ WALK walk_effect(struct codec c, bool w, struct effect *effect)
         return;
     case EFFECT_RATE:
         walk_rate(c, w, effect);
+        return;
+    case EFFECT_PACED:
+        walk_paced(c, w, effect);
+        return;
+    case EFFECT_POOL:
+        walk_pool(c, w, effect);
         return;
     case EFFECT_CONCURRENCY:
         walk_concurrency(c, w, effect);

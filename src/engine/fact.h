@@ -107,7 +107,11 @@ struct note {
     bool refused;  /* gates */
     bool skipped;  /* sources: not asked for lack of consent, or passed over as indivisible */
     bool has_window;
+    bool is_paced;
     enum source_kind source; /* NOTE_SOURCE */
+    /* gates that a pool or a standing slows: what is left of the limit in 1/256, and whose */
+    uint32_t factor;
+    enum standing standing;
     /* gates: what is left after this decision (RATE whole tokens, CONCURRENCY slots, BUDGET
      * nano-credits); sources: what it offered, at most QUANTITY_MAX (A2) */
     uint64_t amount;
@@ -166,7 +170,9 @@ struct report {
     /* GRANT: nano = amount; VOID: nano = taken back; REFUND: nano = refunded by this call, expired
      * = of that, gone at once with an expired or voided grant, total = refunded so far of the
      * decision; RESET: count = counters set to zero; POLICY: count = version;
-     * ACCESS: count = 1: revoked */
+     * ACCESS: count = 1: revoked;
+     * POOL: limit = its name, nano = override in 1/FACTOR_ONE or FACTOR_NONE, total = factor in
+     * 1/FACTOR_ONE, count = enum shed */
     int64_t nano;
     int64_t expired;
     int64_t total;
@@ -204,13 +210,21 @@ enum effect_kind {
     EFFECT_RENEWAL = 18,   /* a recurring grant's next renewal */
     EFFECT_SYMBOL = 19,
     EFFECT_POLICY = 20,
-    EFFECT_CROWD = 21,     /* one more denial of its own in the second that runs */
-    EFFECT_SEAL = 22,      /* the journal may begin later from now on */
-    EFFECT_ACCESS = 24,    /* an access key comes to be */
-    EFFECT_ACCESS_END = 25 /* it goes: revoked, or expired and in the way of a new one */
+    EFFECT_CROWD = 21,      /* one more denial of its own in the second that runs */
+    EFFECT_SEAL = 22,       /* the journal may begin later from now on */
+    EFFECT_ACCESS = 24,     /* an access key comes to be */
+    EFFECT_ACCESS_END = 25, /* it goes: revoked, or expired and in the way of a new one */
+    EFFECT_POOL = 26,       /* what is said of a pool; it comes to be by the first one */
+    EFFECT_PACED = 27       /* a token bucket, by another clock than the plain one */
 };
 
-enum setting { SETTING_PLAN = 1, SETTING_MODE, SETTING_ANCHOR, SETTING_SUSPENDED };
+enum setting {
+    SETTING_PLAN = 1,
+    SETTING_MODE,
+    SETTING_ANCHOR,
+    SETTING_SUSPENDED,
+    SETTING_STANDING
+};
 enum lot_cause {
     LOT_ENTER = 1, /* a purchase or renewal arrives */
     LOT_HOLD,      /* remaining -> held */
@@ -262,7 +276,7 @@ struct effect {
         } customer;
         struct {
             enum setting which;
-            uint64_t scope; /* SETTING_SUSPENDED of a subject */
+            uint64_t scope; /* SETTING_SUSPENDED, SETTING_STANDING of a subject */
             int64_t before;
             int64_t after;
         } setting;
@@ -285,11 +299,13 @@ struct effect {
         struct {
             struct slot_name slot;
             int64_t level_after; /* whole tokens left, may be negative */
-            uint64_t part_after; /* plus part_after / per_ms of a token */
+            uint64_t part_after; /* plus part_after / per_ms of a token; PACED: / (256 per_ms) */
             uint64_t limit;      /* the shape for which that is true */
             uint64_t burst;
             int64_t per_ms;
-            int64_t at_ms; /* virtual time at which it is true */
+            int64_t at;             /* virtual time at which it is true: ms; PACED: in 1/256 ms */
+            uint32_t pool;          /* PACED: symbol, or none */
+            enum standing standing; /* PACED */
         } rate;
         struct {
             struct slot_name slot;
@@ -406,6 +422,15 @@ struct effect {
             struct bytes actor; /* who installed it (command.h) */
         } policy;
         struct journal_cut seal;
+        struct {
+            uint32_t name; /* symbol */
+            bool has_override;
+            uint32_t override; /* in 1/FACTOR_ONE, like the factors */
+            enum shed shed;
+            uint32_t factor_before;
+            uint32_t factor_after;
+            int64_t base[STANDINGS]; /* what its clocks say now, in 1/256 ms */
+        } pool;
         struct {
             uint64_t of; /* hash of who is denied what, and why */
             int64_t second;

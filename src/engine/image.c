@@ -82,7 +82,7 @@ static void put_counters(const struct engine *engine, struct codec c, uint32_t f
         struct slot *slot = slot_at(engine, n);
         struct ring *ring =
             slot->kind == SLOT_SLIDING ? slab_at(&engine->rings, slot->sliding.ring) : NULL;
-        put_varint(c.out, slot->kind);
+        put_varint(c.out, image_slot_word(slot));
         walk_counter(c, true, slot, ring);
     }
     put_varint(c.out, IMAGE_CHAIN_END);
@@ -185,6 +185,7 @@ static void put_head(const struct engine *engine, struct buffer *out, int64_t at
         .forgotten_through = engine->forgotten_through,
         .access_made = engine->access_made,
         .crowd_count = crowds_running(engine, at_ms),
+        .pool_count = engine->pool_count,
         .symbol_count = engine->symbol_count - (SYMBOL_FIRST_FREE - 1),
     };
     const struct codec c = {.out = out};
@@ -194,6 +195,8 @@ static void put_head(const struct engine *engine, struct buffer *out, int64_t at
         if (crowd_runs(&engine->crowds[n], at_ms)) walk_crowd(c, true, &engine->crowds[n]);
     for (uint32_t n = SYMBOL_FIRST_FREE; n <= engine->symbol_count; n++)
         walk_bytes(c, true, &engine->symbol_names[n]);
+    for (uint32_t n = 1; n <= engine->pool_count; n++)
+        walk_pool(c, true, &engine->pools[n]);
 }
 
 /* ---- keeping */
@@ -244,6 +247,7 @@ static void keep_touched_by(struct engine *engine, uint32_t customer, const stru
         keep_scope(engine, customer, effect->sliding.slot.scope);
         return;
     case EFFECT_RATE:
+    case EFFECT_PACED:
         keep_scope(engine, customer, effect->rate.slot.scope);
         return;
     case EFFECT_CONCURRENCY:
@@ -284,6 +288,7 @@ static void keep_touched_by(struct engine *engine, uint32_t customer, const stru
     case EFFECT_SYMBOL: /* from here on: in the head */
     case EFFECT_POLICY:
     case EFFECT_SEAL:
+    case EFFECT_POOL:
     case EFFECT_CROWD:
         return;
     }

@@ -18,7 +18,7 @@
 
 #include "base/base.h"
 
-#define IMAGE_VERSION 2u /* a program reads its own version and the one before */
+#define IMAGE_VERSION 3u /* a program reads its own version and the one before */
 
 struct engine;
 

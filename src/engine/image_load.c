@@ -10,6 +10,7 @@
  * holds of credits that no grant holds.
  */
 #include "engine/image_walk.h"
+#include "engine/pace.h"
 
 #include <string.h>
 
@@ -65,13 +66,39 @@ static enum image_fault load_crowds(struct engine *engine, struct codec c, uint3
     return IMAGE_OK;
 }
 
+static bool pool_is_sound(const struct engine *engine, const struct pool *pool)
+{
+    const int64_t at_ms = engine->image.load.at_ms;
+    if (pool->name == SYMBOL_NONE || !is_symbol(engine, pool->name)) return false;
+    if (pool_find(engine, pool->name) != 0) return false;
+    if (pool->began_ms < 0 || pool->began_ms > pool->since_ms || pool->since_ms > at_ms)
+        return false;
+    for (enum standing standing = 0; standing < STANDINGS; standing++)
+        if (pool->base[standing] < 0 ||
+            pool->base[standing] > (int64_t)pace_speed(FACTOR_ONE, standing) * pool->since_ms)
+            return false;
+    return true;
+}
+
+static enum image_fault load_pools(struct engine *engine, struct codec c, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        struct pool pool = {0};
+        walk_pool(c, false, &pool);
+        if (c.in->bad || !pool_is_sound(engine, &pool)) return IMAGE_DAMAGED;
+        engine->pools[++engine->pool_count] = pool;
+    }
+    return IMAGE_OK;
+}
+
 static enum image_fault load_head(struct engine *engine, struct codec c)
 {
     struct image_load *load = &engine->image.load;
     struct image_head head = {0};
     walk_image_head(c, false, &head);
     if (load->has_head) return IMAGE_DAMAGED;
-    if (head.version != IMAGE_VERSION) return IMAGE_OTHER_VERSION;
+    if (head.version != IMAGE_VERSION && head.version != IMAGE_VERSION - 1)
+        return IMAGE_OTHER_VERSION;
     if (c.in->bad) return IMAGE_DAMAGED;
     if (head.key_check != image_key_check(engine)) return IMAGE_FOREIGN;
     if (head.policy.installed_ms > head.at_ms || head.at_ms > INSTANT_MS_MAX) return IMAGE_DAMAGED;
@@ -86,8 +113,9 @@ static enum image_fault load_head(struct engine *engine, struct codec c)
     engine->recurring_cursor = head.recurring_cursor;
     for (uint32_t i = 0; i < head.customers; i++)
         customer_at(engine, slab_take(&engine->customers))->next_due_ms = INSTANT_NEVER;
-    const enum image_fault fault = load_crowds(engine, c, head.crowd_count);
-    return fault != IMAGE_OK ? fault : load_symbols(engine, c, head.symbol_count);
+    enum image_fault fault = load_crowds(engine, c, head.crowd_count);
+    if (fault == IMAGE_OK) fault = load_symbols(engine, c, head.symbol_count);
+    return fault != IMAGE_OK ? fault : load_pools(engine, c, head.pool_count);
 }
 
 static enum image_fault load_end(struct engine *engine, struct codec c)
@@ -101,6 +129,16 @@ static enum image_fault load_end(struct engine *engine, struct codec c)
 }
 
 /* ---- counters and remainders */
+
+static bool bucket_is_sound(const struct engine *engine, const struct slot *slot)
+{
+    if (slot->pool > engine->pool_count) return false;
+    const struct pace_clock clock =
+        pace_clock_of(engine, slot->pool, (enum standing)slot->standing);
+    return slot->rate.per_ms >= 1 && slot->rate.per_ms <= PERIOD_MS_MAX &&
+           slot->rate.part < (uint64_t)slot->rate.per_ms * clock.ticks &&
+           slot->rate.at <= pace_at(&clock, engine->image.load.at_ms);
+}
 
 static bool counter_is_sound(const struct engine *engine, const struct slot *slot,
                              const struct ring *ring, bool is_customers)
@@ -119,8 +157,7 @@ static bool counter_is_sound(const struct engine *engine, const struct slot *slo
         return true;
     }
     case SLOT_RATE:
-        return slot->rate.per_ms >= 1 && slot->rate.part < (uint64_t)slot->rate.per_ms &&
-               slot->rate.at_ms <= engine->image.load.at_ms;
+        return bucket_is_sound(engine, slot);
     case SLOT_CONCURRENCY:
         return slot->in_flight >= 0;
     case SLOT_OVERRIDE:
@@ -136,9 +173,15 @@ static enum image_fault load_counters(struct engine *engine, struct codec c, uin
     for (;;) {
         struct slot slot = {0};
         struct ring ring = {0};
-        walk_u32(c, false, &slot.kind);
+        uint32_t word = IMAGE_CHAIN_END;
+        walk_u32(c, false, &word);
         if (c.in->bad) return IMAGE_DAMAGED;
-        if (slot.kind == IMAGE_CHAIN_END) return IMAGE_OK;
+        if (word == IMAGE_CHAIN_END) return IMAGE_OK;
+        slot.kind = (uint8_t)word;
+        slot.standing = (uint8_t)(word >> 8 & (STANDINGS - 1));
+        slot.pool = (uint8_t)(word >> 16);
+        if (image_slot_word(&slot) != word || (slot.kind != SLOT_RATE && word > UINT8_MAX))
+            return IMAGE_DAMAGED;
         walk_counter(c, false, &slot, &ring);
         if (c.in->bad || !counter_is_sound(engine, &slot, &ring, is_customers))
             return IMAGE_DAMAGED;

@@ -25,6 +25,7 @@ struct image_head {
     uint64_t access_made;
     uint32_t crowd_count;  /* of the second that runs; they follow */
     uint32_t symbol_count; /* whose names follow, without those that every state is born with */
+    uint32_t pool_count;   /* they follow, in the order of their places; version 2 has none */
 };
 
 struct image_end {
@@ -56,6 +57,7 @@ WALK walk_image_head(struct codec c, bool w, struct image_head *head)
     walk_u64(c, w, &head->access_made);
     walk_count(c, w, &head->crowd_count, CROWDS);
     walk_count(c, w, &head->symbol_count, SYMBOLS_MAX);
+    if (head->version > 2) walk_count(c, w, &head->pool_count, POOL_STATES_MAX);
 }
 
 WALK walk_crowd(struct codec c, bool w, struct crowd *crowd)
@@ -64,6 +66,25 @@ WALK walk_crowd(struct codec c, bool w, struct crowd *crowd)
     walk_i64(c, w, &crowd->second);
     walk_u64(c, w, &crowd->first);
     walk_count(c, w, &crowd->count, CROWD_ALONE_MAX + 1);
+}
+
+WALK walk_pool(struct codec c, bool w, struct pool *pool)
+{
+    walk_u32(c, w, &pool->name);
+    WALK_ENUM(c, w, pool->factor, FACTOR_ONE);
+    walk_bool(c, w, &pool->has_override);
+    WALK_ENUM(c, w, pool->override, FACTOR_ONE);
+    WALK_ENUM(c, w, pool->shed, SHED_ALL);
+    walk_i64(c, w, &pool->began_ms);
+    walk_i64(c, w, &pool->since_ms);
+    for (unsigned i = 0; i < STANDINGS; i++)
+        walk_i64(c, w, &pool->base[i]);
+}
+
+/* What a counter begins with: its kind, and a bucket's clock above that. Never 0. */
+static inline uint32_t image_slot_word(const struct slot *slot)
+{
+    return slot->kind | (uint32_t)slot->standing << 8 | (uint32_t)slot->pool << 16;
 }
 
 WALK walk_image_end(struct codec c, bool w, struct image_end *end)
@@ -94,7 +115,7 @@ WALK walk_ring(struct codec c, bool w, struct ring *ring)
     }
 }
 
-/* The kind comes first and has been read: it ends the chain where it is 0. */
+/* The kind comes first (image_slot_word) and has been read: it ends the chain where it is 0. */
 WALK walk_counter(struct codec c, bool w, struct slot *slot, struct ring *ring)
 {
     walk_u64(c, w, &slot->id);
@@ -115,7 +136,7 @@ WALK walk_counter(struct codec c, bool w, struct slot *slot, struct ring *ring)
         walk_u64(c, w, &slot->rate.limit);
         walk_u64(c, w, &slot->rate.burst);
         walk_i64(c, w, &slot->rate.per_ms);
-        walk_i64(c, w, &slot->rate.at_ms);
+        walk_i64(c, w, &slot->rate.at);
         return;
     case SLOT_CONCURRENCY:
         walk_i64(c, w, &slot->in_flight);
@@ -138,7 +159,7 @@ WALK walk_remainder(struct codec c, bool w, struct remainder *remainder)
     walk_u64(c, w, &remainder->q);
 }
 
-enum { CUSTOMER_SUSPENDED = 1, CUSTOMER_ANCHORED = 2, CUSTOMER_FLAGS = 3 };
+enum { CUSTOMER_SUSPENDED = 1, CUSTOMER_ANCHORED = 2, CUSTOMER_STANDING = 2, CUSTOMER_FLAGS = 15 };
 
 WALK walk_customer(struct codec c, bool w, struct customer *customer)
 {
@@ -153,18 +174,24 @@ WALK walk_customer(struct codec c, bool w, struct customer *customer)
     uint32_t flags = 0;
     if (w)
         flags = (customer->suspended ? CUSTOMER_SUSPENDED : 0u) |
-                (customer->has_anchor ? CUSTOMER_ANCHORED : 0u);
+                (customer->has_anchor ? CUSTOMER_ANCHORED : 0u) |
+                (uint32_t)customer->standing << CUSTOMER_STANDING;
     walk_count(c, w, &flags, CUSTOMER_FLAGS);
     if (w) return;
     customer->suspended = (flags & CUSTOMER_SUSPENDED) != 0;
     customer->has_anchor = (flags & CUSTOMER_ANCHORED) != 0;
+    customer->standing = flags >> CUSTOMER_STANDING & 3;
 }
 
 WALK walk_scope(struct codec c, bool w, struct scope *scope)
 {
     walk_word(c, w, &scope->hash);
     walk_u32(c, w, &scope->customer);
-    walk_u32(c, w, &scope->suspended);
+    uint32_t flags = scope->suspended | (uint32_t)scope->standing << 1;
+    walk_count(c, w, &flags, 7);
+    if (w) return;
+    scope->suspended = flags & 1;
+    scope->standing = (uint16_t)(flags >> 1);
 }
 
 WALK walk_grant(struct codec c, bool w, struct grant *grant)

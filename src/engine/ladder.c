@@ -29,6 +29,15 @@ static struct rate_shape gate_shape(const struct gate_rule *gate, uint64_t limit
     };
 }
 
+static struct pace_clock gate_clock(const struct view *view, const struct gate_rule *gate,
+                                    enum standing standing)
+{
+    const bool is_pooled = gate->pool != SYMBOL_NONE && view->engine->pool_count != 0;
+    if (!is_pooled && standing == STANDING_NORMAL) return PACE_PLAIN;
+    return pace_clock_of(view->engine, is_pooled ? pool_find(view->engine, gate->pool) : 0,
+                         standing);
+}
+
 void gate_read(const struct view *view, const struct ask *ask, const struct gate_rule *gate,
                struct gate_reading *reading_out)
 {
@@ -41,9 +50,15 @@ void gate_read(const struct view *view, const struct ask *ask, const struct gate
                                                          .value = gate->limit});
     switch (gate->kind) {
     case GATE_RATE:
-        view_rate(view, slot, gate_shape(gate, reading_out->limit), &reading_out->bucket);
+        reading_out->standing = view_standing(view, gate->scope);
+        reading_out->clock = gate_clock(view, gate, reading_out->standing);
+        view_rate(view, slot, gate_shape(gate, reading_out->limit), &reading_out->clock,
+                  &reading_out->bucket);
         return;
     case GATE_CONCURRENCY:
+        reading_out->standing = view_standing(view, gate->scope);
+        reading_out->uncut = reading_out->limit;
+        reading_out->limit = standing_cut(reading_out->limit, reading_out->standing);
         reading_out->in_flight = view_in_flight(view, slot);
         return;
     case GATE_BUDGET:
@@ -70,15 +85,52 @@ static void refuse_by_gate(struct evaluation *out, const struct gate_rule *gate,
     out->remedy = remedy;
 }
 
+/* Why a bucket lacks tokens: what of its pace the standing, and then the pool, took away since it
+ * was written, as far as that is known. */
+static enum reason why_paced(const struct view *view, const struct gate_rule *gate,
+                             const struct gate_reading *reading, uint64_t tokens)
+{
+    const struct pace_clock *clock = &reading->clock;
+    if (pace_is_plain(clock->pool, clock->standing) || tokens > reading->bucket.burst)
+        return REASON_RATE_LIMITED;
+    const struct rate_shape shape = gate_shape(gate, reading->limit);
+    const struct pace_clock ordinary = pace_clock_of(view->engine, clock->pool, STANDING_NORMAL);
+    const uint32_t normal = pace_per_ms(&ordinary);
+    if (normal > clock->speed &&
+        view_rate_would_hold(view, reading->slot, shape, clock, normal, tokens))
+        return REASON_ABNORMAL_USAGE;
+    const uint32_t unslowed = pace_speed(FACTOR_ONE, reading->standing);
+    const uint32_t whole = unslowed > PACE_ONE ? unslowed : PACE_ONE;
+    if (whole > clock->speed &&
+        view_rate_would_hold(view, reading->slot, shape, clock, whole, tokens))
+        return REASON_TEMPORARY_REDUCED_CAPACITY;
+    return REASON_RATE_LIMITED;
+}
+
+static bool gate_sheds(const struct view *view, const struct gate_rule *gate,
+                       enum priority priority)
+{
+    return gate->pool != SYMBOL_NONE && view->engine->pool_count != 0 &&
+           pool_sheds(view->engine, gate->pool, priority);
+}
+
 static bool rate_passes(const struct view *view, const struct ask *ask,
                         const struct gate_rule *gate, const struct gate_reading *reading,
                         struct evaluation *out)
 {
     const uint64_t tokens = ask_quantity(ask, gate_meter(view, ask, gate));
-    const int64_t wait_ms = tokens == 0 ? 0 : rate_wait_ms(&reading->bucket, tokens);
+    /* What only lasts longer takes nothing of the pool. */
+    if ((ask->takes_slot || tokens != 0) && gate_sheds(view, gate, ask->priority)) {
+        refuse_by_gate(out, gate, REASON_TEMPORARY_REDUCED_CAPACITY, WHO_OPERATOR, REMEDY_WAIT);
+        return false;
+    }
+    const int64_t wait_ms =
+        tokens == 0 ? 0 : rate_wait_ms(&reading->bucket, &reading->clock, tokens);
     if (wait_ms == 0) return true;
-    refuse_by_gate(out, gate, REASON_RATE_LIMITED, WHO_CALLER,
-                   wait_ms == INSTANT_NEVER ? REMEDY_SPLIT_REQUEST : REMEDY_WAIT);
+    const enum reason reason = why_paced(view, gate, reading, tokens);
+    refuse_by_gate(out, gate, reason, reason == REASON_RATE_LIMITED ? WHO_CALLER : WHO_OPERATOR,
+                   wait_ms == INSTANT_NEVER && reason == REASON_RATE_LIMITED ? REMEDY_SPLIT_REQUEST
+                                                                             : REMEDY_WAIT);
     if (wait_ms <= INSTANT_MS_MAX - view->now_ms) {
         out->changes_at_ms = view->now_ms + wait_ms;
         out->resets_at_ms = out->changes_at_ms;
@@ -91,7 +143,10 @@ static bool concurrency_passes(const struct ask *ask, const struct gate_rule *ga
 {
     if (!ask->takes_slot) return true;
     if (reading->in_flight < 0 || (uint64_t)reading->in_flight < reading->limit) return true;
-    refuse_by_gate(out, gate, REASON_CONCURRENCY_LIMITED, WHO_CALLER, REMEDY_FINISH_HOLDS);
+    if ((uint64_t)reading->in_flight < reading->uncut)
+        refuse_by_gate(out, gate, REASON_ABNORMAL_USAGE, WHO_OPERATOR, REMEDY_FINISH_HOLDS);
+    else
+        refuse_by_gate(out, gate, REASON_CONCURRENCY_LIMITED, WHO_CALLER, REMEDY_FINISH_HOLDS);
     return false;
 }
 
@@ -581,10 +636,29 @@ bool ladder_could_pass(const struct view *view, const struct plan_feature *plan_
 
 /* Explaining. */
 
+uint32_t gate_factor(const struct gate_rule *gate, const struct gate_reading *reading)
+{
+    if (gate->kind == GATE_RATE) return pace_per_ms(&reading->clock);
+    return gate->kind == GATE_CONCURRENCY ? standing_share(reading->standing) : PACE_ONE;
+}
+
+static void note_pace(const struct gate_rule *gate, const struct gate_reading *reading,
+                      struct note *note)
+{
+    note->factor = gate_factor(gate, reading);
+    if (note->factor == PACE_ONE && reading->standing == STANDING_NORMAL) {
+        note->factor = 0;
+        return;
+    }
+    note->standing = reading->standing;
+    note->is_paced = true;
+}
+
 static void explain_gate(const struct view *view, const struct gate_rule *gate,
                          const struct gate_reading *reading, bool refused, struct note *note)
 {
     *note = (struct note){.name = gate->name, .refused = refused};
+    if (gate->kind != GATE_BUDGET) note_pace(gate, reading, note);
     switch (gate->kind) {
     case GATE_RATE: {
         const struct rate_slot *bucket = &reading->bucket;
@@ -594,7 +668,7 @@ static void explain_gate(const struct view *view, const struct gate_rule *gate,
         note->has_window = true;
         note->left = note->amount;
         note->period = (struct period){PERIOD_DURATION, START_SLIDING, bucket->per_ms};
-        note->resets_at_ms = rate_full_at(bucket);
+        note->resets_at_ms = rate_full_at(bucket, &reading->clock, view->now_ms);
         return;
     }
     case GATE_CONCURRENCY: {
@@ -638,7 +712,9 @@ void ladder_explain(const struct view *view, const struct plan_feature *plan_fea
     if (plan_feature == NULL) return;
     const bool by_budget = evaluation->reason == REASON_BUDGET_REACHED;
     const bool by_gate = evaluation->reason == REASON_RATE_LIMITED ||
-                         evaluation->reason == REASON_CONCURRENCY_LIMITED;
+                         evaluation->reason == REASON_CONCURRENCY_LIMITED ||
+                         evaluation->reason == REASON_TEMPORARY_REDUCED_CAPACITY ||
+                         evaluation->reason == REASON_ABNORMAL_USAGE;
     for (uint32_t i = 0; i < evaluation->gates_asked; i++) {
         const struct gate_rule *gate = &plan_feature->gates[i];
         const bool refused = by_gate ? i + 1 == evaluation->gates_asked

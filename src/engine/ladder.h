@@ -24,6 +24,7 @@ struct ask {
     enum consent consent;
     int64_t until_ms; /* the request is void from then on: the hold of an extend; 0: never */
     bool takes_slot;  /* concurrency gates are asked */
+    enum priority priority;
 };
 
 uint64_t ask_quantity(const struct ask *ask, uint32_t meter_symbol);
@@ -32,7 +33,11 @@ uint64_t ask_quantity(const struct ask *ask, uint32_t meter_symbol);
  * the reading with the draft, so that the notes tell what is left. */
 struct gate_reading {
     struct slot_name slot;
-    uint64_t limit; /* holds or nano-credits; a bucket has its own */
+    uint64_t
+        limit; /* holds (what a standing leaves of them) or nano-credits; a bucket has its own */
+    uint64_t uncut;          /* GATE_CONCURRENCY: the limit without the standing */
+    enum standing standing;  /* GATE_RATE, GATE_CONCURRENCY */
+    struct pace_clock clock; /* GATE_RATE */
     union {
         struct rate_slot bucket;
         int64_t in_flight;
@@ -97,6 +102,8 @@ void ladder_read(const struct view *view, const struct plan_feature *plan_featur
 bool ladder_could_pass(const struct view *view, const struct plan_feature *plan_feature,
                        const struct ask *ask, const struct evaluation *read,
                        const int64_t credits[CATEGORY_PAID + 1]);
+/* What a pool and a standing leave of a gate, in 1/PACE_ONE. */
+uint32_t gate_factor(const struct gate_rule *gate, const struct gate_reading *reading);
 
 void gate_read(const struct view *view, const struct ask *ask, const struct gate_rule *gate,
                struct gate_reading *reading_out);

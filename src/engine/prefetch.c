@@ -103,6 +103,7 @@ static uint64_t scope_of(const struct effect *effect)
     case EFFECT_SLIDING:
         return effect->sliding.slot.scope;
     case EFFECT_RATE:
+    case EFFECT_PACED:
         return effect->rate.slot.scope;
     case EFFECT_CONCURRENCY:
         return effect->concurrency.slot.scope;
@@ -126,6 +127,7 @@ static uint64_t scope_of(const struct effect *effect)
     case EFFECT_ACCESS:
     case EFFECT_ACCESS_END:
     case EFFECT_SEAL:
+    case EFFECT_POOL:
         return 0;
     }
     return 0;

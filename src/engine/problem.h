@@ -38,6 +38,7 @@
       "No such decision, or no longer remembered")                                              \
     X(PROBLEM_UNKNOWN_GRANT, "unknown_grant", 404, "No such grant")                             \
     X(PROBLEM_UNKNOWN_KEY, "unknown_key", 404, "No such access key")                            \
+    X(PROBLEM_UNKNOWN_POOL, "unknown_pool", 404, "No such pool")                                \
     X(PROBLEM_NO_ROUTE, "not_found", 404, "No such resource")                                   \
     X(PROBLEM_NO_METHOD, "method_not_allowed", 405, "The resource does not take this method")   \
     X(PROBLEM_TIMEOUT, "request_timeout", 408, "The request did not arrive in time")            \

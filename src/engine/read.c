@@ -15,6 +15,7 @@ bool engine_customer(struct engine *engine, struct bytes customer, struct custom
         .plan = found->plan,
         .credit_mode = (enum credit_mode)found->mode,
         .suspended = found->suspended,
+        .standing = (enum standing)found->standing,
         .has_anchor = found->has_anchor,
         .anchor_ms = found->anchor_ms,
         .created_ms = found->created_ms,
@@ -112,6 +113,14 @@ static void status_counter(const struct view *view, const struct counter *counte
     row->resets_at_ms = counter_resets_at(view, counter);
 }
 
+static void status_pace(const struct gate_rule *gate, const struct gate_reading *reading,
+                        struct status_row *row)
+{
+    row->factor = gate_factor(gate, reading);
+    row->standing = reading->standing;
+    row->is_paced = row->factor != PACE_ONE || row->standing != STANDING_NORMAL;
+}
+
 static void status_gate(const struct view *view, const struct ask *ask,
                         const struct gate_rule *gate, struct status_view *out)
 {
@@ -126,7 +135,8 @@ static void status_gate(const struct view *view, const struct ask *ask,
         row->limit = bucket->burst;
         row->remaining = bucket->level > 0 ? (uint64_t)bucket->level : 0;
         row->used = (int64_t)bucket->burst - bucket->level;
-        row->resets_at_ms = row->used <= 0 ? 0 : rate_full_at(bucket);
+        row->resets_at_ms = row->used <= 0 ? 0 : rate_full_at(bucket, &reading.clock, view->now_ms);
+        status_pace(gate, &reading, row);
         return;
     }
     case GATE_CONCURRENCY: {
@@ -134,6 +144,7 @@ static void status_gate(const struct view *view, const struct ask *ask,
         row->limit = reading.limit;
         row->used = reading.in_flight;
         row->remaining = (uint64_t)row->used < row->limit ? row->limit - (uint64_t)row->used : 0;
+        status_pace(gate, &reading, row);
         return;
     }
     case GATE_BUDGET: {
@@ -286,7 +297,8 @@ static uint64_t hash_slots(const struct engine *engine, const struct customer *c
             break;
         }
         case SLOT_RATE:
-            hash = mix(mix(hash_mix(hash, slot->rate.part), slot->rate.level), slot->rate.at_ms);
+            hash = mix(mix(hash_mix(hash, slot->rate.part), slot->rate.level), slot->rate.at);
+            hash = mix(mix(hash, slot->pool), slot->standing);
             hash = mix(hash_mix(hash_mix(hash, slot->rate.limit), slot->rate.burst),
                        slot->rate.per_ms);
             break;
@@ -379,7 +391,8 @@ static uint64_t hash_customer(const struct engine *engine, const struct customer
                               customer->plan,        customer->open_holds,
                               customer->overrides,   customer->mode,
                               customer->suspended,   customer->has_anchor,
-                              customer->grants_live, customer->limits_changed_ms};
+                              customer->grants_live, customer->limits_changed_ms,
+                              customer->standing};
     for (unsigned i = 0; i < COUNT_OF(fields); i++)
         hash = mix(hash, fields[i]);
     uint64_t sum = hash + hash_slots(engine, customer, hash_mix(customer->id.word[0], 3),
@@ -388,6 +401,7 @@ static uint64_t hash_customer(const struct engine *engine, const struct customer
         const struct scope *scope = slab_at(&engine->scopes, n);
         const uint64_t seed = hash_mix(customer->id.word[0], scope->hash);
         if (scope->suspended != 0) sum += mix(seed, scope->suspended);
+        if (scope->standing != 0) sum += mix(hash_mix(seed, 7), scope->standing);
         sum += hash_slots(engine, customer, seed, scope->slots, now_ms);
         n = scope->next;
     }
@@ -422,6 +436,18 @@ static uint64_t hash_access(const struct access *access)
                     hash_text(access_label(access)));
 }
 
+static uint64_t hash_pool(const struct pool *pool)
+{
+    const int64_t fields[] = {pool->factor,       pool->override, pool->shed,
+                              pool->has_override, pool->began_ms, pool->since_ms};
+    uint64_t hash = hash_mix(pool->name, 17);
+    for (unsigned i = 0; i < COUNT_OF(fields); i++)
+        hash = mix(hash, fields[i]);
+    for (unsigned i = 0; i < STANDINGS; i++)
+        hash = mix(hash, pool->base[i]);
+    return hash;
+}
+
 uint64_t engine_state_hash(const struct engine *engine, int64_t now_ms)
 {
     uint64_t sum = hash_mix(engine->policy.version, engine->policy.content_hash);
@@ -442,6 +468,8 @@ uint64_t engine_state_hash(const struct engine *engine, int64_t now_ms)
     }
     for (uint32_t n = 1; n <= engine->customers.used; n++)
         sum += hash_customer(engine, customer_at(engine, n), now_ms);
+    for (uint32_t n = 1; n <= engine->pool_count; n++)
+        sum = hash_mix(sum, hash_pool(&engine->pools[n]));
     sum = hash_mix(sum, engine->access_made);
     for (uint32_t n = 1; n <= engine->access.used; n++)
         sum += hash_access(access_at(engine, n));

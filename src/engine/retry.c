@@ -707,7 +707,8 @@ int64_t retry_search(const struct decision_context *c, const struct ask *ask,
     if (!is_nested) trial_end(c->engine);
     if (wait_ms < 0) { /* waiting does not help: less at once may, or another plan */
         evaluation->resets_at_ms = 0;
-        if (evaluation->remedy == REMEDY_WAIT)
+        if (evaluation->remedy == REMEDY_WAIT &&
+            evaluation->reason != REASON_TEMPORARY_REDUCED_CAPACITY)
             evaluation->remedy = ask->units > 1 ? REMEDY_SPLIT_REQUEST : REMEDY_UPGRADE_PLAN;
     }
     return wait_ms;

@@ -60,6 +60,7 @@ static void need_of(const struct engine *engine, uint32_t customer, const struct
         need_slot(engine, customer, effect->sliding.slot, true, need);
         return;
     case EFFECT_RATE:
+    case EFFECT_PACED:
         need_slot(engine, customer, effect->rate.slot, false, need);
         return;
     case EFFECT_CONCURRENCY:
@@ -99,6 +100,7 @@ static void need_of(const struct engine *engine, uint32_t customer, const struct
     case EFFECT_POLICY:
     case EFFECT_SEAL:
     case EFFECT_CROWD:
+    case EFFECT_POOL:   /* decide_pool has looked */
     case EFFECT_ACCESS: /* decide_access has looked */
     case EFFECT_ACCESS_END:
         return;

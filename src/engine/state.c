@@ -99,6 +99,7 @@ static struct engine *engine_carve(struct carver *carver, struct engine_ceilings
             carve(carver, ((uint64_t)objects[kind] / 64 + 1) * sizeof(uint64_t));
     into->heap = carve(carver, ((uint64_t)ceilings.customers + 1) * sizeof(uint32_t));
     into->crowds = carve(carver, CROWDS * sizeof(struct crowd));
+    into->pools = carve(carver, (POOL_STATES_MAX + 1) * sizeof(struct pool));
     into->symbol_names = carve(carver, (SYMBOLS_MAX + 1) * sizeof(struct bytes));
     into->symbol_text = carve(carver, (uint64_t)SYMBOLS_MAX * NAME_BYTES_MAX * 2);
     into->scratch = carve(carver, sizeof(struct fact));
@@ -200,11 +201,6 @@ uint64_t engine_recall_first(const struct engine *engine, enum recall_by by, uin
 struct engine_policy_info engine_policy_info(const struct engine *engine)
 {
     return engine->policy;
-}
-
-bool engine_takes_file(const struct engine *engine, uint64_t content_hash)
-{
-    return engine->policy.version == 0 || content_hash != engine->policy.file_hash;
 }
 
 struct engine_counts engine_counts(const struct engine *engine)

@@ -42,7 +42,7 @@ struct rate_slot {
     uint64_t limit;
     uint64_t burst;
     int64_t per_ms;
-    int64_t at_ms;
+    int64_t at; /* of the clock that counts it (pace.h); so is what `part` is a part of */
 };
 struct renewal_slot {
     int64_t next_ms;
@@ -51,7 +51,10 @@ struct renewal_slot {
 
 struct slot {
     uint32_t next; /* of the same scope */
-    uint32_t kind;
+    uint8_t kind;
+    uint8_t pool;     /* SLOT_RATE: its clock (pace.h) */
+    uint8_t standing; /* likewise */
+    uint8_t unused;
     uint64_t id;
     union {
         struct window_slot window;
@@ -62,6 +65,7 @@ struct slot {
         struct renewal_slot renewal;
     };
 };
+_Static_assert(sizeof(struct slot) == 64, "a counter takes a cache line");
 
 struct ring {
     int64_t newest; /* number of the newest slot: its start / resolution */
@@ -83,7 +87,7 @@ struct customer {
     int64_t held;
     int64_t debt;
     int64_t next_due_ms;
-    int64_t limits_changed_ms; /* by an override or another plan */
+    int64_t limits_changed_ms; /* by an override, another plan, or a standing */
     uint32_t heap_place;       /* 0: not in the heap */
     uint32_t plan;
     uint32_t slots;
@@ -97,6 +101,7 @@ struct customer {
     uint8_t mode;
     uint8_t suspended : 1;
     uint8_t has_anchor : 1;
+    uint8_t standing : 2;
 };
 
 struct scope {
@@ -105,7 +110,8 @@ struct scope {
     uint32_t next;
     uint32_t before;
     uint32_t slots;
-    uint32_t suspended;
+    uint16_t suspended;
+    uint16_t standing;
 };
 
 /* A record that was given back; grants' own states begin at 0. */
@@ -246,6 +252,20 @@ struct access {
     uint8_t label[ACCESS_LABEL_BYTES_MAX];
 };
 
+/* What was said of a pool. Its place is part of every bucket's label that it counts, so it stays.
+ */
+#define POOL_STATES_MAX 255u
+struct pool {
+    uint32_t name;  /* symbol */
+    uint8_t factor; /* in 1/FACTOR_ONE: what it runs at since since_ms */
+    uint8_t override;
+    uint8_t shed;
+    bool has_override;
+    int64_t began_ms;
+    int64_t since_ms;
+    int64_t base[STANDINGS]; /* what its clocks said at since_ms, in 1/256 ms */
+};
+
 /* The objects of an image (image.h); counters, remainders and lines go with their owners. */
 enum image_kind {
     IMAGE_CUSTOMER,
@@ -295,6 +315,8 @@ struct engine {
     uint64_t forgotten_through; /* the newest ending that was forgotten as the books have it */
     uint64_t access_made;       /* access keys, ever */
     uint64_t access_changes;    /* since this state is in memory: made, loaded, gone */
+    uint32_t pool_count;
+    struct pool *pools;        /* [1..pool_count]; [0] is all zeroes */
     uint32_t recurring_cursor; /* customers from here on may lack a recurring grant; 0: none does */
 
     uint32_t symbol_count;
@@ -355,6 +377,11 @@ struct bytes access_label(const struct access *access);
 MUST_USE bool access_set(struct access *access, const struct access_terms *terms);
 void access_apply(struct engine *engine, const struct fact *fact, const struct effect *effect);
 void access_apply_end(struct engine *engine, const struct effect *effect);
+
+/* Pools (pool.c): the place of one, 0: nothing was said of it; and what it turns away. */
+uint8_t pool_find(const struct engine *engine, uint32_t name);
+bool pool_sheds(const struct engine *engine, uint32_t name, enum priority priority);
+void pool_apply(struct engine *engine, const struct fact *fact, const struct effect *effect);
 
 /* Identities. */
 struct hash128 customer_id(const struct engine *engine, struct bytes name);
@@ -427,7 +454,7 @@ void image_keep(struct engine *engine, enum image_kind kind, uint32_t number);
 /* A record is taken that nobody had at the mark. */
 void image_skip(struct engine *engine, const struct slab *slab, uint32_t number);
 
-/* A counter that nobody can tell from one that was never used. */
+/* A counter that nobody can tell from one that was never used. A full bucket is one. */
 bool slot_is_default(const struct engine *engine, const struct customer *customer,
                      const struct slot *slot, int64_t now_ms);
 /* When the shapes of a customer's limits may have changed last: by a policy, or for him alone. */

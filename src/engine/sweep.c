@@ -53,6 +53,37 @@ int64_t limits_changed_ms(const struct engine *engine, const struct customer *cu
     return customer->limits_changed_ms > installed_ms ? customer->limits_changed_ms : installed_ms;
 }
 
+/* What a bucket's clock said when the bucket's terms may have changed, or says now if they have not
+ * since it was written; at the very same moment either may have come first: then the slot is kept.
+ */
+static int64_t pace_until(const struct pace_clock *clock, int64_t at, int64_t changed_ms,
+                          int64_t now_ms)
+{
+    const int64_t changed = pace_at(clock, changed_ms);
+    return changed_ms < now_ms && changed >= at ? changed : pace_at(clock, now_ms);
+}
+
+/* By whichever clock it will turn out to be counted: a pool's may have begun since. */
+static bool bucket_is_full(const struct engine *engine, const struct customer *customer,
+                           const struct slot *slot, int64_t now_ms)
+{
+    const enum standing standing = (enum standing)slot->standing;
+    const struct pace_clock clock = pace_clock_of(engine, slot->pool, standing);
+    const int64_t changed_ms = limits_changed_ms(engine, customer);
+    int64_t until = pace_until(&clock, slot->rate.at, changed_ms, now_ms);
+    if (!rate_is_full(&slot->rate, clock.ticks, until)) return false;
+    for (uint32_t place = 1; slot->pool == 0 && place <= engine->pool_count; place++) {
+        const struct pace_clock other = pace_clock_behind(
+            engine, 0, standing, slot->rate.at, &(struct pace_clock){.pool = (uint8_t)place});
+        if (other.pool == 0) continue;
+        struct rate_slot scaled = slot->rate;
+        rate_scale(&scaled, clock.ticks, other.ticks);
+        until = pace_until(&other, scaled.at, changed_ms, now_ms);
+        if (!rate_is_full(&scaled, other.ticks, until)) return false;
+    }
+    return true;
+}
+
 bool slot_is_default(const struct engine *engine, const struct customer *customer,
                      const struct slot *slot, int64_t now_ms)
 {
@@ -67,7 +98,7 @@ bool slot_is_default(const struct engine *engine, const struct customer *custome
         return !sliding_is_live(ring->newest * sliding_resolution(per_ms), per_ms, now_ms);
     }
     case SLOT_RATE:
-        return rate_is_full(&slot->rate, limits_changed_ms(engine, customer), now_ms);
+        return bucket_is_full(engine, customer, slot, now_ms);
     case SLOT_CONCURRENCY:
         return slot->in_flight == 0;
     case SLOT_OVERRIDE:
@@ -109,7 +140,7 @@ static void sweep_scopes(struct engine *engine, int64_t now_ms, struct books_kno
     struct customer *customer = customer_at(engine, scope->customer);
     const struct owned owner = {IMAGE_SCOPE, engine->sweep_scope};
     sweep_chain(engine, customer, owner, &scope->slots, now_ms);
-    if (scope->slots != 0 || scope->suspended != 0) return;
+    if (scope->slots != 0 || scope->suspended != 0 || scope->standing != 0) return;
     image_keep(engine, owner.kind, owner.number);
     if (scope->before != 0)
         scope_at(engine, scope->before)->next = scope->next;

@@ -36,6 +36,7 @@ void view_open(struct view *view_out, struct engine *engine, const struct policy
     view_out->debt = block->debt;
     view_out->drafted = 0;
     view_out->level_count = 0;
+    view_out->standings = block->standing;
     view_out->rem_version = 0;
     view_out->rem_q = 0;
     view_out->rem_before = 0;
@@ -53,8 +54,10 @@ static uint32_t find_scope(const struct view *view, uint64_t hash, uint32_t hint
 
 static void find_scopes(struct view *view, const uint32_t *hints)
 {
-    for (uint32_t i = 0; i < view->level_count; i++)
+    for (uint32_t i = 0; i < view->level_count; i++) {
         view->scopes[i] = find_scope(view, view->levels[i], hints == NULL ? 0 : hints[i]);
+        view->standings |= scope_at(view->engine, view->scopes[i])->standing; /* of 0: none */
+    }
     if (view->level_count == 0) return;
     view->fact->scope_hint = view->scopes[view->level_count - 1];
     view->fact->scope_hash = view->levels[view->level_count - 1];
@@ -149,6 +152,15 @@ static const struct effect *drafted(const struct view *view, enum effect_kind ki
             return effect;
     }
     return NULL;
+}
+
+/* The newest on a bucket, of either kind. */
+static const struct effect *drafted_bucket(const struct view *view, struct slot_name slot)
+{
+    const struct effect *plain = drafted(view, EFFECT_RATE, slot);
+    if (!has_drafted(view, EFFECT_PACED)) return plain;
+    const struct effect *paced = drafted(view, EFFECT_PACED, slot);
+    return plain == NULL || (paced != NULL && paced > plain) ? paced : plain;
 }
 
 /* A fixed window's instance as drafted or stored; false: there is none. */
@@ -353,39 +365,115 @@ void counter_return(struct view *view, struct window_ref ref, int64_t amount)
         window_add(view, &counter, -amount);
 }
 
-void view_rate(const struct view *view, struct slot_name slot, struct rate_shape shape,
-               struct rate_slot *bucket_out)
+enum standing view_standing_said(const struct view *view, struct scope_rule rule)
 {
-    const int64_t changed_ms = limits_changed_ms(view->engine, view->block);
-    const struct effect *effect = drafted(view, EFFECT_RATE, slot);
+    enum standing worst = (enum standing)view->block->standing;
+    uint32_t levels = rule.kind == SCOPE_CUSTOMER ? 0 : view->level_count;
+    if (rule.kind == SCOPE_LEVEL && rule.level < levels) levels = rule.level;
+    for (uint32_t level = 0; level < levels; level++)
+        if (view->scopes[level] != 0)
+            worst = standing_worse(
+                worst, (enum standing)scope_at(view->engine, view->scopes[level])->standing);
+    return worst;
+}
+
+/* A bucket as drafted or stored, and the clock that it was counted by. */
+struct kept_bucket {
+    const struct rate_slot *rate; /* NULL: never used */
+    const struct pace_clock *own;
+    uint32_t ticks;
+    struct rate_slot drafted;
+    struct pace_clock behind;
+};
+
+static void bucket_kept(const struct view *view, struct slot_name slot,
+                        const struct pace_clock *clock, struct kept_bucket *kept_out)
+{
+    uint8_t pool = 0;
+    enum standing standing = STANDING_NORMAL;
+    const struct effect *effect = drafted_bucket(view, slot);
     if (effect != NULL) {
-        const struct rate_slot running = {effect->rate.level_after, effect->rate.part_after,
-                                          effect->rate.limit,       effect->rate.burst,
-                                          effect->rate.per_ms,      effect->rate.at_ms};
-        rate_at(&running, shape, changed_ms, view->now_ms, bucket_out);
-        return;
+        kept_out->drafted = (struct rate_slot){effect->rate.level_after, effect->rate.part_after,
+                                               effect->rate.limit,       effect->rate.burst,
+                                               effect->rate.per_ms,      effect->rate.at};
+        kept_out->rate = &kept_out->drafted;
+        if (effect->kind == EFFECT_PACED) {
+            if (effect->rate.pool != SYMBOL_NONE) pool = pool_find(view->engine, effect->rate.pool);
+            standing = effect->rate.standing;
+        }
+    } else {
+        const struct slot *stored = stored_slot(view, slot, SLOT_RATE);
+        kept_out->rate = NULL;
+        kept_out->own = clock;
+        kept_out->ticks = clock->ticks;
+        if (stored == NULL) return;
+        kept_out->rate = &stored->rate;
+        pool = stored->pool;
+        standing = (enum standing)stored->standing;
     }
-    const struct slot *stored = stored_slot(view, slot, SLOT_RATE);
-    rate_at(stored == NULL ? NULL : &stored->rate, shape, changed_ms, view->now_ms, bucket_out);
+    kept_out->ticks = pace_is_plain(pool, (uint8_t)standing) ? 1 : PACE_ONE;
+    kept_out->own = clock;
+    if (pool == clock->pool && standing == (enum standing)clock->standing) return;
+    kept_out->behind = pace_clock_behind(view->engine, pool, standing, kept_out->rate->at, clock);
+    kept_out->own = &kept_out->behind;
+}
+
+static struct rate_terms rate_terms_of(const struct view *view, struct rate_shape shape,
+                                       const struct pace_clock *clock)
+{
+    return (struct rate_terms){.shape = shape,
+                               .clock = clock,
+                               .changed_ms = limits_changed_ms(view->engine, view->block),
+                               .now_ms = view->now_ms};
+}
+
+void view_rate(const struct view *view, struct slot_name slot, struct rate_shape shape,
+               const struct pace_clock *clock, struct rate_slot *bucket_out)
+{
+    struct kept_bucket kept;
+    const struct rate_terms terms = rate_terms_of(view, shape, clock);
+    if (clock->ticks == 1 && !has_drafted(view, EFFECT_RATE) && !has_drafted(view, EFFECT_PACED)) {
+        const struct slot *stored = stored_slot(view, slot, SLOT_RATE);
+        if (stored == NULL || pace_is_plain(stored->pool, stored->standing)) {
+            rate_at(stored == NULL ? NULL : &stored->rate, clock, 1, &terms, bucket_out);
+            return;
+        }
+    }
+    bucket_kept(view, slot, clock, &kept);
+    rate_at(kept.rate, kept.own, kept.ticks, &terms, bucket_out);
+}
+
+bool view_rate_would_hold(const struct view *view, struct slot_name slot, struct rate_shape shape,
+                          const struct pace_clock *clock, uint32_t speed, uint64_t tokens)
+{
+    struct kept_bucket kept;
+    const struct rate_terms terms = rate_terms_of(view, shape, clock);
+    bucket_kept(view, slot, clock, &kept);
+    if (kept.rate == NULL) return tokens <= shape.burst;
+    return rate_would_hold(kept.rate, kept.own, kept.ticks, &terms, speed, tokens);
 }
 
 /* Levels below this stay there: far below zero is far enough. */
 #define RATE_LEVEL_MIN (-(INT64_C(1) << 62))
 
-void view_rate_take(struct view *view, struct slot_name slot, struct rate_slot *bucket,
-                    uint64_t tokens)
+void view_rate_take(struct view *view, struct slot_name slot, const struct pace_clock *clock,
+                    struct rate_slot *bucket, uint64_t tokens)
 {
     if (tokens == 0) return;
     const int128 level = (int128)bucket->level - (int128)tokens;
     bucket->level = level < RATE_LEVEL_MIN ? RATE_LEVEL_MIN : (int64_t)level;
-    struct effect *effect = view_effect(view, EFFECT_RATE);
+    const bool is_plain = pace_is_plain(clock->pool, clock->standing);
+    struct effect *effect = view_effect(view, is_plain ? EFFECT_RATE : EFFECT_PACED);
     effect->rate.slot = slot;
     effect->rate.level_after = bucket->level;
     effect->rate.part_after = bucket->part;
     effect->rate.limit = bucket->limit;
     effect->rate.burst = bucket->burst;
     effect->rate.per_ms = bucket->per_ms;
-    effect->rate.at_ms = bucket->at_ms;
+    effect->rate.at = bucket->at;
+    if (is_plain) return;
+    effect->rate.pool = view->engine->pools[clock->pool].name;
+    effect->rate.standing = (enum standing)clock->standing;
 }
 
 int64_t view_in_flight(const struct view *view, struct slot_name slot)

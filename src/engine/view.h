@@ -26,6 +26,7 @@ struct view {
     uint32_t level_count;
     uint64_t levels[LEVELS_MAX]; /* as many as that */
     uint32_t scopes[LEVELS_MAX]; /* their blocks; 0: none yet */
+    uint32_t standings;          /* not 0: something was said of the customer's or of a level's */
     uint32_t drafted;            /* a bit for each kind of effect that the draft has */
     /* The remainder of the one price rule version that a command settles by. */
     uint64_t rem_version, rem_q, rem_before, rem;
@@ -112,11 +113,21 @@ struct window_ref counter_add(struct view *view, struct counter *counter, int64_
 /* Gives back to the very instance; nothing when that is over (W4). */
 void counter_return(struct view *view, struct window_ref ref, int64_t amount);
 
-/* A bucket as it stands now; taking moves it with the draft. */
+/* The worst standing of the customer and of the subject's levels down to the scope. */
+enum standing view_standing_said(const struct view *view, struct scope_rule rule);
+static inline enum standing view_standing(const struct view *view, struct scope_rule rule)
+{
+    return view->standings == 0 ? STANDING_NORMAL : view_standing_said(view, rule);
+}
+/* A bucket as it stands now, by a clock; taking moves it with the draft. */
 void view_rate(const struct view *view, struct slot_name slot, struct rate_shape shape,
-               struct rate_slot *bucket_out);
-void view_rate_take(struct view *view, struct slot_name slot, struct rate_slot *bucket,
-                    uint64_t tokens);
+               const struct pace_clock *clock, struct rate_slot *bucket_out);
+void view_rate_take(struct view *view, struct slot_name slot, const struct pace_clock *clock,
+                    struct rate_slot *bucket, uint64_t tokens);
+/* Whether it would hold `tokens` now, had the clock run at another speed for as long as the bucket
+ * tells (rate_would_hold). */
+bool view_rate_would_hold(const struct view *view, struct slot_name slot, struct rate_shape shape,
+                          const struct pace_clock *clock, uint32_t speed, uint64_t tokens);
 int64_t view_in_flight(const struct view *view, struct slot_name slot);
 void view_in_flight_add(struct view *view, struct slot_name slot, int64_t delta);
 

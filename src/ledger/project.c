@@ -64,6 +64,7 @@ static uint64_t decision_of(const struct projection_parts *parts)
     case COMMAND_POLICY:
     case COMMAND_SEAL:
     case COMMAND_ACCESS:
+    case COMMAND_POOL:
         break;
     }
     return 0;

@@ -193,6 +193,7 @@ struct access_need access_need_of_command(enum command_kind kind)
         return need(ACCESS_ADMIN);
     case COMMAND_POLICY:
     case COMMAND_ACCESS:
+    case COMMAND_POOL:
         return need_unbound(ACCESS_ADMIN);
     case COMMAND_DUE:
     case COMMAND_SEAL:

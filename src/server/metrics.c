@@ -305,6 +305,7 @@ void metrics_fact(struct metrics *metrics, const struct command *command, const 
     case COMMAND_POLICY:
     case COMMAND_SEAL:
     case COMMAND_ACCESS:
+    case COMMAND_POOL:
         break;
     }
     count_credits(metrics, fact);

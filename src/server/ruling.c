@@ -138,11 +138,12 @@ static void log_act(const struct command *command, const struct report *report,
     static const char *const acts[] = {
         [COMMAND_CUSTOMER] = "customer", [COMMAND_GRANT] = "grant",   [COMMAND_VOID] = "void",
         [COMMAND_RESET] = "reset",       [COMMAND_REFUND] = "refund", [COMMAND_POLICY] = "policy",
-        [COMMAND_ACCESS] = "key"};
+        [COMMAND_ACCESS] = "key",        [COMMAND_POOL] = "pool"};
     static const char letters[] = {[COMMAND_GRANT] = 'g',
                                    [COMMAND_VOID] = 'g',
                                    [COMMAND_REFUND] = 'd',
-                                   [COMMAND_ACCESS] = 'k'};
+                                   [COMMAND_ACCESS] = 'k',
+                                   [COMMAND_POOL] = 0};
     const enum command_kind kind = command->kind;
     if (!command_has_actor(kind) || (kind == COMMAND_POLICY && command->from_file)) return;
     char id[ID_TEXT_SIZE] = "";
@@ -152,6 +153,7 @@ static void log_act(const struct command *command, const struct report *report,
     log_text(&line, "act",
              kind == COMMAND_ACCESS && command->target != 0 ? "key_revoke" : acts[kind]);
     if (command->customer.length != 0) log_bytes(&line, "customer", command->customer);
+    if (kind == COMMAND_POOL) log_bytes(&line, "pool", command->pool.name);
     if (id[0] != '\0') log_text(&line, "id", id);
     if (request_id.length != 0) log_bytes(&line, "request_id", request_id);
     log_end(&line);

@@ -201,6 +201,7 @@ static void put_gate_note(struct view view, const struct note *note)
         json_credits(buffer, (int64_t)note->amount);
     else
         json_count(buffer, note->amount);
+    if (note->is_paced) words_pace(buffer, note->factor, note->standing);
 }
 
 static void put_source_note(struct view view, const struct note *note)
@@ -257,8 +258,10 @@ static uint64_t window_seconds(struct view view, const struct note *note)
 {
     int64_t start_ms;
     switch (note->period.kind) {
-    case PERIOD_DURATION:
-        return seconds_up(note->period.duration_ms);
+    case PERIOD_DURATION: /* of a bucket that is slowed: in which it gets its limit now */
+        if (!note->is_paced || note->factor == 0) return seconds_up(note->period.duration_ms);
+        return seconds_up(note->period.duration_ms * (int64_t)WORDS_FACTOR_ONE /
+                          (int64_t)note->factor);
     case PERIOD_HOUR:
         return seconds_up(HOUR_MS);
     case PERIOD_DAY:
@@ -275,11 +278,18 @@ static uint64_t window_seconds(struct view view, const struct note *note)
     return 0;
 }
 
-/* What an edge passes on: windows of the sources asked, and the rate gate that refused. */
-static bool is_for_edge(const struct note *note)
+/* The pool turns away, whatever tokens there are: nothing of the bucket's is worth telling. */
+static bool is_shed(const struct report *report)
 {
-    return note->has_window && ((note->kind == NOTE_SOURCE && note->source == SOURCE_ALLOWANCE) ||
-                                (note->kind == NOTE_RATE && note->refused));
+    return report->reason == REASON_TEMPORARY_REDUCED_CAPACITY && report->retry_after_ms < 0;
+}
+
+/* What an edge passes on: windows of the sources asked, and the rate gate that refused. */
+static bool is_for_edge(const struct report *report, const struct note *note)
+{
+    if (!note->has_window) return false;
+    if (note->kind == NOTE_SOURCE) return note->source == SOURCE_ALLOWANCE;
+    return note->kind == NOTE_RATE && note->refused && !is_shed(report);
 }
 
 /* A String holds printable ASCII: what else a name has is percent-encoded. */
@@ -342,7 +352,7 @@ static uint32_t put_field(struct view view, char *block,
     struct buffer field = buffer_over(block, WIRE_FIELD_BYTES_MAX);
     for (uint32_t place = 0; place < view.report->note_count; place++) {
         const struct note *note = &view.report->notes[place];
-        if (!is_for_edge(note)) continue;
+        if (!is_for_edge(view.report, note)) continue;
         const size_t whole = field.used;
         if (whole > 0) buffer_put_text(&field, ", ");
         put_string(&field, words_name(view.symbols, note->name));
@@ -447,6 +457,17 @@ static void put_reset(struct view view)
     json_count(view.buffer, view.report->count);
 }
 
+static void put_pool(struct view view)
+{
+    const struct report *report = view.report;
+    json_key(view.buffer, "pool");
+    words_symbol(view.buffer, view.symbols, report->limit);
+    words_pool(view.buffer, (struct pool_view){.factor = (uint32_t)report->total,
+                                               .has_override = report->nano != FACTOR_NONE,
+                                               .override = (uint32_t)report->nano,
+                                               .shed = (enum shed)report->count});
+}
+
 static void put_refund(struct view view)
 {
     put_decision_id(view);
@@ -506,6 +527,9 @@ void wire_render_report(const struct report *report, int64_t at_ms, struct symbo
         json_id(buffer, 'k', report->id);
         json_key(buffer, "revoked");
         json_bool(buffer, report->count != 0);
+        break;
+    case COMMAND_POOL:
+        put_pool(view);
         break;
     case COMMAND_DUE:
     case COMMAND_SEAL:

@@ -89,6 +89,65 @@ const char *words_status(enum job_status status)
     return NULL;
 }
 
+const char *words_standing(enum standing standing)
+{
+    switch (standing) {
+    case STANDING_NORMAL:
+        return "normal";
+    case STANDING_RESTRICTED:
+        return "restricted";
+    case STANDING_PROBATION:
+        return "probation";
+    case STANDING_TRUSTED:
+        return "trusted";
+    }
+    ENSURE(false);
+    return NULL;
+}
+
+const char *words_shed(enum shed shed)
+{
+    switch (shed) {
+    case SHED_NONE:
+        return "none";
+    case SHED_SHEDDABLE:
+        return "sheddable";
+    case SHED_DEFAULT:
+        return "default";
+    case SHED_ALL:
+        return "all";
+    }
+    ENSURE(false);
+    return NULL;
+}
+
+void words_factor(struct buffer *buffer, uint32_t factor, uint32_t one)
+{
+    json_credits(buffer, (int64_t)factor * NANO_PER_CREDIT / one);
+}
+
+void words_pace(struct buffer *buffer, uint32_t factor, enum standing standing)
+{
+    json_key(buffer, "factor");
+    words_factor(buffer, factor, WORDS_FACTOR_ONE);
+    if (standing == STANDING_NORMAL) return;
+    json_key(buffer, "standing");
+    json_words(buffer, words_standing(standing));
+}
+
+void words_pool(struct buffer *buffer, struct pool_view pool)
+{
+    json_key(buffer, "factor");
+    words_factor(buffer, pool.factor, FACTOR_ONE);
+    json_key(buffer, "override");
+    if (pool.has_override)
+        words_factor(buffer, pool.override, FACTOR_ONE);
+    else
+        json_null(buffer);
+    json_key(buffer, "shed");
+    json_words(buffer, words_shed(pool.shed));
+}
+
 void words_scope(struct buffer *buffer, struct scope_rule scope)
 {
     json_text_begin(buffer);

@@ -18,6 +18,17 @@ const char *words_status(enum job_status status);
 /* "customer", "subject", "level:2" as a value. */
 void words_scope(struct buffer *buffer, struct scope_rule scope);
 
+const char *words_standing(enum standing standing);
+const char *words_shed(enum shed shed);
+/* A factor in 1/one, as a value: "0.5". */
+void words_factor(struct buffer *buffer, uint32_t factor, uint32_t one);
+/* Members of a gate: "factor", and "standing" where it is not normal; the factor is in
+ * 1/WORDS_FACTOR_ONE. */
+#define WORDS_FACTOR_ONE 256u
+void words_pace(struct buffer *buffer, uint32_t factor, enum standing standing);
+/* Members of a pool: "factor", "override", "shed". */
+void words_pool(struct buffer *buffer, struct pool_view pool);
+
 /* "5h", "90m", "day": as part of a text. */
 void words_period_part(struct buffer *buffer, struct period period);
 

@@ -174,7 +174,7 @@ static void an_actor_is_no_part_of_the_body(void **state)
     expect(world, "grant a paid 5 key=k by=k_2", "again granted 5");
     uint8_t block[1024];
     static struct command command;
-    for (enum command_kind kind = COMMAND_AUTHORIZE; kind <= COMMAND_ACCESS; kind++) {
+    for (enum command_kind kind = COMMAND_AUTHORIZE; kind <= COMMAND_POOL; kind++) {
         struct command made = {.kind = kind, .actor = BYTES("admin-key")};
         struct buffer out = buffer_over(block, sizeof block);
         command_encode(&made, &out);

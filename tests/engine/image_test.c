@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-#include "engine/state.h"
+#include "engine/image_walk.h"
 #include "world.h"
 
 #define IMAGE_BYTES_MAX (UINT64_C(32) << 20)
@@ -73,12 +73,15 @@ static const char *const policies[] = {
     "prices:\n"
     "  chat: [{name: c, rates: {requests: {credits: \"0.7\", per: 3}}, minimum: \"0.5\"}]\n"
     "  cost: [{name: m, rates: {in: {credits: \"0.1\", per: 7}}}]\n"
+    "pools: {gpu: {capacity: 1, per: 1s, meter: requests}, cpu: {capacity: 1, per: 1s, meter: "
+    "requests}}\n"
     "plans:\n"
     "  free:\n"
     "    features:\n"
     "      chat:\n"
     "        gates:\n"
-    "          - rate: {name: pace, meter: requests, limit: 30, per: 10s, burst: 40, scope: "
+    "          - rate: {name: pace, meter: requests, limit: 30, per: 10s, burst: 40, pool: gpu, "
+    "scope: "
     "subject}\n"
     "          - concurrency: {name: slots, limit: 6}\n"
     "          - budget: {name: cap, credits: \"9\", per: 1h, start: sliding}\n"
@@ -109,12 +112,14 @@ static const char *const policies[] = {
     "  chat: {meters: [requests], unit: requests, prices: chat}\n"
     "prices:\n"
     "  chat: [{name: d, rates: {requests: {credits: \"0.3\", per: 1}}}]\n"
+    "pools: {cpu: {capacity: 1, per: 1s, meter: requests}}\n"
     "plans:\n"
     "  free:\n"
     "    features:\n"
     "      chat:\n"
     "        gates:\n"
-    "          - rate: {name: pace, meter: requests, limit: 20, per: 10s, scope: subject}\n"
+    "          - rate: {name: pace, meter: requests, limit: 20, per: 10s, scope: subject, pool: "
+    "cpu}\n"
     "          - concurrency: {name: slots, limit: 9}\n"
     "        waterfall:\n"
     "          - allowance: {name: other, windows: [{limit: 12, per: 5m, start: sliding}]}\n"
@@ -135,7 +140,17 @@ static void random_line(struct prng *prng, unsigned hold, char line[256])
     const unsigned long long n = prng_below(prng, 12);
     const unsigned subject = (unsigned)prng_below(prng, 5);
     const unsigned old = hold > 20 ? hold - (unsigned)prng_below(prng, 20) : hold;
-    switch (prng_below(prng, 21)) {
+    static const char *const standings[] = {"normal", "restricted", "probation", "trusted"};
+    switch (prng_below(prng, 23)) {
+    case 22:
+        sprintf(line, "pool %s 0.%02u shed=%s", prng_below(prng, 2) == 0 ? "gpu" : "cpu",
+                (unsigned)prng_below(prng, 100), prng_below(prng, 5) == 0 ? "default" : "none");
+        return;
+    case 21:
+        sprintf(line, "standing c%u%s %s", c,
+                (const char *[]){"", "/t1", "/t2", "/t2/x"}[prng_below(prng, 4)],
+                standings[prng_below(prng, 4)]);
+        return;
     case 20:
         if (prng_below(prng, 2) == 0)
             sprintf(line, "revoke k%u way=back", old);
@@ -434,7 +449,7 @@ static const struct made_anew scope_anew[] = {
     ANEW(scope, next),
     ANEW(scope, before),
     ANEW(scope, slots),
-    HOLE(scope, suspended, sizeof(struct scope)),
+    HOLE(scope, standing, sizeof(struct scope)),
 };
 static const struct made_anew grant_anew[] = {
     ANEW(grant, next),
@@ -523,13 +538,17 @@ static void fill_engine(struct engine *engine)
     customer->mode = CREDIT_OFF;
     customer->suspended = 1;
     customer->has_anchor = 1;
+    customer->standing = STANDING_TRUSTED;
     struct scope *scope = take_filled(engine, &engine->scopes, 0x12, sizeof *scope);
     scope->customer = 1;
+    scope->suspended = 1;
+    scope->standing = STANDING_PROBATION;
     customer->slots = engine->slots.used + 1;
     scope->slots = 0;
     for (uint32_t kind = SLOT_WINDOW; kind <= SLOT_RENEWAL; kind++) {
         struct slot *slot = take_filled(engine, &engine->slots, 0x13, sizeof *slot);
-        slot->kind = kind;
+        slot->kind = (uint8_t)kind;
+        slot->pool = slot->standing = 0;
         slot->next = kind == SLOT_RENEWAL ? 0 : engine->slots.used + 1;
         if (kind == SLOT_SLIDING) {
             slot->sliding.per_ms = 66000;
@@ -538,8 +557,11 @@ static void fill_engine(struct engine *engine)
             slot->sliding.ring = engine->rings.used;
         }
         if (kind == SLOT_RATE) {
-            slot->rate.per_ms = INT64_MAX;
-            slot->rate.at_ms = 7;
+            slot->rate.per_ms = PERIOD_MS_MAX;
+            slot->rate.part = 0x13131313;
+            slot->rate.at = 7;
+            slot->pool = 1;
+            slot->standing = STANDING_TRUSTED;
         }
     }
     struct remainder *remainder = take_filled(engine, &engine->remainders, 0x15, sizeof *remainder);
@@ -594,6 +616,17 @@ static void fill_engine(struct engine *engine)
     access->customer_length = sizeof access->customer;
     access->label_length = sizeof access->label;
     engine->access_made = 9;
+    memset(&engine->pools[++engine->pool_count], 0, sizeof(struct pool));
+    engine->pools[1] = (struct pool){
+        .name = 5,
+        .factor = 63,
+        .override = 62,
+        .shed = SHED_ALL,
+        .has_override = true,
+        .began_ms = 4,
+        .since_ms = 6,
+        .base = {11, 12, 13, 14}
+    };
     struct crowd *crowd = crowd_at(engine, 0x1b1b1b1b1b1b1b1b);
     *crowd = (struct crowd){0x1b1b1b1b1b1b1b1b, 0x1b1b, 0x1b1b1b1b, CROWD_ALONE_MAX + 1};
     struct ended *ended = take_filled(engine, &engine->ended, 0x1a, sizeof *ended);
@@ -632,6 +665,8 @@ static void no_field_is_forgotten(void **state)
     assert_memory_equal(&made->cut, &loaded->cut, sizeof made->cut);
     ASSERT_CARRIED(access, access_at(made, 1), access_at(loaded, 1), access_anew);
     assert_int_equal(loaded->access_made, made->access_made);
+    assert_int_equal(loaded->pool_count, 1);
+    assert_memory_equal(&loaded->pools[1], &made->pools[1], sizeof(struct pool));
     ASSERT_CARRIED(ended, ended_at(made, 1), ended_at(loaded, 1), ended_anew);
     ASSERT_CARRIED(hold_line, hold_line_at(made, 1), hold_line_at(loaded, 1), line_anew);
     ASSERT_CARRIED(remainder, slab_at(&made->remainders, 1), slab_at(&loaded->remainders, 1),
@@ -643,6 +678,8 @@ static void no_field_is_forgotten(void **state)
         const size_t from = slot_parts[before->kind].from;
         assert_int_equal(before->kind, after->kind);
         assert_int_equal(before->id, after->id);
+        assert_int_equal(before->pool, after->pool);
+        assert_int_equal(before->standing, after->standing);
         assert_memory_equal((const uint8_t *)&before->window + from,
                             (const uint8_t *)&after->window + from,
                             slot_parts[before->kind].bytes - from);
@@ -821,6 +858,43 @@ static void an_image_of_another_key_or_version_is_refused(void **state)
     run_close(run);
 }
 
+/* Goal: what the program before wrote is read: it knew no pools and no standings.
+ * Method: the head of an image of a state that has none, written as it was then. */
+static void an_image_of_the_version_before_is_read(void **state)
+{
+    (void)state;
+    struct world *world = world_open(policies, COUNT_OF(policies));
+    world_do(world, "consume c0 chat requests=3 subject=t1/x");
+    world_do(world, "customer c0 suspend=t2");
+    world_do(world, "h: authorize c1 chat requests=2 key=k");
+    struct buffer now = buffer_over(zeroes(IMAGE_BYTES_MAX), IMAGE_BYTES_MAX);
+    struct buffer then = buffer_over(zeroes(IMAGE_BYTES_MAX), IMAGE_BYTES_MAX);
+    engine_image_begin(world_engine(world), world_now(world), &now);
+    assert_true(engine_image_step(world_engine(world), UINT64_MAX));
+
+    struct reader reader = reader_over(buffer_bytes(&now));
+    struct image_head head = {0};
+    assert_int_equal(reader_take_unsigned(&reader), IMAGE_RECORD_HEAD);
+    walk_image_head((struct codec){.in = &reader}, false, &head);
+    assert_false(reader.bad);
+    assert_int_equal(head.pool_count, 0);
+    head.version = 2;
+    put_varint(&then, IMAGE_RECORD_HEAD);
+    walk_image_head((struct codec){.out = &then}, true, &head);
+    memcpy(then.at + then.used, reader.at, (size_t)(reader.end - reader.at));
+    then.used += (size_t)(reader.end - reader.at);
+    assert_int_equal(then.used, now.used - 1); /* the count of pools */
+
+    struct engine *engine = engine_make(ceilings);
+    assert_int_equal(load(engine, buffer_bytes(&then)), IMAGE_OK);
+    assert_int_equal(engine_state_hash(engine, world_now(world)),
+                     engine_state_hash(world_engine(world), world_now(world)));
+    engine_drop(engine);
+    munmap(now.at, IMAGE_BYTES_MAX);
+    munmap(then.at, IMAGE_BYTES_MAX);
+    world_close(world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -830,6 +904,7 @@ int main(void)
         cmocka_unit_test(an_image_cut_anywhere_is_refused),
         cmocka_unit_test(an_image_loads_into_more_memory_and_not_into_too_little),
         cmocka_unit_test(an_image_of_another_key_or_version_is_refused),
+        cmocka_unit_test(an_image_of_the_version_before_is_read),
     };
     return cmocka_run_group_tests_name("image", tests, NULL, NULL);
 }

@@ -25,6 +25,8 @@ static uint64_t setting(const char *name, uint64_t otherwise)
 /* Goal: the bucket is exact whatever its rate does.
  * Method: the model counts tokens in units of 1/(product of all periods), so that nothing is ever
  * rounded; the shape changes now and then; every answer and every wait must agree. */
+static const struct pace_clock plain = {.ticks = 1, .speed = 1};
+
 static void bucket_agrees_with_exact_tokens(void **state)
 {
     (void)state;
@@ -36,7 +38,7 @@ static void bucket_agrees_with_exact_tokens(void **state)
         /* The model's tokens, over one denominator per shape: exact while the shape stands. */
         int128 level = (int128)shape.burst * shape.per_ms;
         struct rate_slot slot;
-        rate_at(NULL, shape, 0, 0, &slot);
+        rate_at(NULL, &plain, 1, &(struct rate_terms){shape, &plain, 0, 0}, &slot);
         int64_t now_ms = 0;
         for (unsigned step = 0; step < 2000; step++) {
             const int64_t waited_ms = (int64_t)prng_below(&prng, 4000);
@@ -44,10 +46,10 @@ static void bucket_agrees_with_exact_tokens(void **state)
             level += (int128)shape.limit * waited_ms;
             if (level > (int128)shape.burst * shape.per_ms)
                 level = (int128)shape.burst * shape.per_ms;
-            rate_at(&slot, shape, 0, now_ms, &slot);
+            rate_at(&slot, &plain, 1, &(struct rate_terms){shape, &plain, 0, now_ms}, &slot);
             const uint64_t tokens = prng_below(&prng, shape.burst + 2);
             const int128 need = (int128)tokens * shape.per_ms;
-            const int64_t wait_ms = rate_wait_ms(&slot, tokens);
+            const int64_t wait_ms = rate_wait_ms(&slot, &plain, tokens);
             int64_t expected_ms = 0;
             if (tokens > shape.burst)
                 expected_ms = INSTANT_NEVER;
@@ -65,7 +67,7 @@ static void bucket_agrees_with_exact_tokens(void **state)
             const bool is_full = level == (int128)shape.burst * shape.per_ms;
             shape.limit = 1 + prng_below(&prng, 20);
             shape.burst = 1 + prng_below(&prng, 20);
-            rate_at(&slot, shape, now_ms, now_ms, &slot);
+            rate_at(&slot, &plain, 1, &(struct rate_terms){shape, &plain, now_ms, now_ms}, &slot);
             if (is_full || level > (int128)shape.burst * shape.per_ms)
                 level = (int128)shape.burst * shape.per_ms;
         }

@@ -409,7 +409,7 @@ static struct ruling decide(struct world *world, struct command *command)
     return ruling;
 }
 
-static const struct policy *compile(struct world *world, unsigned number)
+static void install_policy(struct world *world, unsigned number)
 {
     ENSURE(number < world->policy_count && world->arena_count < COUNT_OF(world->arenas));
     void *block = zeroes(POLICY_ARENA_BYTES);
@@ -425,30 +425,13 @@ static const struct policy *compile(struct world *world, unsigned number)
                     complaints.at[i].column, complaints.at[i].text);
         abort();
     }
-    return compiled;
-}
-
-static void install_policy(struct world *world, unsigned number, bool from_file)
-{
     static struct command command;
-    const struct policy *compiled = compile(world, number);
-    command = (struct command){.kind = COMMAND_POLICY,
-                               .yaml = bytes_of_text(world->policies[number]),
-                               .compiled = compiled,
-                               .from_file = from_file};
+    command = (struct command){.kind = COMMAND_POLICY, .yaml = yaml, .compiled = compiled};
     const struct ruling ruling =
         engine_decide(world->engine, compiled, &command, stamp_of(world), world->fact);
     ENSURE(ruling.kind == RULING_FACT);
     record(world, &command, world->fact);
     world->policy = compiled;
-}
-
-/* A server starts with a file. */
-static const char *start_with(struct world *world, unsigned number)
-{
-    if (!engine_takes_file(world->engine, compile(world, number)->content_hash)) return "kept";
-    install_policy(world, number, true);
-    return "applied";
 }
 
 struct world *world_open(const char *const *policies, unsigned count)
@@ -475,7 +458,7 @@ struct world *world_open_with(const char *const *policies, unsigned count,
     world->now_ms = WORLD_START_MS;
     world->purity = true;
     world->memory = MEMORY_SHORT;
-    install_policy(world, 0, false);
+    install_policy(world, 0);
     return world;
 }
 
@@ -581,7 +564,7 @@ static const char *label_name(const struct world *world, uint64_t id)
 
 /* Parsing. */
 
-int64_t world_duration(const char *text)
+static int64_t duration(const char *text)
 {
     int64_t sum = 0;
     while (*text != '\0') {
@@ -644,12 +627,10 @@ static void parse_option(struct world *world, struct command *command, const cha
         command->key = bytes_of_text(value);
     } else if (option(word, "ttl", &value)) {
         command->has_ttl = true;
-        command->ttl_ms = world_duration(value);
+        command->ttl_ms = duration(value);
     } else if (option(word, "min", &value)) {
         command->has_min_units = true;
         command->min_units = strtoull(value, NULL, 10);
-    } else if (option(word, "explain", &value)) {
-        command->explain = strcmp(value, "yes") == 0;
     } else if (option(word, "credits", &value)) {
         command->consent = strcmp(value, "yes") == 0 ? CONSENT_GIVEN : CONSENT_REFUSED;
     } else if (option(word, "status", &value)) {
@@ -664,7 +645,7 @@ static void parse_option(struct world *world, struct command *command, const cha
         command->suspended = strcmp(value, "yes") == 0 ? BOOL_TRUE : BOOL_FALSE;
     } else if (option(word, "suspend", &value) || option(word, "resume", &value)) {
         command->suspensions[command->suspension_count++] =
-            (struct suspension){bytes_of_text(value), word[0] == 's'};
+            (struct suspension){.subject = bytes_of_text(value), .suspended = word[0] == 's'};
     } else if (option(word, "anchor", &value)) {
         command->has_anchor = true;
         ENSURE(calendar_parse(bytes_of_text(value), &command->anchor_ms));
@@ -672,14 +653,22 @@ static void parse_option(struct world *world, struct command *command, const cha
         command->grant_priority = (int32_t)strtol(value, NULL, 10);
     } else if (option(word, "from", &value)) {
         command->has_effective = true;
-        command->effective_ms = world->now_ms + world_duration(value + 1);
+        command->effective_ms = world->now_ms + duration(value + 1);
     } else if (option(word, "until", &value)) {
         command->has_expires = true;
-        command->expires_ms = world->now_ms + world_duration(value + 1);
+        command->expires_ms = world->now_ms + duration(value + 1);
+    } else if (option(word, "as", &value)) {
+        command->priority = value[0] == 'c' ? PRIORITY_CRITICAL : PRIORITY_SHEDDABLE;
+    } else if (option(word, "shed", &value)) {
+        command->pool.says_shed = true;
+        command->pool.shed = value[0] == 'n'   ? SHED_NONE
+                             : value[0] == 's' ? SHED_SHEDDABLE
+                             : value[0] == 'd' ? SHED_DEFAULT
+                                               : SHED_ALL;
     } else if (option(word, "of", &value)) {
         command->access.customer = bytes_of_text(value);
     } else if (option(word, "ends", &value)) {
-        command->access.expires_ms = world->now_ms + world_duration(value + 1);
+        command->access.expires_ms = world->now_ms + duration(value + 1);
     } else if (option(word, "way", &value)) {
         command->has_way_back = strcmp(value, "back") == 0;
     } else if (option(word, "by", &value)) {
@@ -727,6 +716,8 @@ static const struct {
     {   "refund",    COMMAND_REFUND},
     {      "key",    COMMAND_ACCESS},
     {   "revoke",    COMMAND_ACCESS},
+    {     "pool",      COMMAND_POOL},
+    { "standing",  COMMAND_CUSTOMER},
 };
 
 #define WORDS_MAX 32
@@ -741,6 +732,24 @@ static void parse_scopes(struct command *command, const char *text)
     for (unsigned i = 0; i < COUNT_OF(command->access.hash); i++)
         command->access.hash[i] = hash_mix(++made, i);
     command->access.expires_ms = INSTANT_NEVER;
+}
+
+static void parse_standing(struct command *command, const char *whose, const char *word)
+{
+    const enum standing standing = word[0] == 'r'   ? STANDING_RESTRICTED
+                                   : word[0] == 'p' ? STANDING_PROBATION
+                                   : word[0] == 't' ? STANDING_TRUSTED
+                                                    : STANDING_NORMAL;
+    const char *slash = strchr(whose, '/');
+    command->customer = bytes_of_text(whose);
+    if (slash == NULL) {
+        command->has_standing = true;
+        command->standing = standing;
+        return;
+    }
+    command->customer.length = (size_t)(slash - whose);
+    command->suspensions[command->suspension_count++] = (struct suspension){
+        .subject = bytes_of_text(slash + 1), .is_standing = true, .standing = standing};
 }
 
 static unsigned parse_positional(struct world *world, struct command *command, char **words)
@@ -760,8 +769,18 @@ static unsigned parse_positional(struct world *world, struct command *command, c
         command->target = label_id(world, words[1]);
         return 2;
     case COMMAND_CUSTOMER:
+        if (strcmp(words[0], "standing") == 0) {
+            parse_standing(command, words[1], words[2]);
+            return 3;
+        }
         command->customer = bytes_of_text(words[1]);
         return 2;
+    case COMMAND_POOL:
+        command->pool.name = bytes_of_text(words[1]);
+        command->pool.says_override = words[2][0] != '-';
+        command->pool.has_override = words[2][0] != '-' && words[2][0] != 'n';
+        if (command->pool.has_override) command->pool.override_nano = credits(words[2]);
+        return 3;
     case COMMAND_GRANT:
         command->customer = bytes_of_text(words[1]);
         command->category = words[2][1] == 'r'   ? CATEGORY_PROMOTIONAL
@@ -817,8 +836,9 @@ static void say_credits(struct world *world, int64_t nano)
     say(world, "%s", text);
 }
 
-void world_tell_time(int64_t ms, char text_out[WORLD_TIME_SIZE])
+static void say_time(struct world *world, int64_t at_ms)
 {
+    int64_t ms = at_ms - WORLD_START_MS;
     static const struct {
         const char *unit;
         int64_t ms;
@@ -829,20 +849,12 @@ void world_tell_time(int64_t ms, char text_out[WORLD_TIME_SIZE])
         { "s", SECOND_MS},
         {"ms",         1}
     };
-    size_t used = (size_t)snprintf(text_out, WORLD_TIME_SIZE, ms == 0 ? "+0" : "+");
+    say(world, "+");
+    if (ms == 0) say(world, "0");
     for (unsigned i = 0; i < COUNT_OF(units); i++) {
-        if (ms / units[i].ms != 0)
-            used += (size_t)snprintf(text_out + used, WORLD_TIME_SIZE - used, "%" PRId64 "%s",
-                                     ms / units[i].ms, units[i].unit);
+        if (ms / units[i].ms != 0) say(world, "%" PRId64 "%s", ms / units[i].ms, units[i].unit);
         ms %= units[i].ms;
     }
-}
-
-static void say_time(struct world *world, int64_t at_ms)
-{
-    char text[WORLD_TIME_SIZE];
-    world_tell_time(at_ms - WORLD_START_MS, text);
-    say(world, "%s", text);
 }
 
 static void say_lines(struct world *world, const struct report *report)
@@ -939,6 +951,11 @@ static void say_report(struct world *world, const struct report *report)
     case COMMAND_COMMIT:
         say_decision(world, report);
         return;
+    case COMMAND_POOL:
+        say(world, "factor %" PRId64 "/64", report->total);
+        if (report->nano != FACTOR_NONE) say(world, " override");
+        if (report->count != SHED_NONE) say(world, " shed %" PRIu64, report->count);
+        return;
     case COMMAND_ACCESS:
         say(world, report->count != 0 ? "revoked" : "made");
         return;
@@ -984,6 +1001,12 @@ static void do_balance(struct world *world, const char *customer)
     ENSURE(sum == view.available);
 }
 
+static void say_pace(struct world *world, const struct status_row *row)
+{
+    static const char *const standings[] = {"", " restricted", " probation", " trusted"};
+    say(world, " at %" PRIu32 "/256%s", row->factor, standings[row->standing]);
+}
+
 static void do_status(struct world *world, char **words, unsigned count)
 {
     static struct status_view view;
@@ -1009,11 +1032,20 @@ static void do_status(struct world *world, char **words, unsigned count)
         else
             say(world, " %" PRId64 " of %" PRIu64 " left %" PRIu64, view.rows[i].used,
                 view.rows[i].limit, view.rows[i].remaining);
+        if (view.rows[i].is_paced) say_pace(world, &view.rows[i]);
     }
 }
 
-static void play(struct world *world, struct command *command, const char *label)
+static void do_command(struct world *world, char **words, unsigned count, const char *label)
 {
+    struct command *command = &world->command;
+    memset(command, 0, sizeof *command);
+    for (unsigned i = 0; i < COUNT_OF(verbs); i++)
+        if (strcmp(words[0], verbs[i].verb) == 0) command->kind = verbs[i].kind;
+    ENSURE(command->kind != 0);
+    for (unsigned i = parse_positional(world, command, words); i < count; i++)
+        parse_option(world, command, words[i]);
+
     do_due_of(world, command);
     const struct ruling ruling = decide(world, command);
     switch (ruling.kind) {
@@ -1051,36 +1083,11 @@ static void play(struct world *world, struct command *command, const char *label
     ENSURE(false);
 }
 
-static void do_command(struct world *world, char **words, unsigned count, const char *label)
-{
-    struct command *command = &world->command;
-    memset(command, 0, sizeof *command);
-    for (unsigned i = 0; i < COUNT_OF(verbs); i++)
-        if (strcmp(words[0], verbs[i].verb) == 0) command->kind = verbs[i].kind;
-    ENSURE(command->kind != 0);
-    for (unsigned i = parse_positional(world, command, words); i < count; i++)
-        parse_option(world, command, words[i]);
-    play(world, command, label);
-}
-
-static void forget(struct world *world)
+const char *world_do(struct world *world, const char *line)
 {
     /* A running server forgets now and then; a replay may not have: nobody can tell. */
     engine_sweep(world->engine, world->now_ms, world->memory == MEMORY_NONE ? UINT32_MAX : 16,
                  books_of(world));
-}
-
-const char *world_play(struct world *world, struct command *command)
-{
-    forget(world);
-    world->text[0] = '\0';
-    play(world, command, NULL);
-    return world->text;
-}
-
-const char *world_do(struct world *world, const char *line)
-{
-    forget(world);
     ENSURE(strlen(line) < sizeof world->scratch);
     strcpy(world->scratch, line);
     world->text[0] = '\0';
@@ -1101,16 +1108,14 @@ const char *world_do(struct world *world, const char *line)
         count--;
     }
     if (strcmp(first[0], "at") == 0) {
-        const int64_t to_ms = WORLD_START_MS + world_duration(first[1] + 1);
+        const int64_t to_ms = WORLD_START_MS + duration(first[1] + 1);
         ENSURE(to_ms >= world->now_ms);
         world->now_ms = to_ms;
         do_due_of_all(world);
         say(world, "ok");
     } else if (strcmp(first[0], "policy") == 0) {
-        install_policy(world, (unsigned)strtoul(first[1], NULL, 10), false);
+        install_policy(world, (unsigned)strtoul(first[1], NULL, 10));
         say(world, "ok");
-    } else if (strcmp(first[0], "file") == 0) {
-        say(world, "%s", start_with(world, (unsigned)strtoul(first[1], NULL, 10)));
     } else if (strcmp(first[0], "balance") == 0) {
         do_balance(world, first[1]);
     } else if (strcmp(first[0], "status") == 0) {

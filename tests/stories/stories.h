@@ -1,8 +1,7 @@
 /*
- * stories.h: one table in chapters. A row says which rules it shows, a line for the stage (play.h,
- * and the engine's world in it), and the answer; tests/rules.py counts the rows of each rule. A
- * story is rows told one after the other in one world, under policies of which the first is in
- * force.
+ * stories.h: one table in chapters. A row says which rules it shows, a line for the world
+ * (tests/engine/world.h), and the answer; tests/rules.py counts the rows of each rule. A story is
+ * rows told one after the other in one world, under policies of which the first is in force.
  */
 #pragma once
 
@@ -15,7 +14,7 @@
 
 #include <cmocka.h>
 
-#include "play.h"
+#include "../engine/world.h"
 
 struct row {
     const char *rule; /* "S7 budget_reached": numbered rules, and a word where it helps */
@@ -35,13 +34,12 @@ void tell(const char *const *policies, unsigned policy_count, const struct row *
 int tell_precedence(void);
 int tell_units(void);
 int tell_gates(void);
+int tell_pace(void);
 int tell_sources(void);
 int tell_windows(void);
 int tell_holds(void);
 int tell_idempotency(void);
 int tell_time(void);
-int tell_books(void);
-int tell_answers(void);
 
 /* One credit a message throughout, so that units and credits read alike. */
 #define CHAT_FEATURES                                                                 \

@@ -180,6 +180,9 @@ struct engine_policy_info {
     int64_t installed_ms;
 };
 struct engine_policy_info engine_policy_info(const struct engine *engine);
+/* At a start, whether a file with this content is to be applied: only if it is not the one that was
+ * applied from there last; else the policy that was journaled stays (SEMANTICS P1). */
+bool engine_takes_file(const struct engine *engine, uint64_t content_hash);
 
 /* Where the newest seal lets the journal begin; zeroes before the first. */
 struct journal_cut engine_cut(const struct engine *engine);

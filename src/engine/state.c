@@ -203,6 +203,11 @@ struct engine_policy_info engine_policy_info(const struct engine *engine)
     return engine->policy;
 }
 
+bool engine_takes_file(const struct engine *engine, uint64_t content_hash)
+{
+    return engine->policy.version == 0 || content_hash != engine->policy.file_hash;
+}
+
 struct engine_counts engine_counts(const struct engine *engine)
 {
     const struct slab *slabs[] = {

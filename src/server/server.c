@@ -557,7 +557,6 @@ static bool install_file(struct server *server)
     return install.status == 200;
 }
 
-/* SEMANTICS P1: the file counts only if it is not the one last applied from there. */
 static bool apply_file(struct server *server)
 {
     const char *path = server->options.policy_file;
@@ -576,10 +575,8 @@ static bool apply_file(struct server *server)
         tell_complaints(server, path);
         return false;
     }
-    const struct engine_policy_info info = engine_policy_info(server->engine);
-    if (info.version != 0 && server->policies->spare->policy->content_hash == info.file_hash)
-        return true;
-    return install_file(server);
+    const uint64_t content_hash = server->policies->spare->policy->content_hash;
+    return !engine_takes_file(server->engine, content_hash) || install_file(server);
 }
 
 static bool start_policy(struct server *server)

@@ -409,7 +409,7 @@ static struct ruling decide(struct world *world, struct command *command)
     return ruling;
 }
 
-static void install_policy(struct world *world, unsigned number)
+static const struct policy *compile(struct world *world, unsigned number)
 {
     ENSURE(number < world->policy_count && world->arena_count < COUNT_OF(world->arenas));
     void *block = zeroes(POLICY_ARENA_BYTES);
@@ -425,13 +425,30 @@ static void install_policy(struct world *world, unsigned number)
                     complaints.at[i].column, complaints.at[i].text);
         abort();
     }
+    return compiled;
+}
+
+static void install_policy(struct world *world, unsigned number, bool from_file)
+{
     static struct command command;
-    command = (struct command){.kind = COMMAND_POLICY, .yaml = yaml, .compiled = compiled};
+    const struct policy *compiled = compile(world, number);
+    command = (struct command){.kind = COMMAND_POLICY,
+                               .yaml = bytes_of_text(world->policies[number]),
+                               .compiled = compiled,
+                               .from_file = from_file};
     const struct ruling ruling =
         engine_decide(world->engine, compiled, &command, stamp_of(world), world->fact);
     ENSURE(ruling.kind == RULING_FACT);
     record(world, &command, world->fact);
     world->policy = compiled;
+}
+
+/* A server starts with a file. */
+static const char *start_with(struct world *world, unsigned number)
+{
+    if (!engine_takes_file(world->engine, compile(world, number)->content_hash)) return "kept";
+    install_policy(world, number, true);
+    return "applied";
 }
 
 struct world *world_open(const char *const *policies, unsigned count)
@@ -458,7 +475,7 @@ struct world *world_open_with(const char *const *policies, unsigned count,
     world->now_ms = WORLD_START_MS;
     world->purity = true;
     world->memory = MEMORY_SHORT;
-    install_policy(world, 0);
+    install_policy(world, 0, false);
     return world;
 }
 
@@ -564,7 +581,7 @@ static const char *label_name(const struct world *world, uint64_t id)
 
 /* Parsing. */
 
-static int64_t duration(const char *text)
+int64_t world_duration(const char *text)
 {
     int64_t sum = 0;
     while (*text != '\0') {
@@ -627,10 +644,12 @@ static void parse_option(struct world *world, struct command *command, const cha
         command->key = bytes_of_text(value);
     } else if (option(word, "ttl", &value)) {
         command->has_ttl = true;
-        command->ttl_ms = duration(value);
+        command->ttl_ms = world_duration(value);
     } else if (option(word, "min", &value)) {
         command->has_min_units = true;
         command->min_units = strtoull(value, NULL, 10);
+    } else if (option(word, "explain", &value)) {
+        command->explain = strcmp(value, "yes") == 0;
     } else if (option(word, "credits", &value)) {
         command->consent = strcmp(value, "yes") == 0 ? CONSENT_GIVEN : CONSENT_REFUSED;
     } else if (option(word, "status", &value)) {
@@ -653,10 +672,10 @@ static void parse_option(struct world *world, struct command *command, const cha
         command->grant_priority = (int32_t)strtol(value, NULL, 10);
     } else if (option(word, "from", &value)) {
         command->has_effective = true;
-        command->effective_ms = world->now_ms + duration(value + 1);
+        command->effective_ms = world->now_ms + world_duration(value + 1);
     } else if (option(word, "until", &value)) {
         command->has_expires = true;
-        command->expires_ms = world->now_ms + duration(value + 1);
+        command->expires_ms = world->now_ms + world_duration(value + 1);
     } else if (option(word, "as", &value)) {
         command->priority = value[0] == 'c' ? PRIORITY_CRITICAL : PRIORITY_SHEDDABLE;
     } else if (option(word, "shed", &value)) {
@@ -668,7 +687,7 @@ static void parse_option(struct world *world, struct command *command, const cha
     } else if (option(word, "of", &value)) {
         command->access.customer = bytes_of_text(value);
     } else if (option(word, "ends", &value)) {
-        command->access.expires_ms = world->now_ms + duration(value + 1);
+        command->access.expires_ms = world->now_ms + world_duration(value + 1);
     } else if (option(word, "way", &value)) {
         command->has_way_back = strcmp(value, "back") == 0;
     } else if (option(word, "by", &value)) {
@@ -836,9 +855,8 @@ static void say_credits(struct world *world, int64_t nano)
     say(world, "%s", text);
 }
 
-static void say_time(struct world *world, int64_t at_ms)
+void world_tell_time(int64_t ms, char text_out[WORLD_TIME_SIZE])
 {
-    int64_t ms = at_ms - WORLD_START_MS;
     static const struct {
         const char *unit;
         int64_t ms;
@@ -849,12 +867,20 @@ static void say_time(struct world *world, int64_t at_ms)
         { "s", SECOND_MS},
         {"ms",         1}
     };
-    say(world, "+");
-    if (ms == 0) say(world, "0");
+    size_t used = (size_t)snprintf(text_out, WORLD_TIME_SIZE, ms == 0 ? "+0" : "+");
     for (unsigned i = 0; i < COUNT_OF(units); i++) {
-        if (ms / units[i].ms != 0) say(world, "%" PRId64 "%s", ms / units[i].ms, units[i].unit);
+        if (ms / units[i].ms != 0)
+            used += (size_t)snprintf(text_out + used, WORLD_TIME_SIZE - used, "%" PRId64 "%s",
+                                     ms / units[i].ms, units[i].unit);
         ms %= units[i].ms;
     }
+}
+
+static void say_time(struct world *world, int64_t at_ms)
+{
+    char text[WORLD_TIME_SIZE];
+    world_tell_time(at_ms - WORLD_START_MS, text);
+    say(world, "%s", text);
 }
 
 static void say_lines(struct world *world, const struct report *report)
@@ -1036,16 +1062,8 @@ static void do_status(struct world *world, char **words, unsigned count)
     }
 }
 
-static void do_command(struct world *world, char **words, unsigned count, const char *label)
+static void play(struct world *world, struct command *command, const char *label)
 {
-    struct command *command = &world->command;
-    memset(command, 0, sizeof *command);
-    for (unsigned i = 0; i < COUNT_OF(verbs); i++)
-        if (strcmp(words[0], verbs[i].verb) == 0) command->kind = verbs[i].kind;
-    ENSURE(command->kind != 0);
-    for (unsigned i = parse_positional(world, command, words); i < count; i++)
-        parse_option(world, command, words[i]);
-
     do_due_of(world, command);
     const struct ruling ruling = decide(world, command);
     switch (ruling.kind) {
@@ -1083,11 +1101,36 @@ static void do_command(struct world *world, char **words, unsigned count, const 
     ENSURE(false);
 }
 
-const char *world_do(struct world *world, const char *line)
+static void do_command(struct world *world, char **words, unsigned count, const char *label)
+{
+    struct command *command = &world->command;
+    memset(command, 0, sizeof *command);
+    for (unsigned i = 0; i < COUNT_OF(verbs); i++)
+        if (strcmp(words[0], verbs[i].verb) == 0) command->kind = verbs[i].kind;
+    ENSURE(command->kind != 0);
+    for (unsigned i = parse_positional(world, command, words); i < count; i++)
+        parse_option(world, command, words[i]);
+    play(world, command, label);
+}
+
+static void forget(struct world *world)
 {
     /* A running server forgets now and then; a replay may not have: nobody can tell. */
     engine_sweep(world->engine, world->now_ms, world->memory == MEMORY_NONE ? UINT32_MAX : 16,
                  books_of(world));
+}
+
+const char *world_play(struct world *world, struct command *command)
+{
+    forget(world);
+    world->text[0] = '\0';
+    play(world, command, NULL);
+    return world->text;
+}
+
+const char *world_do(struct world *world, const char *line)
+{
+    forget(world);
     ENSURE(strlen(line) < sizeof world->scratch);
     strcpy(world->scratch, line);
     world->text[0] = '\0';
@@ -1108,14 +1151,16 @@ const char *world_do(struct world *world, const char *line)
         count--;
     }
     if (strcmp(first[0], "at") == 0) {
-        const int64_t to_ms = WORLD_START_MS + duration(first[1] + 1);
+        const int64_t to_ms = WORLD_START_MS + world_duration(first[1] + 1);
         ENSURE(to_ms >= world->now_ms);
         world->now_ms = to_ms;
         do_due_of_all(world);
         say(world, "ok");
     } else if (strcmp(first[0], "policy") == 0) {
-        install_policy(world, (unsigned)strtoul(first[1], NULL, 10));
+        install_policy(world, (unsigned)strtoul(first[1], NULL, 10), false);
         say(world, "ok");
+    } else if (strcmp(first[0], "file") == 0) {
+        say(world, "%s", start_with(world, (unsigned)strtoul(first[1], NULL, 10)));
     } else if (strcmp(first[0], "balance") == 0) {
         do_balance(world, first[1]);
     } else if (strcmp(first[0], "status") == 0) {

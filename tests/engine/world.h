@@ -13,7 +13,7 @@
  *   at +5h                        moves time; what falls due on the way happens
  *   authorize|consume|check|usage CUSTOMER FEATURE [METER=N ...] [OPTION ...]
  *     options: subject=PATH key=K ttl=DUR min=N credits=yes|no model=X (any attribute: .NAME=V)
- *              status=failed|moderated as=critical|sheddable (its priority)
+ *              status=failed|moderated as=critical|sheddable (its priority) explain=yes
  *   commit|release|extend LABEL [METER=N ...] [status=...] [ttl=DUR] [key=K]
  *   customer NAME [plan=P] [mode=auto|ask|off] [suspended=yes|no] [anchor=RFC3339]
  *            [suspend=PATH] [resume=PATH] [limit.NAME=N] [budget.NAME=CREDITS]
@@ -22,6 +22,7 @@
  *   policy N                      installs the world's n-th policy
  *   pool NAME F|none|- [shed=none|sheddable|default|all]
  *   standing CUSTOMER[/PATH] normal|restricted|probation|trusted
+ *   file N                        a start with that policy as its file: applied, or kept (P1)
  *   balance CUSTOMER              status CUSTOMER FEATURE [subject=PATH]
  * A leading "A: " labels the decision or grant that the line makes.
  */
@@ -48,6 +49,13 @@ void world_close(struct world *world); /* checks that a replay gives the same st
 
 /* Does one line, answers in the world's own memory until the next one. */
 const char *world_do(struct world *world, const char *line);
+
+/* The same of a command that somebody else has parsed; it is used up. */
+const char *world_play(struct world *world, struct command *command);
+/* As lines say it: "1h30m"; "+1h30m". */
+int64_t world_duration(const char *text);
+#define WORLD_TIME_SIZE 64
+void world_tell_time(int64_t ms, char text_out[WORLD_TIME_SIZE]);
 
 struct engine *world_engine(struct world *world);
 struct engine *world_twin(struct world *world); /* the second engine */

@@ -1,7 +1,8 @@
 /*
- * stories.h: one table in chapters. A row says which rules it shows, a line for the world
- * (tests/engine/world.h), and the answer; tests/rules.py counts the rows of each rule. A story is
- * rows told one after the other in one world, under policies of which the first is in force.
+ * stories.h: one table in chapters. A row says which rules it shows, a line for the stage (play.h,
+ * and the engine's world in it), and the answer; tests/rules.py counts the rows of each rule. A
+ * story is rows told one after the other in one world, under policies of which the first is in
+ * force.
  */
 #pragma once
 
@@ -14,7 +15,7 @@
 
 #include <cmocka.h>
 
-#include "../engine/world.h"
+#include "play.h"
 
 struct row {
     const char *rule; /* "S7 budget_reached": numbered rules, and a word where it helps */
@@ -40,6 +41,8 @@ int tell_windows(void);
 int tell_holds(void);
 int tell_idempotency(void);
 int tell_time(void);
+int tell_books(void);
+int tell_answers(void);
 
 /* One credit a message throughout, so that units and credits read alike. */
 #define CHAT_FEATURES                                                                 \

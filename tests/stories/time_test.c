@@ -113,13 +113,59 @@ static void subjects_whose_counters_are_over_are_forgotten(void **state)
     world_close(world);
 }
 
+/* Goal: a wall clock that leaps does not open windows; an operator says when it is right (T3). */
+static void the_clock_does_not_follow_leaps(void **state)
+{
+    (void)state;
+    static const struct row rows[] = {
+        {"T3", "consume a chat requests=3",              "allow 3/3 | included 3"},
+        {"T3",                 "clock +1h",                             "now +1h"},
+        {"T3",                  "wall +1h",                             "now +2h"}, /* an hour is followed */
+        {"T3",               "wall +1h1ms",        "now +2h, +1h1ms not followed"},
+        {"T3",                "clock +30m",     "now +2h30m, +1h1ms not followed"},
+        {"T3",                  "wall +6h",     "now +2h30m, +7h1ms not followed"},
+        {"T3", "consume a chat requests=1", "deny 0/1 insufficient_credits(paid)"},
+        {"T3",             "clock confirm",                       "now +9h30m1ms"},
+        {"T3", "consume a chat requests=3",              "allow 3/3 | included 3"},
+ /* Back: time goes on, slower, until it is caught up (T1). */
+        {"T1",                  "wall -1h",                       "now +9h30m1ms"},
+        {"T1",                "clock +16m",                       "now +9h45m1ms"},
+        {"T1",             "clock +15h44m",                       "now +1d30m1ms"},
+        {"T1",                 "clock +1h",                     "now +1d1h30m1ms"},
+    };
+    TELL(holds_policy, rows);
+}
+
+/* Goal: a file counts at a start if it is not the one last applied from there (P1). */
+static void a_file_is_applied_once(void **state)
+{
+    (void)state;
+    static const struct row rows[] = {
+        {"P1", "consume a chat requests=0",                         "allow 0/0"},
+        {"P1",                    "file 1",                           "applied"},
+        {"P1",                 "balance a",          "available 2 held 0 | ? 2"},
+        {"P1", "consume a chat requests=2", "allow 2/2 =2 | promotional[?] 2=2"},
+        {"P1",                    "file 1",                              "kept"},
+        {"P1",                  "policy 0",                                "ok"}, /* by PUT */
+        {"P1",                    "file 1",                              "kept"},
+        {"P1",                    "at +1d",                                "ok"},
+        {"P1",                 "balance a",                "available 0 held 0"}, /* the plan of the PUT gives nothing */
+        {"P1",                    "file 0",                           "applied"},
+        {"P1",                    "file 1",                           "applied"},
+        {"P1",                 "balance a",          "available 2 held 0 | ? 2"},
+    };
+    TELL(gift_policy, rows);
+}
+
 int tell_time(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_clock_does_not_follow_leaps),
         cmocka_unit_test(trials_see_many_renewals),
         cmocka_unit_test(a_policy_brings_its_gifts_to_the_idle),
         cmocka_unit_test(what_returns_at_the_renewal_rolls_over),
         cmocka_unit_test(subjects_whose_counters_are_over_are_forgotten),
+        cmocka_unit_test(a_file_is_applied_once),
     };
     return cmocka_run_group_tests_name("time", tests, NULL, NULL);
 }

@@ -1,0 +1,245 @@
+#include "play.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../ledger/books.h"
+#include "platform/clock.h"
+#include "wire/wire.h"
+
+/* What the clock reads, in the story's hands. */
+struct clocks {
+    int64_t wall_ms;
+    int64_t boot_ms;
+};
+
+struct play {
+    struct world *world;
+    struct clocks clocks;
+    struct clock clock;
+    char text[8192];
+};
+
+static int64_t read_wall(void *context)
+{
+    return ((const struct clocks *)context)->wall_ms;
+}
+
+static int64_t read_boot(void *context)
+{
+    return ((const struct clocks *)context)->boot_ms;
+}
+
+struct play *play_open(const char *const *policies, unsigned count)
+{
+    struct play *play = calloc(1, sizeof *play);
+    assert_non_null(play);
+    play->world = world_open(policies, count);
+    play->clocks.wall_ms = WORLD_START_MS;
+    const struct clock_source source = {read_wall, read_boot, &play->clocks};
+    play->clock = clock_over(source, WORLD_START_MS);
+    return play;
+}
+
+void play_close(struct play *play)
+{
+    world_close(play->world);
+    free(play);
+}
+
+struct world *play_world(struct play *play)
+{
+    return play->world;
+}
+
+static void say(struct play *play, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void say(struct play *play, const char *format, ...)
+{
+    const size_t used = strlen(play->text);
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(play->text + used, sizeof play->text - used, format, arguments);
+    va_end(arguments);
+}
+
+/* --- the wire -------------------------------------------------------------------------------- */
+
+#define ARENA_BYTES (512 * (size_t)1024)
+
+static void play_operation(struct play *play, const struct wire_operation *operation,
+                           struct arena *arena)
+{
+    static struct command command;
+    static uint8_t rendered[WIRE_PROBLEM_BYTES_MAX + 1];
+    struct problem problem;
+    if (wire_parse_operation(operation, arena, &command, &problem)) {
+        say(play, "%s", world_play(play->world, &command));
+        return;
+    }
+    struct buffer buffer = buffer_over(rendered, WIRE_PROBLEM_BYTES_MAX);
+    wire_render_problem(&problem, BYTES_NONE, &buffer);
+    assert_false(buffer.overflowed);
+    rendered[buffer.used] = '\0';
+    say(play, "! %s", wire_problem_code(problem.code));
+    const char *field = strstr((const char *)rendered, "\"field\":\"");
+    if (field != NULL) say(play, " %.*s", (int)strcspn(field + 9, "\""), field + 9);
+}
+
+static void play_batch(struct play *play, const char *body)
+{
+    void *block = malloc(ARENA_BYTES);
+    assert_non_null(block);
+    struct arena arena = arena_over(block, ARENA_BYTES);
+    struct wire_operation *operations;
+    uint32_t count = 0;
+    struct problem problem;
+    if (!wire_parse_batch(bytes_of_text(body), &arena, &operations, &count, &problem))
+        say(play, "! %s", wire_problem_code(problem.code));
+    for (uint32_t i = 0; i < count; i++) {
+        if (i != 0) say(play, " ; ");
+        play_operation(play, &operations[i], &arena);
+    }
+    free(block);
+}
+
+static void play_json(struct play *play, const char *member)
+{
+    const struct fact *fact = world_fact(play->world);
+    uint8_t *body = malloc(WIRE_REPORT_BYTES_MAX + 1);
+    assert_non_null(body);
+    struct buffer buffer = buffer_over(body, WIRE_REPORT_BYTES_MAX);
+    struct wire_fields fields;
+    wire_render_report(&fact->report, fact->at_ms, engine_symbols(world_engine(play->world)),
+                       &buffer, &fields);
+    assert_false(buffer.overflowed);
+    body[buffer.used] = '\0';
+    char name[64];
+    (void)snprintf(name, sizeof name, "\"%s\":", member);
+    for (const char *at = (const char *)body; (at = strstr(at, name)) != NULL;) {
+        at += strlen(name);
+        say(play, "%s%.*s", play->text[0] == '\0' ? "" : " ", (int)strcspn(at, ",}]"), at);
+    }
+    free(body);
+}
+
+/* --- the clock ------------------------------------------------------------------------------- */
+
+static void say_now(struct play *play)
+{
+    char line[64], told[64];
+    const int64_t now_ms = clock_now_ms(&play->clock);
+    (void)snprintf(line, sizeof line, "at +%" PRId64 "ms", now_ms - WORLD_START_MS);
+    (void)world_do(play->world, line);
+    world_tell_time(now_ms - WORLD_START_MS, told);
+    say(play, "now %s", told);
+    const struct clock_state state = clock_state(&play->clock);
+    if (state.unconfirmed_ms == 0) return;
+    world_tell_time(state.unconfirmed_ms, told);
+    say(play, ", %s not followed", told);
+}
+
+static void play_clock(struct play *play, const char *word)
+{
+    if (strcmp(word, "confirm") == 0) {
+        clock_confirm(&play->clock);
+    } else {
+        const int64_t ms = world_duration(word + 1);
+        play->clocks.wall_ms += ms;
+        play->clocks.boot_ms += ms;
+    }
+    say_now(play);
+}
+
+static void play_wall(struct play *play, const char *word)
+{
+    const int64_t ms = world_duration(word + 1);
+    play->clocks.wall_ms += word[0] == '-' ? -ms : ms;
+    say_now(play);
+}
+
+/* --- the books ------------------------------------------------------------------------------- */
+
+/* " | TITLE" and the rows of a customer, each with a space before it. */
+static void say_rows(struct play *play, struct books *books, const char *title, const char *column,
+                     const char *table, const char *customer)
+{
+    char sql[1024];
+    (void)snprintf(sql, sizeof sql, "SELECT ' '||%s FROM %s WHERE customer='%s'", column, table,
+                   customer);
+    char *rows = books_query(books, sql);
+    say(play, "%s%s", play->text[0] == '\0' ? "" : " | ", title);
+    for (char *row = strtok(rows, "\n"); row != NULL; row = strtok(NULL, "\n"))
+        say(play, "%s", row);
+    free(rows);
+}
+
+/* What the ledger has settled is what the engine has, held or not (B2): all is settled here. */
+static void check_balance(struct play *play, struct books *books, const char *customer)
+{
+    static struct balance_view view;
+    char sql[256];
+    (void)snprintf(sql, sizeof sql,
+                   "SELECT customer_after FROM balance_updates WHERE customer='%s' "
+                   "ORDER BY number DESC LIMIT 1",
+                   customer);
+    char *settled = books_query(books, sql);
+    if (!engine_balance(world_engine(play->world), world_policy(play->world),
+                        bytes_of_text(customer), world_now(play->world), &view))
+        view.available = view.held = 0;
+    assert_int_equal(strtoll(settled, NULL, 10), view.available + view.held);
+    free(settled);
+}
+
+#define CREDITS(column) "rtrim(rtrim(printf('%.9f'," column "/1e9),'0'),'.')"
+
+static void play_books(struct play *play, const char *customer)
+{
+    struct books *books = books_open();
+    books_append(books, play->world, false);
+    books_start_settler(books);
+    books_settle(books);
+    books_check(books);
+    check_balance(play, books, customer);
+    say_rows(play, books, "usage", "CASE WHEN late THEN 'late_' ELSE '' END||kind",
+             "(SELECT * FROM usage_events ORDER BY position)", customer);
+    say_rows(play, books, "cost",
+             "units||'='||" CREDITS(
+                 "charged") "||CASE WHEN overshoot_units THEN "
+                            "'+'||overshoot_units ELSE '' END||CASE WHEN "
+                            "remainder_before+remainder_after THEN "
+                            "printf('(%d>%d/%d)',remainder_before,remainder_after,q) ELSE '' END",
+             "(SELECT * FROM monetization_events ORDER BY position)", customer);
+    say_rows(play, books, "moves",
+             "cause||CASE WHEN delta<0 THEN '-' ELSE '+' END||" CREDITS("abs(delta)"),
+             "(SELECT * FROM balance_updates ORDER BY number)", customer);
+    say_rows(play, books, "now", CREDITS("customer_after"),
+             "(SELECT *,max(number) FROM balance_updates GROUP BY customer)", customer);
+    books_close(books);
+}
+
+/* --- lines ----------------------------------------------------------------------------------- */
+
+static const struct {
+    const char *verb;
+    void (*play)(struct play *play, const char *rest);
+} verbs[] = {
+    {"batch ", play_batch},
+    { "json ",  play_json},
+    {"clock ", play_clock},
+    { "wall ",  play_wall},
+    {"books ", play_books},
+};
+
+const char *play_line(struct play *play, const char *line)
+{
+    play->text[0] = '\0';
+    for (unsigned i = 0; i < COUNT_OF(verbs); i++) {
+        if (strncmp(line, verbs[i].verb, strlen(verbs[i].verb)) != 0) continue;
+        verbs[i].play(play, line + strlen(verbs[i].verb));
+        return play->text;
+    }
+    return world_do(play->world, line);
+}

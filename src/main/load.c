@@ -326,65 +326,50 @@ static bool do_agree(const struct load_options *options, const char *path,
     return false;
 }
 
-int command_load(int argc, char **argv)
+static enum options_result take_options(int argc, char **argv, struct load_options *options,
+                                        struct load_settings *settings, struct operands *operands)
 {
-    char key_prefix[40];
-    struct load_options options = {.map =
-                                       "ContextTokens=input_tokens,GeneratedTokens=output_tokens",
-                                   .speed = "max",
-                                   .zipf = "1",
-                                   .estimate = "2",
-                                   .limit = TRACE_ROWS_MAX};
-    struct load_settings settings = {.address = &options.address,
-                                     .feature = "codex",
-                                     .customer_prefix = "load-",
-                                     .key_prefix = fresh_key_prefix(key_prefix),
-                                     .customers = 100,
-                                     .connections = 32,
-                                     .attempts = 8,
-                                     .patience_ms = 30000,
-                                     .seed = 1};
     const struct option_rule rules[] = {
-        CLIENT_OPTIONS(&options.client),
-        ROW_COUNT("generate", "ROWS", "an invented day instead of TRACE.csv", &options.generate, 1,
+        CLIENT_OPTIONS(&options->client),
+        ROW_COUNT("generate", "ROWS", "an invented day instead of TRACE.csv", &options->generate, 1,
                   TRACE_ROWS_MAX),
         ROW_COUNT("seed", "N", "of the invented day and of who sends what; default 1",
-                  &settings.seed, 0, UINT64_MAX),
-        ROW_FLAG("print", "print the invented day as CSV and play nothing", &options.prints),
+                  &settings->seed, 0, UINT64_MAX),
+        ROW_FLAG("print", "print the invented day as CSV and play nothing", &options->prints),
         ROW_TEXT("map", "COLUMN=METER", "which column is which meter, several with commas",
-                 &options.map),
-        ROW_COUNT("limit", "ROWS", "play only the first", &options.limit, 1, TRACE_ROWS_MAX),
+                 &options->map),
+        ROW_COUNT("limit", "ROWS", "play only the first", &options->limit, 1, TRACE_ROWS_MAX),
         ROW_TEXT("speed", "X", "times the trace's own pace; default max: no waiting",
-                 &options.speed),
+                 &options->speed),
         ROW_FLAG("clock", "move the server's test clock along with the trace",
-                 &settings.moves_clock),
+                 &settings->moves_clock),
         ROW_COUNT("connections", "N", "requests outstanding at a time; default 32",
-                  &settings.connections, 1, POOL_CONNECTIONS_MAX),
+                  &settings->connections, 1, POOL_CONNECTIONS_MAX),
         ROW_COUNT("attempts", "N", "per request, before it counts as failed; default 8",
-                  &settings.attempts, 1, 1000),
+                  &settings->attempts, 1, 1000),
         ROW_DURATION("patience", "without any answer, until the load ends; default 30s",
-                     &settings.patience_ms, 1000, 86400000),
-        ROW_COUNT("customers", "N", "who share the rows; default 100", &settings.customers, 1,
+                     &settings->patience_ms, 1000, 86400000),
+        ROW_COUNT("customers", "N", "who share the rows; default 100", &settings->customers, 1,
                   LOAD_CUSTOMERS_MAX),
         ROW_TEXT("customer-prefix", "TEXT", "they are TEXT00001, ...; default load-",
-                 &settings.customer_prefix),
-        ROW_TEXT("zipf", "S", "customer n sends in proportion to 1/n^S; default 1", &options.zipf),
-        ROW_FLAG("uniform", "all customers send alike", &settings.is_uniform),
-        ROW_TEXT("plan", "NAME", "put every customer on this plan first", &settings.plan),
+                 &settings->customer_prefix),
+        ROW_TEXT("zipf", "S", "customer n sends in proportion to 1/n^S; default 1", &options->zipf),
+        ROW_FLAG("uniform", "all customers send alike", &settings->is_uniform),
+        ROW_TEXT("plan", "NAME", "put every customer on this plan first", &settings->plan),
         ROW_TEXT("grant", "CATEGORY=N,...", "give every customer N credits of it first",
-                 &options.grants),
-        ROW_TEXT("feature", "NAME", "what the rows ask for; default codex", &settings.feature),
+                 &options->grants),
+        ROW_TEXT("feature", "NAME", "what the rows ask for; default codex", &settings->feature),
         ROW_TEXT("attribute", "NAME=VALUE", "on every request; several with commas",
-                 &options.attributes),
+                 &options->attributes),
         ROW_TEXT("estimate", "X", "hold X times the recent mean, rounded up; default 2",
-                 &options.estimate),
-        ROW_FLAG("partial", "a part of what was asked is welcome", &settings.takes_part),
+                 &options->estimate),
+        ROW_FLAG("partial", "a part of what was asked is welcome", &settings->takes_part),
         ROW_TEXT("key-prefix", "TEXT", "of idempotency keys; default: new each time",
-                 &settings.key_prefix),
-        ROW_TEXT("record", "FILE", "a JSON line per row", &options.record),
+                 &settings->key_prefix),
+        ROW_TEXT("record", "FILE", "a JSON line per row", &options->record),
         ROW_TEXT("data", "DIR", "the server's data directory, to verify and reconcile afterwards",
-                 &options.data),
-        ROW_FLAG("json", "the report as one JSON object", &options.is_json),
+                 &options->data),
+        ROW_FLAG("json", "the report as one JSON object", &options->is_json),
     };
     const struct usage usage = {
         .command = "load",
@@ -404,8 +389,29 @@ int command_load(int argc, char **argv)
         .rule_count = COUNT_OF(rules),
         .operands_max = 1,
     };
+    return options_take(&usage, argc, argv, operands);
+}
+
+int command_load(int argc, char **argv)
+{
+    char key_prefix[40];
+    struct load_options options = {.map =
+                                       "ContextTokens=input_tokens,GeneratedTokens=output_tokens",
+                                   .speed = "max",
+                                   .zipf = "1",
+                                   .estimate = "2",
+                                   .limit = TRACE_ROWS_MAX};
+    struct load_settings settings = {.address = &options.address,
+                                     .feature = "codex",
+                                     .customer_prefix = "load-",
+                                     .key_prefix = fresh_key_prefix(key_prefix),
+                                     .customers = 100,
+                                     .connections = 32,
+                                     .attempts = 8,
+                                     .patience_ms = 30000,
+                                     .seed = 1};
     struct operands operands;
-    const enum options_result result = options_take(&usage, argc, argv, &operands);
+    const enum options_result result = take_options(argc, argv, &options, &settings, &operands);
     if (result != OPTIONS_TAKEN) return result == OPTIONS_HELP ? STATUS_DONE : STATUS_USAGE;
     const char *path = operands.count == 1 ? operands.at[0] : NULL;
     if (!do_agree(&options, path, &settings)) return STATUS_USAGE;

@@ -33,6 +33,15 @@ struct entry_copy {
     int64_t refunded;         /* of the decision that the entry made */
 };
 
+/* The denials that joined a crowd and are not journaled yet: the last of them, and how many. */
+struct joined {
+    uint64_t first;
+    uint32_t count;
+    int64_t at_ms;
+    uint8_t fact[FACT_BYTES_MAX], command[COMMAND_BYTES_MAX];
+    size_t fact_length, command_length;
+};
+
 struct world {
     struct engine_ceilings ceilings;
     void *block;
@@ -56,6 +65,7 @@ struct world {
     struct fact *again; /* as the twin decides it */
     struct evidence *evidence;
     uint8_t evidence_bytes[EVIDENCE_BYTES_MAX];
+    struct joined joined;
     bool purity;
     enum world_memory memory;
     world_observer *observer;
@@ -320,6 +330,50 @@ static void decide_again(struct world *world, const struct command *command, str
     struct buffer buffer = buffer_over(block, sizeof block);
     fact_encode(again, &buffer);
     ENSURE(bytes_equal(buffer_bytes(&buffer), fact));
+}
+
+static void join_crowd(struct world *world, const struct command *command, uint64_t first)
+{
+    struct joined *joined = &world->joined;
+    if (joined->count != 0 && joined->first != first) world_tell_crowd(world);
+    joined->first = first;
+    joined->at_ms = world->now_ms;
+    joined->count++;
+    struct buffer fact = buffer_over(joined->fact, sizeof joined->fact);
+    fact_encode(world->fact, &fact);
+    struct buffer bytes = buffer_over(joined->command, sizeof joined->command);
+    command_encode(command, &bytes);
+    ENSURE(!fact.overflowed && !bytes.overflowed);
+    joined->fact_length = fact.used;
+    joined->command_length = bytes.used;
+}
+
+/* Nothing is decided by it, and nothing is applied. */
+void world_tell_crowd(struct world *world)
+{
+    static struct command command;
+    struct joined *joined = &world->joined;
+    if (joined->count == 0) return;
+    ENSURE(fact_decode((struct bytes){joined->fact, joined->fact_length}, world->decoded));
+    ENSURE(command_decode((struct bytes){joined->command, joined->command_length}, &command));
+    world->decoded->report.crowd = joined->count;
+    const int64_t last_ms = joined->at_ms / SECOND_MS * SECOND_MS + SECOND_MS - 1;
+    ENSURE(world->decoded->effect_count == 0);
+    ENSURE(engine_crowd_runs(world->twin, &command, world->decoded, last_ms));
+    struct buffer fact = buffer_over(joined->fact, sizeof joined->fact);
+    fact_encode(world->decoded, &fact);
+    ENSURE(!fact.overflowed && world->next + 1 < WORLD_ENTRIES_MAX);
+    struct entry_copy *entry = &world->entries[world->next++];
+    *entry = (struct entry_copy){
+        .bytes = malloc(fact.used + joined->command_length),
+        .length = fact.used,
+        .command_length = joined->command_length,
+        .at_ms = last_ms < world->now_ms ? last_ms : world->now_ms,
+    };
+    ENSURE(entry->bytes != NULL);
+    memcpy(entry->bytes, joined->fact, fact.used);
+    memcpy(entry->bytes + fact.used, joined->command, joined->command_length);
+    joined->count = 0;
 }
 
 static void record(struct world *world, const struct command *command, struct fact *fact)
@@ -1073,8 +1127,11 @@ static void play(struct world *world, struct command *command, const char *label
         record(world, command, world->fact);
         do_due_of(world, command);
         return;
-    case RULING_ANSWER:
     case RULING_CROWD:
+        join_crowd(world, command, ruling.position);
+        say_report(world, &world->fact->report);
+        return;
+    case RULING_ANSWER:
         say_report(world, &world->fact->report);
         return;
     case RULING_REPLAY: {
@@ -1153,7 +1210,9 @@ const char *world_do(struct world *world, const char *line)
     if (strcmp(first[0], "at") == 0) {
         const int64_t to_ms = WORLD_START_MS + world_duration(first[1] + 1);
         ENSURE(to_ms >= world->now_ms);
+        const bool is_over = to_ms / SECOND_MS != world->now_ms / SECOND_MS;
         world->now_ms = to_ms;
+        if (is_over) world_tell_crowd(world);
         do_due_of_all(world);
         say(world, "ok");
     } else if (strcmp(first[0], "policy") == 0) {

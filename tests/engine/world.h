@@ -68,6 +68,9 @@ const struct fact *world_fact(const struct world *world);
 #define WORLD_BATCH_ENTRIES 5u
 uint64_t world_entry_count(const struct world *world);
 struct entry world_entry(const struct world *world, uint64_t number); /* views that stay */
+/* Journals how many denials have joined a crowd so far in this second, as a server does when the
+ * second is over, or its time stands still and somebody reads the books. */
+void world_tell_crowd(struct world *world);
 /* Moves time without doing what falls due: what a read may meet between two turns of a server. */
 void world_skip(struct world *world, int64_t ms);
 /* Shows every fact, due ones too, to an observer as it is applied. */

@@ -56,6 +56,13 @@ static void every_end_is_one_row_and_every_move_is_one(void **state)
         {"B1",                                "books a",
          "usage consume commit release expiry denial late_commit consume usage | cost 1=1 1=1 1=1 "
          "0=0 1=1 | moves purchase+10 charge-1 charge-1 charge-1 charge-1 | now 6"                                      },
+ /* Of equal denials in a second 16 have a row each, the next stands for a crowd, and one row
+  * says how many joined it. */
+        {"B1",          "40x consume c chat requests=9",                           "deny 0/9 insufficient_credits(paid)"},
+        {"B1",                                "books c",               "usage 17x denial denial*23 | cost | moves | now"},
+        {"B1",                                "at +11s",                                                            "ok"},
+        {"B1",              "consume c chat requests=9",                           "deny 0/9 insufficient_credits(paid)"},
+        {"B1",                                "books c",        "usage 17x denial denial*23 denial | cost | moves | now"},
  /* The remainder before and after, over its denominator; nothing moves for nothing. */
         {"B1",                         "grant b paid 1",                                                     "granted 1"},
         {"B1",            "consume b thirds requests=1",                                         "allow 1/1 | paid[?] 1"},

@@ -162,6 +162,8 @@ static void play_wall(struct play *play, const char *word)
 
 /* --- the books ------------------------------------------------------------------------------- */
 
+#define FOLDED 8 /* so many equal rows are told one by one */
+
 /* " | TITLE" and the rows of a customer, each with a space before it. */
 static void say_rows(struct play *play, struct books *books, const char *title, const char *column,
                      const char *table, const char *customer)
@@ -171,8 +173,14 @@ static void say_rows(struct play *play, struct books *books, const char *title, 
                    customer);
     char *rows = books_query(books, sql);
     say(play, "%s%s", play->text[0] == '\0' ? "" : " | ", title);
-    for (char *row = strtok(rows, "\n"); row != NULL; row = strtok(NULL, "\n"))
-        say(play, "%s", row);
+    for (char *row = strtok(rows, "\n"), *next; row != NULL; row = next) {
+        unsigned times = 1;
+        while ((next = strtok(NULL, "\n")) != NULL && strcmp(next, row) == 0)
+            times++;
+        if (times > FOLDED) say(play, " %ux", times);
+        for (unsigned i = 0; i < (times > FOLDED ? 1 : times); i++)
+            say(play, "%s", row);
+    }
     free(rows);
 }
 
@@ -195,27 +203,32 @@ static void check_balance(struct play *play, struct books *books, const char *cu
 
 #define CREDITS(column) "rtrim(rtrim(printf('%.9f'," column "/1e9),'0'),'.')"
 
+static const char usage_column[] = "CASE WHEN late THEN 'late_' ELSE '' END||kind||"
+                                   "CASE WHEN count>1 THEN '*'||count ELSE '' END";
+static const char cost_column[] =
+    "printf('%d=%s'||CASE WHEN overshoot_units THEN '+%d' ELSE '%.0s' END||"
+    "CASE WHEN remainder_before+remainder_after THEN '(%d>%d/%d)' ELSE '' END,"
+    "units," CREDITS("charged") ",overshoot_units,remainder_before,remainder_after,q)";
+static const char move_column[] =
+    "cause||CASE WHEN delta<0 THEN '-' ELSE '+' END||" CREDITS("abs(delta)");
+static const char balance_column[] = CREDITS("customer_after");
+
 static void play_books(struct play *play, const char *customer)
 {
+    world_tell_crowd(play->world);
     struct books *books = books_open();
     books_append(books, play->world, false);
     books_start_settler(books);
     books_settle(books);
     books_check(books);
     check_balance(play, books, customer);
-    say_rows(play, books, "usage", "CASE WHEN late THEN 'late_' ELSE '' END||kind",
-             "(SELECT * FROM usage_events ORDER BY position)", customer);
-    say_rows(play, books, "cost",
-             "units||'='||" CREDITS(
-                 "charged") "||CASE WHEN overshoot_units THEN "
-                            "'+'||overshoot_units ELSE '' END||CASE WHEN "
-                            "remainder_before+remainder_after THEN "
-                            "printf('(%d>%d/%d)',remainder_before,remainder_after,q) ELSE '' END",
+    say_rows(play, books, "usage", usage_column, "(SELECT * FROM usage_events ORDER BY position)",
+             customer);
+    say_rows(play, books, "cost", cost_column,
              "(SELECT * FROM monetization_events ORDER BY position)", customer);
-    say_rows(play, books, "moves",
-             "cause||CASE WHEN delta<0 THEN '-' ELSE '+' END||" CREDITS("abs(delta)"),
-             "(SELECT * FROM balance_updates ORDER BY number)", customer);
-    say_rows(play, books, "now", CREDITS("customer_after"),
+    say_rows(play, books, "moves", move_column, "(SELECT * FROM balance_updates ORDER BY number)",
+             customer);
+    say_rows(play, books, "now", balance_column,
              "(SELECT *,max(number) FROM balance_updates GROUP BY customer)", customer);
     books_close(books);
 }
@@ -235,6 +248,13 @@ static const struct {
 
 const char *play_line(struct play *play, const char *line)
 {
+    char *rest;
+    const unsigned long times = strtoul(line, &rest, 10);
+    if (times > 1 && strncmp(rest, "x ", 2) == 0) {
+        for (unsigned long i = 1; i < times; i++)
+            (void)play_line(play, rest + 2);
+        return play_line(play, rest + 2);
+    }
     play->text[0] = '\0';
     for (unsigned i = 0; i < COUNT_OF(verbs); i++) {
         if (strncmp(line, verbs[i].verb, strlen(verbs[i].verb)) != 0) continue;

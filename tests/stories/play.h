@@ -2,16 +2,20 @@
  * play.h: a story's stage: the engine's world (tests/engine/world.h), and around it the real parts
  * that a rule may be about: the wire, the clock, the books. Lines besides the world's:
  *
- *   batch BODY         a batch as JSON, read by the wire; every operation parsed, stamped and
- * decided when its turn comes; the answers, with " ; " between them json MEMBER        of the last
- * decision as the wire renders it: the values of every such member clock +DUR         so long
- * passes; the real clock tells the world's time from then on wall +DUR | -DUR   somebody sets the
- * wall clock; the same clock confirm      the operator says that the wall clock is right these
- * three answer the time since the story began, and what was not followed books CUSTOMER     all so
- * far, settled by the real settler into a real ledger, checked as a whole and against the engine
- * (B3): usage events, what each settled usage cost in the order of monetization events
- * (units=charge, and the remainder over its denominator where there is one), the balance updates by
- * cause, and the balance
+ *   40x LINE           that line so often; the last answer
+ *   batch BODY         a batch as JSON, read by the wire; every operation is parsed, stamped and
+ *                      decided when its turn comes; the answers, with " ; " between them
+ *   json MEMBER        of the last decision as the wire renders it: the values of such members
+ *   clock +DUR         so long passes; from now on the real clock tells the world's time
+ *   wall +DUR | -DUR   somebody sets the wall clock
+ *   clock confirm      the operator says that the wall clock is right; like those two it answers
+ *                      the time since the story began, and what was not followed
+ *   books CUSTOMER     all so far, settled by the real settler into a real ledger, checked as a
+ *                      whole and against the engine (B3). Usage events: "16x", so many in a row;
+ *                      "*23", one that counts so many denials. Costs, in the order of monetization
+ *                      events: units=charge, +units of overshoot, and the remainder over its
+ *                      denominator, where there are any. Moves: the balance updates by cause. Now:
+ *                      the balance
  */
 #pragma once
 

@@ -66,6 +66,10 @@ struct world {
     struct evidence *evidence;
     uint8_t evidence_bytes[EVIDENCE_BYTES_MAX];
     struct joined joined;
+    struct report report; /* of the last answer, */
+    int64_t answered_ms;
+    struct problem problem; /* or why there was none */
+    bool has_report;
     bool purity;
     enum world_memory memory;
     world_observer *observer;
@@ -576,6 +580,15 @@ int64_t world_now(const struct world *world)
 const struct fact *world_fact(const struct world *world)
 {
     return world->fact;
+}
+const struct report *world_report(const struct world *world, int64_t *at_ms_out)
+{
+    *at_ms_out = world->answered_ms;
+    return world->has_report ? &world->report : NULL;
+}
+const struct problem *world_problem(const struct world *world)
+{
+    return &world->problem;
 }
 void world_observe(struct world *world, world_observer *observer, void *self)
 {
@@ -1120,28 +1133,36 @@ static void play(struct world *world, struct command *command, const char *label
 {
     do_due_of(world, command);
     const struct ruling ruling = decide(world, command);
+    world->has_report = ruling.kind != RULING_PROBLEM;
+    world->answered_ms = world->now_ms;
     switch (ruling.kind) {
     case RULING_FACT:
         if (label != NULL) set_label(world, label, world->fact->report.id);
-        say_report(world, &world->fact->report);
+        world->report = world->fact->report;
+        say_report(world, &world->report);
         record(world, command, world->fact);
         do_due_of(world, command);
         return;
     case RULING_CROWD:
         join_crowd(world, command, ruling.position);
-        say_report(world, &world->fact->report);
+        world->report = world->fact->report;
+        say_report(world, &world->report);
         return;
     case RULING_ANSWER:
-        say_report(world, &world->fact->report);
+        world->report = world->fact->report;
+        say_report(world, &world->report);
         return;
     case RULING_REPLAY: {
         const struct entry_copy *entry = &world->entries[number_of(ruling.position)];
         ENSURE(fact_decode((struct bytes){entry->bytes, entry->length}, world->decoded));
+        world->report = world->decoded->report;
+        world->answered_ms = entry->at_ms;
         say(world, "again ");
-        say_report(world, &world->decoded->report);
+        say_report(world, &world->report);
         return;
     }
     case RULING_PROBLEM:
+        world->problem = ruling.problem;
         say(world, "! %s", problem_name(ruling.problem.code));
         if (ruling.problem.field != NULL) say(world, " %s", ruling.problem.field);
         if (ruling.problem.member.length != 0)

@@ -63,6 +63,9 @@ const struct policy *world_policy(const struct world *world);
 int64_t world_now(const struct world *world);
 /* The fact of the last line that made one. */
 const struct fact *world_fact(const struct world *world);
+/* What the last command was answered with, a replay too, and as of when; NULL: world_problem. */
+const struct report *world_report(const struct world *world, int64_t *at_ms_out);
+const struct problem *world_problem(const struct world *world);
 /* The journal entries so far, the policy's first of all. Entry n has the position of entry
  * n % WORLD_BATCH_ENTRIES in batch 2 + n / WORLD_BATCH_ENTRIES. */
 #define WORLD_BATCH_ENTRIES 5u

@@ -107,12 +107,14 @@ static void play_batch(struct play *play, const char *body)
 
 static void play_json(struct play *play, const char *member)
 {
-    const struct fact *fact = world_fact(play->world);
+    int64_t at_ms;
+    const struct report *report = world_report(play->world, &at_ms);
+    assert_non_null(report);
     uint8_t *body = malloc(WIRE_REPORT_BYTES_MAX + 1);
     assert_non_null(body);
     struct buffer buffer = buffer_over(body, WIRE_REPORT_BYTES_MAX);
     struct wire_fields fields;
-    wire_render_report(&fact->report, fact->at_ms, engine_symbols(world_engine(play->world)),
+    wire_answer_report(WIRE_FORM_JSON, report, at_ms, engine_symbols(world_engine(play->world)),
                        &buffer, &fields);
     assert_false(buffer.overflowed);
     body[buffer.used] = '\0';

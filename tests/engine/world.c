@@ -467,29 +467,30 @@ static struct ruling decide(struct world *world, struct command *command)
     return ruling;
 }
 
-static const struct policy *compile(struct world *world, unsigned number)
+/* NULL: it is wrong, and complaints says why. */
+static const struct policy *compile(struct world *world, unsigned number,
+                                    struct policy_complaints *complaints)
 {
     ENSURE(number < world->policy_count && world->arena_count < COUNT_OF(world->arenas));
     void *block = zeroes(POLICY_ARENA_BYTES);
     world->arenas[world->arena_count++] = block;
     struct arena arena = arena_over(block, POLICY_ARENA_BYTES);
-    struct policy_complaints complaints;
     const struct symbols symbols = engine_symbols(world->engine);
     const struct bytes yaml = bytes_of_text(world->policies[number]);
-    const struct policy *compiled = policy_compile(&arena, yaml, &symbols, &complaints);
+    return policy_compile(&arena, yaml, &symbols, complaints);
+}
+
+static void install_policy(struct world *world, unsigned number, bool from_file)
+{
+    static struct command command;
+    struct policy_complaints complaints;
+    const struct policy *compiled = compile(world, number, &complaints);
     if (compiled == NULL) {
         for (uint32_t i = 0; i < complaints.count; i++)
             fprintf(stderr, "policy %u:%u:%u: %s\n", number, complaints.at[i].line,
                     complaints.at[i].column, complaints.at[i].text);
         abort();
     }
-    return compiled;
-}
-
-static void install_policy(struct world *world, unsigned number, bool from_file)
-{
-    static struct command command;
-    const struct policy *compiled = compile(world, number);
     command = (struct command){.kind = COMMAND_POLICY,
                                .yaml = bytes_of_text(world->policies[number]),
                                .compiled = compiled,
@@ -499,14 +500,6 @@ static void install_policy(struct world *world, unsigned number, bool from_file)
     ENSURE(ruling.kind == RULING_FACT);
     record(world, &command, world->fact);
     world->policy = compiled;
-}
-
-/* A server starts with a file. */
-static const char *start_with(struct world *world, unsigned number)
-{
-    if (!engine_takes_file(world->engine, compile(world, number)->content_hash)) return "kept";
-    install_policy(world, number, true);
-    return "applied";
 }
 
 struct world *world_open(const char *const *policies, unsigned count)
@@ -1206,6 +1199,20 @@ const char *world_play(struct world *world, struct command *command)
     return world->text;
 }
 
+/* A server starts with a file. */
+static void start_with(struct world *world, unsigned number)
+{
+    struct policy_complaints complaints;
+    const struct policy *compiled = compile(world, number, &complaints);
+    if (compiled == NULL) {
+        say(world, "! %s", complaints.at[0].text);
+        return;
+    }
+    const bool is_taken = engine_takes_file(world->engine, compiled->content_hash);
+    if (is_taken) install_policy(world, number, true);
+    say(world, is_taken ? "applied" : "kept");
+}
+
 const char *world_do(struct world *world, const char *line)
 {
     forget(world);
@@ -1240,7 +1247,7 @@ const char *world_do(struct world *world, const char *line)
         install_policy(world, (unsigned)strtoul(first[1], NULL, 10), false);
         say(world, "ok");
     } else if (strcmp(first[0], "file") == 0) {
-        say(world, "%s", start_with(world, (unsigned)strtoul(first[1], NULL, 10)));
+        start_with(world, (unsigned)strtoul(first[1], NULL, 10));
     } else if (strcmp(first[0], "balance") == 0) {
         do_balance(world, first[1]);
     } else if (strcmp(first[0], "status") == 0) {

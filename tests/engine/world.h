@@ -22,7 +22,8 @@
  *   policy N                      installs the world's n-th policy
  *   pool NAME F|none|- [shed=none|sheddable|default|all]
  *   standing CUSTOMER[/PATH] normal|restricted|probation|trusted
- *   file N                        a start with that policy as its file: applied, or kept (P1)
+ *   file N                        a start with that policy as its file: applied, kept (P1), or
+ *                                 what is wrong with it
  *   balance CUSTOMER              status CUSTOMER FEATURE [subject=PATH]
  * A leading "A: " labels the decision or grant that the line makes.
  */

@@ -129,6 +129,7 @@ extern const char LEDGER_MONETIZATION_COLUMNS[];
 extern const char LEDGER_BALANCE_COLUMNS[];
 extern const char LEDGER_REFUND_COLUMNS[];
 extern const char LEDGER_GRANT_COLUMNS[];
+extern const char LEDGER_POLICY_COLUMNS[];
 
 /* Usage events as what each adds to usage_rollup, as a SELECT: WITH usage_exploded AS (...). Its
  * columns are position, at_ms, and those of usage_rollup from customer on. */

@@ -186,9 +186,8 @@ bool compare_grant(struct books *books, const struct grant_row *expected)
 
 bool compare_policy(struct books *books, const struct policy_row *expected)
 {
-    static const struct lookup POLICIES = {LOOKUP_POLICY, "policies",
-                                           "position=?1", "position,version,installed_ms,yaml",
-                                           POLICY_NAMES,  POLICY_COLUMNS};
+    static const struct lookup POLICIES = {LOOKUP_POLICY,         "policies",   "position=?1",
+                                           LEDGER_POLICY_COLUMNS, POLICY_NAMES, POLICY_COLUMNS};
     struct value values[POLICY_COLUMNS];
     policy_values(expected, values);
     return look_up(books, &POLICIES, (const int64_t[2]){(int64_t)expected->position, 0}, values);

@@ -482,9 +482,11 @@ static bool start_twin(struct reconciliation *r, const struct proof_parts *parts
     if (!twin_start(&r->twin, parts->memory_bytes, key, r->verdict)) return false;
     if (!twin_begin(&r->twin, &r->walk, r->place.directory, &r->snapshots, &r->has_twin))
         return false;
-    if (!r->has_twin)
-        verdict_note(r->verdict, "the journal's beginning was cut and no snapshot stands for it: "
-                                 "the engine's state was not compared");
+    if (r->has_twin) return true;
+    if (r->place.access != JOURNAL_SERVED)
+        return verdict_find(r->verdict, "journal.db", WHAT_NO_STATE, ADVICE_NO_STATE);
+    verdict_note(r->verdict, "the journal's beginning was cut and the snapshots that stand for it "
+                             "came later: the engine's state was not compared");
     return true;
 }
 

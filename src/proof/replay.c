@@ -278,10 +278,7 @@ static bool start(struct replay *r)
                      " on, where the snapshot stands",
                      r->twin.sequence + 1);
     if (has_state) return true;
-    return verdict_find(r->verdict, JOURNAL_FILE,
-                        "its beginning was cut and no snapshot stands for it: there is no state to "
-                        "decide from",
-                        ADVICE_RESTORE);
+    return verdict_find(r->verdict, JOURNAL_FILE, WHAT_NO_STATE, ADVICE_NO_STATE);
 }
 
 static void *take_memory(size_t bytes)

@@ -15,6 +15,7 @@ struct snap_check {
     const struct journal_hash *genesis;
     struct proof_verdict *verdict;
     uint64_t files;
+    bool has_state; /* the journal goes on from one of them */
 };
 
 bool snapfiles_is_gone(const struct place *place, uint64_t sequence)
@@ -78,7 +79,16 @@ static bool check_file(struct snap_check *check, uint64_t sequence)
         return find(check, sequence, "it is the snapshot of another batch", "another sequence");
     if (!is_hash(&header.genesis, check->genesis))
         return find(check, sequence, snapshot_fault_text(SNAPSHOT_FOREIGN), "another genesis hash");
+    check->has_state = check->has_state || sequence + 1 >= check->walk->first;
     return check_batch(check, sequence, &batch);
+}
+
+/* Where the journal's beginning was cut, what it made is in snapshots only. One that is served has
+ * them; they come and go. */
+static bool check_state(const struct snap_check *check)
+{
+    return check->has_state || check->walk->first <= 2 || check->place->access == JOURNAL_SERVED ||
+           verdict_find(check->verdict, "journal.db", WHAT_NO_STATE, ADVICE_NO_STATE);
 }
 
 bool snapfiles_check(const struct place *place, const struct walk *walk,
@@ -92,5 +102,5 @@ bool snapfiles_check(const struct place *place, const struct walk *walk,
     for (uint32_t i = 0; is_good && i < list.count; ++i)
         is_good = check_file(&check, list.sequences[i]);
     verdict_count(verdict, "snapshots", "files", check.files);
-    return is_good;
+    return is_good && check_state(&check);
 }

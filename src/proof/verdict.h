@@ -18,6 +18,9 @@
 #define ADVICE_SNAPSHOT                                                               \
     "Move the file away, if there is an older snapshot or the journal still has its " \
     "beginning: the server starts from those and makes it anew"
+#define WHAT_NO_STATE \
+    "its beginning was cut and no snapshot stands for it: a server refuses to start"
+#define ADVICE_NO_STATE "Restore a snapshot-*.weir from a backup of this directory"
 #define ADVICE_AGAIN "Run the command again"
 
 void verdict_write(struct proof_verdict *verdict, const char *file, const char *what,

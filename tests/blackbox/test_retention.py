@@ -227,3 +227,21 @@ def test_what_is_left_is_decided_again_from_the_snapshot(busy):
     checked = {count["what"]: count["number"] for count in verdict["checked"]}
     assert "the journal's beginning was cut" in verdict["notes"][0]
     assert 0 < checked["commands decided again"] < checked["entries"]
+
+
+@pytest.mark.parametrize("command", ["verify", "reconcile", "replay"])
+def test_a_cut_journal_without_a_snapshot_is_no_clean_directory(busy, command):
+    """The start is refused: so no proof calls it whole."""
+    weir, customer = busy
+    live_until_cut(weir, customer, 40)
+    weir.stop()
+    assert run(command, "--data", weir.data)[0] == 0
+    for snapshot in weir.data.glob("snapshot-*.weir"):
+        snapshot.unlink()
+    status, out, err = run(command, "--data", weir.data, "--json")
+    assert status == 1, err
+    finding = json.loads(out)["finding"]
+    assert finding["file"] == "journal.db" and "no snapshot stands for it" in finding["what"]
+    assert "Restore a snapshot" in finding["to_do"], finding
+    with pytest.raises(StartFailed):
+        weir.start()

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "main/answer.h"
-#include "main/client.h"
+#include "main/client_show.h"
 #include "main/commands.h"
 #include "main/options.h"
 #include "main/text_table.h"
@@ -216,37 +216,32 @@ static void show_proof(const struct page *page, yajl_val receipt)
                   answer_text(receipt, "proof.previous_hash"));
 }
 
-static int run(const struct usage *usage, const struct explain_options *options,
-               const char *decision)
+static void show(const void *self, yajl_val receipt)
 {
-    uint8_t block[CLIENT_PATH_BYTES_MAX];
-    struct buffer path = buffer_over(block, sizeof(block));
-    CLEANUP(server_address_close) struct server_address address = {0};
-    if (!server_address_find(usage->command, &options->client, &address)) return STATUS_USAGE;
-    buffer_put_text(&path, "/v1/decisions/");
-    put_path_part(&path, decision);
-    buffer_put_byte(&path, '\0');
-    if (path.overflowed) {
-        (void)fprintf(stderr, "weir explain: that is no decision's id\n");
-        return STATUS_USAGE;
-    }
-    const struct client_request request = {.method = "GET", .path = (const char *)block};
-    CLEANUP(client_answer_free) struct client_answer answer = {0};
-    if (!client_expect(usage->command, &address, &request, &answer)) return STATUS_REFUSED;
-    if (options->is_json) {
-        (void)puts(answer.body);
-        return STATUS_DONE;
-    }
-    CLEANUP(answer_free) yajl_val receipt = answer_parse(answer.body);
     const struct page page = page_on(stdout);
     struct table table;
+    (void)self;
     show_request(&page, receipt);
     show_notes(&page, &table, receipt);
     show_events(&page, &table, receipt);
     show_price(&page, receipt);
     show_balance(&page, &table, receipt);
     show_proof(&page, receipt);
-    return STATUS_DONE;
+}
+
+static int run(const struct usage *usage, const struct explain_options *options,
+               const char *decision)
+{
+    char path[CLIENT_PATH_BYTES_MAX];
+    const struct client_place place = {.before = "/v1/decisions/", .part = decision, .behind = ""};
+    if (!client_path(usage, place, path)) return STATUS_USAGE;
+    return client_show(&(struct client_show){
+        .usage = usage,
+        .options = &options->client,
+        .request = {.method = "GET", .path = path},
+        .is_json = options->is_json,
+        .show = show
+    });
 }
 
 int command_explain(int argc, char **argv)

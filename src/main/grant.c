@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "main/answer.h"
-#include "main/client.h"
+#include "main/client_show.h"
 #include "main/commands.h"
 #include "main/options.h"
 
@@ -81,42 +81,36 @@ static void put_body(struct buffer *body, const struct grant_options *options, c
     buffer_put_text(body, "}");
 }
 
+static void show(const void *self, yajl_val grant)
+{
+    const char *expires = answer_text(grant, "expires_at");
+    (void)self;
+    (void)printf("%s: %s credits, %s, from %s%s%s\n", answer_text(grant, "grant_id"),
+                 answer_text(grant, "credits"), answer_text(grant, "category"),
+                 answer_text(grant, "effective_at"), expires[0] != '\0' ? " until " : "", expires);
+}
+
 static int give(const struct usage *usage, const struct grant_options *options,
                 const struct operands *operands)
 {
     uint8_t block[16 << 10];
-    uint8_t path_block[CLIENT_PATH_BYTES_MAX];
+    char path[CLIENT_PATH_BYTES_MAX];
     struct buffer body = buffer_over(block, sizeof(block));
-    struct buffer path = buffer_over(path_block, sizeof(path_block));
-    CLEANUP(server_address_close) struct server_address address = {0};
-    buffer_put_text(&path, "/v1/customers/");
-    put_path_part(&path, operands->at[0]);
-    buffer_put_text(&path, "/grants");
-    buffer_put_byte(&path, '\0');
+    const struct client_place place = {
+        .before = "/v1/customers/", .part = operands->at[0], .behind = "/grants"};
     put_body(&body, options, operands->at[1]);
-    if (path.overflowed || body.overflowed) {
+    if (body.overflowed) {
         (void)fprintf(stderr, "weir grant: too long: expected at most 16 KiB in all\n");
         return STATUS_USAGE;
     }
-    if (!server_address_find(usage->command, &options->client, &address)) return STATUS_USAGE;
-
-    CLEANUP(client_answer_free) struct client_answer answer = {0};
-    if (!client_expect(usage->command, &address,
-                       &(struct client_request){.method = "POST",
-                                                .path = (const char *)path_block,
-                                                .body = buffer_bytes(&body)},
-                       &answer))
-        return STATUS_REFUSED;
-    if (options->is_json) {
-        (void)puts(answer.body);
-        return STATUS_DONE;
-    }
-    CLEANUP(answer_free) yajl_val grant = answer_parse(answer.body);
-    const char *expires = answer_text(grant, "expires_at");
-    (void)printf("%s: %s credits, %s, from %s%s%s\n", answer_text(grant, "grant_id"),
-                 answer_text(grant, "credits"), answer_text(grant, "category"),
-                 answer_text(grant, "effective_at"), expires[0] != '\0' ? " until " : "", expires);
-    return STATUS_DONE;
+    if (!client_path(usage, place, path)) return STATUS_USAGE;
+    return client_show(&(struct client_show){
+        .usage = usage,
+        .options = &options->client,
+        .request = {.method = "POST", .path = path, .body = buffer_bytes(&body)},
+        .is_json = options->is_json,
+        .show = show
+    });
 }
 
 int command_grant(int argc, char **argv)

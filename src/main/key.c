@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "main/answer.h"
-#include "main/client.h"
+#include "main/client_show.h"
 #include "main/commands.h"
 #include "main/options.h"
 #include "main/text_table.h"
@@ -74,32 +74,36 @@ static const char *scopes_text(yajl_val key, char text_out[TABLE_CELL_BYTES])
     return text_out;
 }
 
+static void show_key(const void *self, yajl_val key)
+{
+    (void)self;
+    (void)puts(answer_text(key, "key"));
+}
+
+static void note_key(yajl_val key)
+{
+    char scopes[TABLE_CELL_BYTES];
+    (void)fprintf(stderr, "weir: made %s (%s); keep the key now: it is not told again\n",
+                  answer_text(key, "key_id"), scopes_text(key, scopes));
+}
+
 static int create(const struct usage *usage, const struct key_options *options)
 {
     uint8_t block[4 << 10];
     struct buffer body = buffer_over(block, sizeof(block));
-    CLEANUP(server_address_close) struct server_address address = {0};
     put_body(&body, options);
     if (body.overflowed) {
         (void)fprintf(stderr, "weir key create: too long: expected at most 4 KiB in all\n");
         return STATUS_USAGE;
     }
-    if (!server_address_find(usage->command, &options->client, &address)) return STATUS_USAGE;
-    CLEANUP(client_answer_free) struct client_answer answer = {0};
-    if (!client_expect(usage->command, &address,
-                       &(struct client_request){
-                           .method = "POST", .path = "/v1/keys", .body = buffer_bytes(&body)},
-                       &answer))
-        return STATUS_REFUSED;
-    CLEANUP(answer_free) yajl_val key = answer_parse(answer.body);
-    char scopes[TABLE_CELL_BYTES];
-    if (options->is_json)
-        (void)puts(answer.body);
-    else
-        (void)puts(answer_text(key, "key"));
-    (void)fprintf(stderr, "weir: made %s (%s); keep the key now: it is not told again\n",
-                  answer_text(key, "key_id"), scopes_text(key, scopes));
-    return fflush(stdout) == 0 ? STATUS_DONE : STATUS_REFUSED;
+    return client_show(&(struct client_show){
+        .usage = usage,
+        .options = &options->client,
+        .request = {.method = "POST", .path = "/v1/keys", .body = buffer_bytes(&body)},
+        .is_json = options->is_json,
+        .show = show_key,
+        .note = note_key
+    });
 }
 
 int command_key_create(int argc, char **argv)
@@ -161,8 +165,9 @@ static void key_row(struct table *table, yajl_val key)
         table_cell(table, "%s %s", is_live ? "until" : "expired", expires);
 }
 
-static void show_keys(yajl_val keys)
+static void show_keys(const void *self, yajl_val keys)
 {
+    (void)self;
     const struct page page = page_on(stdout);
     const size_t count = answer_length(keys, "keys");
     struct table table;
@@ -193,47 +198,36 @@ int command_key_list(int argc, char **argv)
         .rule_count = COUNT_OF(rules),
     };
     struct operands operands;
-    CLEANUP(server_address_close) struct server_address address = {0};
-    CLEANUP(client_answer_free) struct client_answer answer = {0};
     const enum options_result result = options_take(&usage, argc, argv, &operands);
     if (result != OPTIONS_TAKEN) return result == OPTIONS_HELP ? STATUS_DONE : STATUS_USAGE;
-    if (!server_address_find(usage.command, &options.client, &address)) return STATUS_USAGE;
-    if (!client_expect(usage.command, &address,
-                       &(struct client_request){.method = "GET", .path = "/v1/keys"}, &answer))
-        return STATUS_REFUSED;
-    if (options.is_json) {
-        (void)puts(answer.body);
-        return STATUS_DONE;
-    }
-    CLEANUP(answer_free) yajl_val keys = answer_parse(answer.body);
-    show_keys(keys);
-    return STATUS_DONE;
+    return client_show(&(struct client_show){
+        .usage = &usage,
+        .options = &options.client,
+        .request = {.method = "GET", .path = "/v1/keys"},
+        .is_json = options.is_json,
+        .show = show_keys
+    });
+}
+
+static void show_end(const void *id, yajl_val key)
+{
+    (void)key;
+    (void)printf("%s is revoked\n", (const char *)id);
 }
 
 static int revoke(const struct usage *usage, const struct key_options *options, const char *id)
 {
-    uint8_t block[CLIENT_PATH_BYTES_MAX];
-    struct buffer path = buffer_over(block, sizeof(block));
-    CLEANUP(server_address_close) struct server_address address = {0};
-    CLEANUP(client_answer_free) struct client_answer answer = {0};
-    buffer_put_text(&path, "/v1/keys/");
-    put_path_part(&path, id);
-    buffer_put_text(&path, "/revoke");
-    buffer_put_byte(&path, '\0');
-    if (path.overflowed) {
-        (void)fprintf(stderr, "weir key revoke: ID '%.40s...': too long\n", id);
-        return STATUS_USAGE;
-    }
-    if (!server_address_find(usage->command, &options->client, &address)) return STATUS_USAGE;
-    if (!client_expect(usage->command, &address,
-                       &(struct client_request){.method = "POST", .path = (const char *)block},
-                       &answer))
-        return STATUS_REFUSED;
-    if (options->is_json)
-        (void)puts(answer.body);
-    else
-        (void)printf("%s is revoked\n", id);
-    return STATUS_DONE;
+    char path[CLIENT_PATH_BYTES_MAX];
+    const struct client_place place = {.before = "/v1/keys/", .part = id, .behind = "/revoke"};
+    if (!client_path(usage, place, path)) return STATUS_USAGE;
+    return client_show(&(struct client_show){
+        .usage = usage,
+        .options = &options->client,
+        .request = {.method = "POST", .path = path},
+        .is_json = options->is_json,
+        .show = show_end,
+        .self = id
+    });
 }
 
 int command_key_revoke(int argc, char **argv)

@@ -110,10 +110,6 @@ static int run(const struct usage *usage, const struct status_options *options,
                   {.span = "the last day", .span_ms = DAY_MS}},
     };
     if (!get(usage, &address, customer, "/status", options, &status, NULL)) return STATUS_REFUSED;
-    if (options->is_json) {
-        (void)puts(status.body);
-        return STATUS_DONE;
-    }
     if (!get(usage, &address, customer, "", NULL, &settings, &facts.is_unseen) ||
         !get(usage, &address, customer, "/balance", NULL, &balance, NULL) ||
         !read_clock(usage, &address, &facts))
@@ -126,8 +122,14 @@ static int run(const struct usage *usage, const struct status_options *options,
     facts.status = status_tree;
     facts.settings = settings_tree;
     facts.balance = balance_tree;
-    const struct page page = page_on(stdout);
-    status_view(&facts, &page);
+    if (options->is_json) {
+        const struct status_bodies bodies = {
+            .status = status.body, .settings = settings.body, .balance = balance.body};
+        status_json(&facts, &bodies, stdout);
+    } else {
+        const struct page page = page_on(stdout);
+        status_view(&facts, &page);
+    }
     return fflush(stdout) == 0 ? STATUS_DONE : STATUS_REFUSED;
 }
 
@@ -140,7 +142,7 @@ int command_status(int argc, char **argv)
                  "whose limits, such as team-a/alice; default the customer's own",
                  &options.subject),
         ROW_TEXT("feature", "NAME", "only this; default all of the plan", &options.feature),
-        client_json_option(&options.is_json),
+        ROW_FLAG("json", "one object: status, settings, balance and runway", &options.is_json),
     };
     const struct usage usage = {
         .command = "status",
@@ -151,8 +153,10 @@ int command_status(int argc, char **argv)
             "The pace is what the books say was charged in the last hour and the last day, by "
             "the server's clock; clock times are this machine's. Where nothing was charged "
             "nobody knows how long credits last, and it says so. A customer whom the server has "
-            "not seen yet has the limits of the policy's default plan. --json gives the "
-            "limits and what is available, as GET /v1/customers/CUSTOMER/status has them.",
+            "not seen yet has the limits of the policy's default plan.\n"
+            "--json has `status`, `settings` and `balance` as the server answers them (the last "
+            "two null for a customer not seen yet), and `runway` at each pace: lasts_ms and until, "
+            "or why there are none, and how much of it is of grants that end before.",
         .examples = {{"all of a customer", "weir status ada"},
                      {"one person's limits for one feature",
                      "weir status ada --subject team-a/alice --feature chat"}},

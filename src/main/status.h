@@ -1,10 +1,12 @@
 /*
- * status.h: what the parts of `weir status` share: status.c asks, status_view.c lays out.
+ * status.h: what the parts of `weir status` share: status.c asks, status_view.c lays out and
+ * writes.
  */
 #pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "main/answer.h"
 #include "main/text_table.h"
@@ -31,3 +33,12 @@ struct status_facts {
 };
 
 void status_view(const struct status_facts *facts, const struct page *page);
+
+/* Answers as they came. */
+struct status_bodies {
+    const char *status;
+    const char *settings;
+    const char *balance;
+};
+/* The same as one object. */
+void status_json(const struct status_facts *facts, const struct status_bodies *bodies, FILE *file);

@@ -2,10 +2,12 @@
  * status_view.c: a customer on one screen. A narrow terminal gets shorter bars and no clock, a
  * narrower one no bars; never less than names, amounts and when they come back.
  */
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/base.h"
+#include "main/json_text.h"
 #include "main/runway.h"
 #include "main/status.h"
 
@@ -226,11 +228,17 @@ static int64_t ends_before(yajl_val balance, int64_t now_ms, int64_t until_ms)
     return sum;
 }
 
+static struct runway runway_of(const struct status_facts *facts, const struct status_pace *pace)
+{
+    return runway_at((struct runway_pace){.available = answer_credits(facts->balance, "available"),
+                                          .charged = pace->charged,
+                                          .span_ms = pace->span_ms});
+}
+
 static void pace_row(const struct layout *layout, const struct status_facts *facts,
                      const struct status_pace *pace)
 {
     struct table *table = layout->table;
-    const int64_t available = answer_credits(facts->balance, "available");
     char text[3][TEXT_NUMBER_BYTES];
     table_row(table, PAINT_PLAIN);
     table_cell(table, "%s", pace->span);
@@ -239,8 +247,7 @@ static void pace_row(const struct layout *layout, const struct status_facts *fac
         table_cell(table, "unknown: %s", pace->why);
         return;
     }
-    const struct runway runway = runway_at((struct runway_pace){
-        .available = available, .charged = pace->charged, .span_ms = pace->span_ms});
+    const struct runway runway = runway_of(facts, pace);
     table_cell(table, "%s credits", text_credits(pace->charged, text[0]));
     switch (runway.kind) {
     case RUNWAY_UNKNOWN:
@@ -322,4 +329,73 @@ void status_view(const struct status_facts *facts, const struct page *page)
     for (size_t i = 0; i < answer_length(facts->status, "features"); ++i)
         put_feature(&layout, answer_item(facts->status, "features", i));
     put_grants(&layout, facts->balance);
+}
+
+/* ---- as JSON */
+
+static void put_instant(FILE *file, int64_t at_ms)
+{
+    char text[INSTANT_TEXT_SIZE];
+    (void)calendar_format(at_ms, text);
+    json_put_text(file, text);
+}
+
+/* `why` it lasts for no time that is known; null where one is. */
+static const char *why_unknown(const struct status_pace *pace, struct runway runway)
+{
+    if (pace->why[0] != '\0') return pace->why;
+    switch (runway.kind) {
+    case RUNWAY_UNKNOWN:
+        return "nothing was charged";
+    case RUNWAY_EMPTY:
+        return "no credits are left";
+    case RUNWAY_LONG:
+        return "more than ten years";
+    case RUNWAY_LASTS:
+        break;
+    }
+    return NULL;
+}
+
+static void put_pace_json(const struct status_facts *facts, const struct status_pace *pace,
+                          FILE *file)
+{
+    char text[TEXT_NUMBER_BYTES];
+    const struct runway runway = runway_of(facts, pace);
+    const char *why = why_unknown(pace, runway);
+    const int64_t until_ms = facts->now_ms + runway.lasts_ms;
+    (void)fprintf(file, "{\"span_ms\":%" PRId64 ",\"charged\":", pace->span_ms);
+    if (pace->why[0] == '\0')
+        json_put_text(file, text_credits(pace->charged, text));
+    else
+        (void)fputs("null", file);
+    if (why != NULL) {
+        (void)fputs(",\"lasts_ms\":null,\"until\":null,\"ending_before\":null,\"why\":", file);
+        json_put_text(file, why);
+    } else {
+        (void)fprintf(file, ",\"lasts_ms\":%" PRId64 ",\"until\":", runway.lasts_ms);
+        put_instant(file, until_ms);
+        (void)fputs(",\"ending_before\":", file);
+        json_put_text(file,
+                      text_credits(ends_before(facts->balance, facts->now_ms, until_ms), text));
+        (void)fputs(",\"why\":null", file);
+    }
+    (void)fputs("}", file);
+}
+
+void status_json(const struct status_facts *facts, const struct status_bodies *bodies, FILE *file)
+{
+    (void)fputs("{\"customer\":", file);
+    json_put_text(file, facts->customer);
+    (void)fputs(",\"now\":", file);
+    put_instant(file, facts->now_ms);
+    (void)fprintf(file, ",\"status\":%s,\"settings\":%s,\"balance\":%s", bodies->status,
+                  facts->is_unseen ? "null" : bodies->settings,
+                  facts->is_unseen ? "null" : bodies->balance);
+    (void)fprintf(file, ",\"books_behind_ms\":%" PRId64 ",\"runway\":[", facts->lag_ms);
+    for (int i = 0; i < STATUS_PACES && !facts->is_unseen; ++i) {
+        if (i > 0) (void)fputs(",", file);
+        put_pace_json(facts, &facts->paces[i], file);
+    }
+    (void)fputs("]}\n", file);
 }

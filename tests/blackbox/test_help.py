@@ -184,7 +184,8 @@ def test_where_output_is_data_it_comes_as_json_too(weir):
     data = weir.place / "data"
     operands = {"status": ["grace", *server], "grant": ["grace", "1", *server],
                 "explain": [decision["decision_id"], *server],
-                "policy check": [weir.place / "policy.yaml"],
+                "policy check": [weir.place / "policy.yaml"], "policy show": server,
+                "key list": server,
                 "load": ["--generate", "5", "--feature", "chat", "--map",
                          "ContextTokens=requests", *server],
                 "verify": ["--data", data], "reconcile": ["--data", data],

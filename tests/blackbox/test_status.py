@@ -183,9 +183,38 @@ def test_colours_say_what_is_used_up(fresh, new_customer):
     assert any("free" in line and "0 of 10" in line for line in red), red
 
 
-def test_json_is_the_answer_as_it_came(fresh, new_customer):
+def test_json_has_what_the_server_answers_and_the_runway(fresh, new_customer):
     weir = fresh()
     customer = new_customer(weir)
+    customer.grant("30", expires_at="2026-05-02T12:00:00Z")
+    customer.consume(15)        # 10 are free, 5 paid
+    weir.advance(2 * HOUR)
+    customer.consume(1)
+    settled(weir)
+    told = json.loads(shown(weir, customer, "--json"))
+    assert told["customer"] == customer.name and told["now"] == "2026-05-01T14:00:00Z"
+    assert told["status"] == weir.get(f"{customer.path}/status").body
+    assert told["settings"] == weir.get(customer.path).body
+    assert told["balance"] == weir.get(f"{customer.path}/balance").body
+    assert told["balance"]["settled"] == "24" and told["balance"]["pending"] == "0"
+    assert told["books_behind_ms"] == 0
+    assert told["runway"] == [
+        {"span_ms": HOUR, "charged": "1", "lasts_ms": 24 * HOUR, "until": "2026-05-02T14:00:00Z",
+         "ending_before": "24", "why": None},
+        {"span_ms": DAY, "charged": "6", "lasts_ms": 4 * DAY, "until": "2026-05-05T14:00:00Z",
+         "ending_before": "24", "why": None}]
+
+
+def test_json_says_why_there_is_no_runway_and_of_a_stranger_that_he_is_one(fresh, new_customer):
+    weir = fresh()
+    customer = new_customer(weir)
+    stranger = json.loads(shown(weir, customer, "--json"))
+    assert stranger["settings"] is None and stranger["balance"] is None
+    assert stranger["runway"] == [] and stranger["status"]["allowed"]
     customer.put(plan="base")
-    assert json.loads(shown(weir, customer, "--json")) == \
-        weir.get(f"{customer.path}/status").body
+    empty = json.loads(shown(weir, customer, "--json"))["runway"]
+    assert [pace["why"] for pace in empty] == ["no credits are left"] * 2
+    customer.grant("5")
+    idle = json.loads(shown(weir, customer, "--json"))["runway"]
+    assert [(pace["charged"], pace["lasts_ms"], pace["why"]) for pace in idle] == \
+        [("0", None, "nothing was charged")] * 2

@@ -138,6 +138,31 @@ void buffer_put_decimal(struct buffer *buffer, uint64_t value)
     buffer_put(buffer, digits + first, DECIMAL_DIGITS_MAX - first);
 }
 
+void buffer_put_hex(struct buffer *buffer, struct bytes bytes)
+{
+    static const char digits[] = "0123456789abcdef";
+    for (size_t at = 0; at < bytes.length; ++at) {
+        buffer_put_byte(buffer, (uint8_t)digits[bytes.at[at] >> 4]);
+        buffer_put_byte(buffer, (uint8_t)digits[bytes.at[at] & 15]);
+    }
+}
+
+void buffer_put_hex_number(struct buffer *buffer, uint64_t value)
+{
+    uint8_t bytes[8];
+    for (unsigned at = 0; at < sizeof bytes; ++at)
+        bytes[at] = (uint8_t)(value >> (56 - 8 * at));
+    buffer_put_hex(buffer, (struct bytes){bytes, sizeof bytes});
+}
+
+int bytes_hex_digit(uint8_t digit)
+{
+    if (digit >= '0' && digit <= '9') return digit - '0';
+    if (digit >= 'a' && digit <= 'f') return digit - 'a' + 10;
+    if (digit >= 'A' && digit <= 'F') return digit - 'A' + 10;
+    return -1;
+}
+
 struct reader reader_over(struct bytes bytes)
 {
     return (struct reader){.at = bytes.at,

@@ -25,6 +25,7 @@ static inline bool bytes_equal(struct bytes left, struct bytes right);
 int bytes_compare(struct bytes left, struct bytes right); /* as memcmp, shorter first */
 size_t bytes_utf8_length(struct bytes text);              /* of the longest prefix that is UTF-8 */
 bool bytes_is_utf8(struct bytes text);                    /* RFC 3629; no surrogates */
+int bytes_hex_digit(uint8_t digit); /* its value, in either case; -1: it is none */
 
 #define VARINT_BYTES_MAX 10u
 
@@ -46,6 +47,8 @@ static inline void buffer_put_unsigned(struct buffer *buffer, uint64_t value); /
 static inline void buffer_put_signed(struct buffer *buffer, int64_t value);    /* zigzag */
 void buffer_put_bytes(struct buffer *buffer, struct bytes bytes); /* length, then the bytes */
 void buffer_put_decimal(struct buffer *buffer, uint64_t value);   /* ASCII digits */
+void buffer_put_hex(struct buffer *buffer, struct bytes bytes); /* two digits a byte, lower case */
+void buffer_put_hex_number(struct buffer *buffer, uint64_t value); /* 16 digits */
 
 /* Reads from a fixed block. After the first bad read every read gives 0 and `bad` stays set. */
 struct reader {

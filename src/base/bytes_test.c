@@ -297,6 +297,32 @@ static void decimals_have_no_leading_zeros(void **state)
     }
 }
 
+static void hex_is_two_lower_case_digits_a_byte(void **state)
+{
+    (void)state;
+    uint8_t block[24];
+    const uint8_t bytes[] = {0x00, 0x9a, 0xff, 0x10};
+    struct buffer buffer = buffer_over(block, sizeof block);
+    buffer_put_hex(&buffer, (struct bytes){bytes, sizeof bytes});
+    buffer_put_hex_number(&buffer, UINT64_C(0x0123456789abcdef));
+    assert_true(bytes_equal(buffer_bytes(&buffer), BYTES("009aff100123456789abcdef")));
+    assert_false(buffer.overflowed);
+}
+
+static void a_hex_digit_is_one_of_22_bytes(void **state)
+{
+    (void)state;
+    const char *digits = "0123456789abcdef", *capitals = "0123456789ABCDEF";
+    for (unsigned byte = 0; byte <= UINT8_MAX; byte++) {
+        const char *place = byte == 0 ? NULL : strchr(digits, (int)byte);
+        const char *capital = byte == 0 ? NULL : strchr(capitals, (int)byte);
+        const int expected = place != NULL     ? (int)(place - digits)
+                             : capital != NULL ? (int)(capital - capitals)
+                                               : -1;
+        assert_int_equal(bytes_hex_digit((uint8_t)byte), expected);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -311,6 +337,8 @@ int main(void)
         cmocka_unit_test(a_bad_reader_gives_only_zeros),
         cmocka_unit_test(an_overflowing_buffer_keeps_a_clean_front),
         cmocka_unit_test(decimals_have_no_leading_zeros),
+        cmocka_unit_test(hex_is_two_lower_case_digits_a_byte),
+        cmocka_unit_test(a_hex_digit_is_one_of_22_bytes),
     };
     return cmocka_run_group_tests_name("bytes", tests, NULL, NULL);
 }

@@ -536,7 +536,6 @@ static enum journal_fault name_files(struct database *database, const char *dire
 
 bool journal_copy_uri(const char *path, char uri_out[JOURNAL_URI_SIZE])
 {
-    static const char HEX[] = "0123456789abcdef";
     char log[FILE_PATH_SIZE + 8];
     struct stat status;
     (void)snprintf(log, sizeof log, "%s-wal", path);
@@ -551,8 +550,7 @@ bool journal_copy_uri(const char *path, char uri_out[JOURNAL_URI_SIZE])
             buffer_put_byte(&uri, byte);
         } else {
             buffer_put_byte(&uri, '%');
-            buffer_put_byte(&uri, (uint8_t)HEX[byte >> 4]);
-            buffer_put_byte(&uri, (uint8_t)HEX[byte & 15]);
+            buffer_put_hex(&uri, (struct bytes){&byte, 1});
         }
     }
     buffer_put_text(&uri, has_log ? "?vfs=unix-none" : "?immutable=1");

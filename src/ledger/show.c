@@ -99,15 +99,6 @@ static void put_json(struct buffer *out, const char *key, const struct value *va
     buffer_put(out, value->bytes.at, value->bytes.length);
 }
 
-static void put_hex(struct buffer *out, struct bytes bytes)
-{
-    static const char digits[] = "0123456789abcdef";
-    for (size_t i = 0; i < bytes.length; ++i) {
-        buffer_put_byte(out, (uint8_t)digits[bytes.at[i] >> 4]);
-        buffer_put_byte(out, (uint8_t)digits[bytes.at[i] & 15]);
-    }
-}
-
 static void csv_optional_id(struct buffer *out, char letter, const struct value *value)
 {
     if (is_null(value) || value->integer == 0)
@@ -179,7 +170,7 @@ static void csv_update(struct show *show, const struct value *values)
     csv_credits(out, values[BALANCE_AT_delta].integer);
     csv_credits(out, values[BALANCE_AT_account_after].integer);
     csv_credits(out, values[BALANCE_AT_customer_after].integer);
-    put_hex(out, values[BALANCE_AT_hash].bytes);
+    buffer_put_hex(out, values[BALANCE_AT_hash].bytes);
     csv_nothing(out);
     csv_end(out);
 }
@@ -211,7 +202,7 @@ bool show_update(struct show *show, const struct value *values)
     put_credits(out, "customer_after", &values[BALANCE_AT_customer_after]);
     json_key(out, "hash");
     json_text_begin(out);
-    put_hex(out, values[BALANCE_AT_hash].bytes);
+    buffer_put_hex(out, values[BALANCE_AT_hash].bytes);
     json_text_end(out);
     end_object(show);
     return keep(show, start);
@@ -389,16 +380,12 @@ bool show_monetization(struct show *show, const struct value *values)
 {
     struct buffer *out = &show->out;
     const size_t start = out->used;
-    uint8_t version[8];
-    for (unsigned i = 0; i < sizeof(version); ++i)
-        version[i] =
-            (uint8_t)((uint64_t)values[MONETIZATION_AT_price_version].integer >> (56 - 8 * i));
     begin_object(show);
     put_id(out, "id", 'e', &values[MONETIZATION_AT_position]);
     put_text(out, "price", &values[MONETIZATION_AT_price]);
     json_key(out, "price_version");
     json_text_begin(out);
-    put_hex(out, (struct bytes){version, sizeof(version)});
+    buffer_put_hex_number(out, (uint64_t)values[MONETIZATION_AT_price_version].integer);
     json_text_end(out);
     put_number(out, "units", &values[MONETIZATION_AT_units]);
     put_text(out, "cost", &values[MONETIZATION_AT_cost]);

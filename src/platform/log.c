@@ -53,10 +53,8 @@ static void keep(struct log_line *line, const struct buffer *buffer)
 
 static void put_hex(struct buffer *buffer, const char *prefix, uint8_t byte)
 {
-    static const char DIGITS[] = "0123456789abcdef";
     buffer_put_text(buffer, prefix);
-    buffer_put_byte(buffer, (uint8_t)DIGITS[byte >> 4]);
-    buffer_put_byte(buffer, (uint8_t)DIGITS[byte & 15]);
+    buffer_put_hex(buffer, (struct bytes){&byte, 1});
 }
 
 /* Between quotes, as JSON has it. Both formats: a value of text is then JSON too. Control

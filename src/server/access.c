@@ -298,17 +298,14 @@ struct bytes access_actor(const struct access_pass *pass, char block[ACTOR_BYTES
 
 void access_make_secret(char secret_out[ACCESS_SECRET_SIZE], uint64_t hash_out[4])
 {
-    static const char digits[] = "0123456789abcdef";
     static const char prefix[] = "weir_";
     uint8_t chance[(ACCESS_SECRET_LENGTH - (sizeof(prefix) - 1)) / 2];
     entropy_fill(chance, sizeof(chance));
-    memcpy(secret_out, prefix, sizeof(prefix) - 1);
-    char *at = secret_out + sizeof(prefix) - 1;
-    for (size_t i = 0; i < sizeof(chance); ++i) {
-        *at++ = digits[chance[i] >> 4];
-        *at++ = digits[chance[i] & 15];
-    }
-    *at = '\0';
+    struct buffer secret = buffer_over(secret_out, ACCESS_SECRET_SIZE);
+    buffer_put_text(&secret, prefix);
+    buffer_put_hex(&secret, (struct bytes){chance, sizeof(chance)});
+    buffer_put_byte(&secret, '\0');
+    ENSURE(!secret.overflowed);
     OPENSSL_cleanse(chance, sizeof(chance));
     hash_secret((struct bytes){(const uint8_t *)secret_out, ACCESS_SECRET_LENGTH}, hash_out);
 }

@@ -622,13 +622,6 @@ static enum progress call_policy_get(struct loop *loop, struct asked *asked)
     return answer_read(loop, asked->exchange, &out, CONTENT_YAML);
 }
 
-static void put_hex(struct buffer *out, uint64_t value)
-{
-    static const char digits[] = "0123456789abcdef";
-    for (int shift = 60; shift >= 0; shift -= 4)
-        buffer_put_byte(out, (uint8_t)digits[(value >> shift) & 15]);
-}
-
 static void put_instant(struct buffer *out, int64_t instant_ms)
 {
     char text[INSTANT_TEXT_SIZE];
@@ -656,7 +649,7 @@ static enum progress call_policy_versions(struct loop *loop, struct asked *asked
         buffer_put_text(&out, i == 0 ? "{\"version\":" : ",{\"version\":");
         buffer_put_decimal(&out, one->version);
         buffer_put_text(&out, ",\"content_hash\":\"");
-        put_hex(&out, one->content_hash);
+        buffer_put_hex_number(&out, one->content_hash);
         buffer_put_text(&out, "\",\"installed_at\":\"");
         put_instant(&out, one->installed_ms);
         buffer_put_text(&out, one->from_file ? "\",\"from_file\":true" : "\",\"from_file\":false");

@@ -122,16 +122,6 @@ static void put_page_head(struct reading *reading)
     json_open(out, '[');
 }
 
-static void put_hex(struct buffer *out, struct bytes bytes)
-{
-    static const char digits[] = "0123456789abcdef";
-    for (size_t i = 0; i < bytes.length; ++i) {
-        const uint8_t pair[] = {(uint8_t)digits[bytes.at[i] >> 4],
-                                (uint8_t)digits[bytes.at[i] & 15]};
-        json_text_part(out, (struct bytes){pair, sizeof(pair)});
-    }
-}
-
 /* What to ask for the rows that follow; null: these were the last. */
 static void put_next(struct reading *reading)
 {
@@ -143,7 +133,7 @@ static void put_next(struct reading *reading)
     }
     json_text_begin(out);
     if (reading->what == READING_USAGE) {
-        put_hex(out, buffer_bytes(&reading->scan.after));
+        buffer_put_hex(out, buffer_bytes(&reading->scan.after));
     } else if (reading->what == READING_LEDGER) {
         show_update_id(out, reading->last_position, reading->last_place);
     } else {

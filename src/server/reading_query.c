@@ -32,26 +32,28 @@ enum parameter {
 #define IN_ROWS (BIT(READING_LEDGER) | BIT(READING_EVENTS))
 #define IN_ALL (IN_ROWS | BIT(READING_USAGE))
 #define IN_USE (BIT(READING_EVENTS) | BIT(READING_USAGE))
+#define NO_FILTER USAGE_DIMENSIONS
 
 static const struct {
     const char *name;
-    unsigned readings; /* that have it */
+    unsigned readings;       /* that have it */
+    enum usage_dimension by; /* a filter of sums by that */
 } parameters[PARAMETERS] = {
-    [PARAMETER_LIMIT] = {   "limit",             IN_ALL},
-    [PARAMETER_FORMAT] = {  "format",             IN_ALL},
-    [PARAMETER_BEFORE] = {  "before",            IN_ROWS},
-    [PARAMETER_AFTER] = {   "after", BIT(READING_USAGE)},
-    [PARAMETER_FROM] = {    "from",             IN_USE},
-    [PARAMETER_TO] = {      "to",             IN_USE},
-    [PARAMETER_GROUP_BY] = {"group_by", BIT(READING_USAGE)},
-    [PARAMETER_CUSTOMER] = {"customer", BIT(READING_USAGE)},
-    [PARAMETER_SUBJECT] = { "subject",             IN_USE},
-    [PARAMETER_FEATURE] = { "feature",             IN_USE},
-    [PARAMETER_MODEL] = {   "model", BIT(READING_USAGE)},
-    [PARAMETER_ORIGIN] = {  "origin", BIT(READING_USAGE)},
-    [PARAMETER_ENDPOINT] = {"endpoint", BIT(READING_USAGE)},
-    [PARAMETER_OUTCOME] = { "outcome",             IN_USE},
-    [PARAMETER_SOURCE] = {  "source", BIT(READING_USAGE)},
+    [PARAMETER_LIMIT] = {   "limit",             IN_ALL,   NO_FILTER},
+    [PARAMETER_FORMAT] = {  "format",             IN_ALL,   NO_FILTER},
+    [PARAMETER_BEFORE] = {  "before",            IN_ROWS,   NO_FILTER},
+    [PARAMETER_AFTER] = {   "after", BIT(READING_USAGE),   NO_FILTER},
+    [PARAMETER_FROM] = {    "from",             IN_USE,   NO_FILTER},
+    [PARAMETER_TO] = {      "to",             IN_USE,   NO_FILTER},
+    [PARAMETER_GROUP_BY] = {"group_by", BIT(READING_USAGE),   NO_FILTER},
+    [PARAMETER_CUSTOMER] = {"customer", BIT(READING_USAGE), BY_CUSTOMER},
+    [PARAMETER_SUBJECT] = { "subject",             IN_USE,  BY_SUBJECT},
+    [PARAMETER_FEATURE] = { "feature",             IN_USE,  BY_FEATURE},
+    [PARAMETER_MODEL] = {   "model", BIT(READING_USAGE),    BY_MODEL},
+    [PARAMETER_ORIGIN] = {  "origin", BIT(READING_USAGE),   BY_ORIGIN},
+    [PARAMETER_ENDPOINT] = {"endpoint", BIT(READING_USAGE), BY_ENDPOINT},
+    [PARAMETER_OUTCOME] = { "outcome",             IN_USE,  BY_OUTCOME},
+    [PARAMETER_SOURCE] = {  "source", BIT(READING_USAGE),   BY_SOURCE},
 };
 
 static const char *const expected_names[] = {
@@ -136,13 +138,6 @@ static bool take_before(struct parsing *parsing, struct bytes value)
     return refuse_value(parsing, PARAMETER_BEFORE, value, "the id or number of a balance update");
 }
 
-static int hex_digit(uint8_t digit)
-{
-    if (digit >= '0' && digit <= '9') return digit - '0';
-    if (digit >= 'a' && digit <= 'f') return digit - 'a' + 10;
-    return -1;
-}
-
 /* The key's bytes in hex; whether they fit group_by is seen when that is known. */
 static bool take_after(struct parsing *parsing, struct bytes value)
 {
@@ -150,8 +145,8 @@ static bool take_after(struct parsing *parsing, struct bytes value)
     uint8_t *bytes = arena_take(&reading->text, value.length / 2 + 1);
     bool is_hex = bytes != NULL && value.length > 0 && value.length % 2 == 0;
     for (size_t i = 0; is_hex && i < value.length; i += 2) {
-        const int high = hex_digit(value.at[i]);
-        const int low = hex_digit(value.at[i + 1]);
+        const int high = bytes_hex_digit(value.at[i]);
+        const int low = bytes_hex_digit(value.at[i + 1]);
         is_hex = high >= 0 && low >= 0;
         if (is_hex) bytes[i / 2] = (uint8_t)(16 * high + low);
     }
@@ -213,25 +208,11 @@ static bool may_ask_about(struct parsing *parsing, struct bytes customer)
 
 static bool take_name(struct parsing *parsing, enum parameter which, struct bytes value)
 {
-    static const struct {
-        enum parameter which;
-        enum usage_dimension by;
-    } filters[] = {
-        {PARAMETER_CUSTOMER, BY_CUSTOMER},
-        { PARAMETER_SUBJECT,  BY_SUBJECT},
-        { PARAMETER_FEATURE,  BY_FEATURE},
-        {   PARAMETER_MODEL,    BY_MODEL},
-        {  PARAMETER_ORIGIN,   BY_ORIGIN},
-        {PARAMETER_ENDPOINT, BY_ENDPOINT},
-        { PARAMETER_OUTCOME,  BY_OUTCOME},
-        {  PARAMETER_SOURCE,   BY_SOURCE},
-    };
     struct reading *reading = parsing->reading;
     if (value.length > FILTER_BYTES_MAX || !bytes_is_utf8(value))
         return refuse_value(parsing, which, value, "at most 512 bytes of UTF-8");
     if (which == PARAMETER_CUSTOMER && !may_ask_about(parsing, value)) return false;
-    for (unsigned i = 0; i < COUNT_OF(filters); ++i)
-        if (filters[i].which == which) reading->usage.only[filters[i].by] = value;
+    reading->usage.only[parameters[which].by] = value;
     if (which == PARAMETER_SUBJECT) reading->events.subject = value;
     if (which == PARAMETER_FEATURE) reading->events.feature = value;
     if (which != PARAMETER_OUTCOME) return true;
@@ -243,34 +224,14 @@ static bool take_name(struct parsing *parsing, enum parameter which, struct byte
 
 static bool take_value(struct parsing *parsing, enum parameter which, struct bytes value)
 {
-    switch (which) {
-    case PARAMETER_LIMIT:
-        return take_limit(parsing, value);
-    case PARAMETER_FORMAT:
-        return take_format(parsing, value);
-    case PARAMETER_BEFORE:
-        return take_before(parsing, value);
-    case PARAMETER_AFTER:
-        return take_after(parsing, value);
-    case PARAMETER_FROM:
-    case PARAMETER_TO:
-        return take_instant(parsing, which, value);
-    case PARAMETER_GROUP_BY:
-        return take_group_by(parsing, value);
-    case PARAMETER_CUSTOMER:
-    case PARAMETER_SUBJECT:
-    case PARAMETER_FEATURE:
-    case PARAMETER_MODEL:
-    case PARAMETER_ORIGIN:
-    case PARAMETER_ENDPOINT:
-    case PARAMETER_OUTCOME:
-    case PARAMETER_SOURCE:
-        return take_name(parsing, which, value);
-    case PARAMETERS:
-        break;
-    }
-    ENSURE(false);
-    return false;
+    if (parameters[which].by != NO_FILTER) return take_name(parsing, which, value);
+    if (which == PARAMETER_LIMIT) return take_limit(parsing, value);
+    if (which == PARAMETER_FORMAT) return take_format(parsing, value);
+    if (which == PARAMETER_BEFORE) return take_before(parsing, value);
+    if (which == PARAMETER_AFTER) return take_after(parsing, value);
+    if (which == PARAMETER_GROUP_BY) return take_group_by(parsing, value);
+    ENSURE(which == PARAMETER_FROM || which == PARAMETER_TO);
+    return take_instant(parsing, which, value);
 }
 
 static bool take_parameter(struct parsing *parsing, struct bytes name, struct bytes value)

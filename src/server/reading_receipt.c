@@ -112,14 +112,10 @@ static void put_settlement(const struct receipt *receipt, struct buffer *out)
 
 static void put_hash(struct buffer *out, const char *key, const struct journal_hash *hash)
 {
-    static const char digits[] = "0123456789abcdef";
-    char text[2 * JOURNAL_HASH_BYTES + 1] = "";
-    for (size_t i = 0; i < JOURNAL_HASH_BYTES; ++i) {
-        text[2 * i] = digits[hash->byte[i] >> 4];
-        text[2 * i + 1] = digits[hash->byte[i] & 15];
-    }
     json_key(out, key);
-    json_words(out, text);
+    json_text_begin(out);
+    buffer_put_hex(out, (struct bytes){hash->byte, JOURNAL_HASH_BYTES});
+    json_text_end(out);
 }
 
 static void put_proof(const struct receipt *receipt, struct buffer *out)

@@ -54,14 +54,10 @@ bool request_id_of_trace(struct bytes traceparent, struct request_id *id_out)
 
 struct request_id request_id_make(struct prng *prng)
 {
-    static const char digits[] = "0123456789abcdef";
     struct request_id id;
-    for (unsigned half = 0; half < 2; ++half) {
-        uint64_t bits = prng_next(prng);
-        for (unsigned i = 0; i < 16; ++i) {
-            id.text[half * 16 + i] = digits[bits >> 60];
-            bits <<= 4;
-        }
-    }
+    struct buffer text = buffer_over(id.text, sizeof(id.text));
+    buffer_put_hex_number(&text, prng_next(prng));
+    buffer_put_hex_number(&text, prng_next(prng));
+    ENSURE(text.used == sizeof(id.text));
     return id;
 }

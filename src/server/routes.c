@@ -126,14 +126,6 @@ const char *route_allow(struct bytes path)
     return texts[found];
 }
 
-static int hex_digit(uint8_t digit)
-{
-    if (digit >= '0' && digit <= '9') return digit - '0';
-    if (digit >= 'a' && digit <= 'f') return digit - 'a' + 10;
-    if (digit >= 'A' && digit <= 'F') return digit - 'A' + 10;
-    return -1;
-}
-
 bool route_decode(struct bytes text, bool is_query, struct arena *arena, struct bytes *decoded_out)
 {
     uint8_t *decoded = arena_take(arena, text.length + 1);
@@ -143,8 +135,8 @@ bool route_decode(struct bytes text, bool is_query, struct arena *arena, struct 
         uint8_t byte = text.at[i];
         if (byte == '%') {
             if (text.length - i < 3) return false;
-            const int high = hex_digit(text.at[i + 1]);
-            const int low = hex_digit(text.at[i + 2]);
+            const int high = bytes_hex_digit(text.at[i + 1]);
+            const int low = bytes_hex_digit(text.at[i + 2]);
             if (high < 0 || low < 0) return false;
             byte = (uint8_t)(high * 16 + low);
             i += 2;

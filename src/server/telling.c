@@ -96,9 +96,7 @@ void telling_policy_applied(const struct exchange *exchange, const struct engine
 {
     uint8_t block[16];
     struct buffer hash = buffer_over(block, sizeof block);
-    for (unsigned shift = 64; shift > 0; shift -= 4)
-        buffer_put_byte(&hash,
-                        (uint8_t) "0123456789abcdef"[info->content_hash >> (shift - 4) & 15]);
+    buffer_put_hex_number(&hash, info->content_hash);
     struct log_line line = log_begin(LOG_INFO, "policy_applied");
     log_number(&line, "version", (int64_t)info->version);
     log_bytes(&line, "content_hash", buffer_bytes(&hash));

@@ -474,9 +474,7 @@ void wire_render_policy(const struct engine_policy_info *info, bool changed, boo
     json_count(buffer, info->version);
     json_key(buffer, "content_hash");
     json_text_begin(buffer);
-    for (unsigned shift = 64; shift > 0; shift -= 4)
-        buffer_put_byte(buffer,
-                        (uint8_t) "0123456789abcdef"[info->content_hash >> (shift - 4) & 15]);
+    buffer_put_hex_number(buffer, info->content_hash);
     json_text_end(buffer);
     json_key(buffer, "changed");
     json_bool(buffer, changed);

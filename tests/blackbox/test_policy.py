@@ -1,6 +1,7 @@
 """The policy file: what is refused and how it is said; and what a change of policy does and does not
 touch (SEMANTICS P1 is in test_restart.py; P2, W2, W3, W4, G4, U1, U6, H3, A6 here)."""
 
+import json
 import re
 
 import pytest
@@ -306,7 +307,11 @@ def test_the_policy_read_is_the_policy_put(fresh):
     text = POLICY + "# a remark: ü\n"
     expect(weir.put_policy(text))
     assert weir.get("/v1/policy").raw.decode() == text
-    assert weir.get("/v1/policy/versions").status == 200
+    versions = expect(weir.get("/v1/policy/versions"))["versions"]
+    server = ["--server", f"http://127.0.0.1:{weir.port}"]
+    assert run("policy", "show", *server) == (0, text, "")
+    status, out, err = run("policy", "show", "--json", *server)
+    assert (status, err) == (0, "") and json.loads(out) == {**versions[0], "yaml": text}
 
 
 @pytest.mark.parametrize("name", ["a misspelt key", "a negative limit", "a bracket left open",

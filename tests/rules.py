@@ -12,9 +12,7 @@ from pathlib import Path
 
 RULES = {"U": 7, "G": 6, "S": 8, "W": 6, "H": 7, "I": 3, "T": 3, "P": 2, "B": 3, "A": 7}
 
-NOT_YET = {
-    "A6": "RESP; its keywords are already refused as names of meters",
-}
+NOT_YET = {}  # rule or reason: why
 
 ROW = re.compile(r'\{\s*"([^"]*)"\s*,\s*"')
 WORD = re.compile(r"\b[A-Z][0-9]\b")

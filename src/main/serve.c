@@ -14,15 +14,21 @@
 
 #define CONNECTIONS_MAX 1000000u
 
-static bool take_address(const char *text, struct listener_address *address_out)
+static bool take_address(const char *option, const char *text, const char *usual,
+                         struct listener_address *address_out)
 {
-    if (!listener_parse(text, address_out)) {
-        (void)fprintf(stderr,
-                      "weir serve: --http '%s': expected ADDRESS:PORT such as 127.0.0.1:7878\n",
-                      text);
-        return false;
-    }
-    return true;
+    if (listener_parse(text, address_out)) return true;
+    (void)fprintf(stderr, "weir serve: %s '%s': expected ADDRESS:PORT such as %s\n", option, text,
+                  usual);
+    return false;
+}
+
+/* "off": nobody listens. */
+static bool take_door(const char *option, const char *text, const char *usual,
+                      struct door_address *door_out)
+{
+    door_out->is_open = strcmp(text, "off") != 0;
+    return !door_out->is_open || take_address(option, text, usual, &door_out->address);
 }
 
 /* Both are of the words that the options allow. */
@@ -40,7 +46,10 @@ int command_serve(int argc, char **argv)
 {
     const char *log_format = "text";
     const char *log_level = "info";
-    const char *http = "127.0.0.1:7878";
+    static const char http_usual[] = "127.0.0.1:7878";
+    static const char resp_usual[] = "127.0.0.1:7879, or off";
+    const char *http = http_usual;
+    const char *resp = "127.0.0.1:7879";
     uint64_t connections = CONNECTIONS_DEFAULT;
     int64_t request_timeout_ms = REQUEST_TIMEOUT_MS_DEFAULT;
     int64_t write_timeout_ms = WRITE_TIMEOUT_MS_DEFAULT;
@@ -55,6 +64,8 @@ int command_serve(int argc, char **argv)
         ROW_TEXT("policy", "FILE", "policy, applied if it is not the file last applied",
                  &options.policy_file),
         ROW_TEXT("http", "ADDR", "where to listen, port 0: any; default 127.0.0.1:7878", &http),
+        ROW_TEXT("resp", "ADDR",
+                 "where to listen for Redis clients; default 127.0.0.1:7879, or off", &resp),
         ROW_TEXT("admin-key", "FILE", "a key that is always let in, as an admin; mode 0600",
                  &options.admin_key_file),
         ROW_INSTANT("test-clock", "time stands still, from here, until POST /v1/clock",
@@ -87,7 +98,6 @@ int command_serve(int argc, char **argv)
                    "how the log on stderr is written; default text", &log_format),
         ROW_CHOICE("log-level", "LEVEL", "debug info warn error",
                    "what of it is written; default info", &log_level),
-        {.name = "resp", .kind = OPTION_ABSENT},
         {.name = "grpc", .kind = OPTION_ABSENT},
     };
     const struct usage usage = {
@@ -124,7 +134,9 @@ int command_serve(int argc, char **argv)
         return STATUS_USAGE;
     }
     configure_log(log_format, log_level);
-    if (!take_address(http, &options.address)) return STATUS_USAGE;
+    if (!take_address("--http", http, http_usual, &options.address) ||
+        !take_door("--resp", resp, resp_usual, &options.resp))
+        return STATUS_USAGE;
     switch (server_run(&options)) {
     case SERVER_STOPPED:
         return STATUS_DONE;

@@ -41,20 +41,25 @@ static void tell_open_door(void)
     log_event(LOG_WARN, "no_access_keys");
 }
 
-bool access_check_door(const struct engine *engine, bool has_admin_key,
-                       const struct listener_address *address)
+bool access_check_address(const struct engine *engine, bool has_admin_key, const char *option,
+                          const struct listener_address *address)
+{
+    if (has_admin_key || engine_access_is_needed(engine) || listener_is_loopback(address))
+        return true;
+    (void)fprintf(stderr,
+                  "weir serve: %s: without keys Weir listens on loopback only; "
+                  "expected 127.0.0.1, [::1] or localhost, or --admin-key FILE\n",
+                  option);
+    return false;
+}
+
+void access_tell_door(const struct engine *engine, bool has_admin_key)
 {
     if (!has_admin_key && !engine_access_is_needed(engine)) {
-        if (listener_is_loopback(address)) {
-            tell_open_door();
-            return true;
-        }
-        (void)fprintf(stderr, "weir serve: --http: without keys Weir listens on loopback only; "
-                              "expected 127.0.0.1, [::1] or localhost, or --admin-key FILE\n");
-        return false;
+        tell_open_door();
+        return;
     }
-    if (has_admin_key || engine_access_has_master(engine)) return true;
+    if (has_admin_key || engine_access_has_master(engine)) return;
     (void)printf("weir: WARNING: no admin key is left: start with --admin-key FILE to make one\n");
     log_event(LOG_WARN, "no_admin_key");
-    return true;
 }

@@ -5,14 +5,29 @@
 #include "server/loop_inner.h"
 
 /* Whoever is not known is not told whether there is such a route. */
+static bool is_somebody(const struct access_pass *pass, struct problem *problem_out)
+{
+    if (pass->by != ACCESS_BY_NOBODY) return true;
+    *problem_out = (struct problem){.code = PROBLEM_UNAUTHORIZED,
+                                    .expected = "Authorization: Bearer, and a key that is live"};
+    return false;
+}
+
 static bool look(struct loop *loop, struct exchange *exchange, struct problem *problem_out)
 {
     if (!access_is_fresh(&loop->access, &exchange->pass))
         exchange->pass = access_look(&loop->access, exchange->authorization, loop->now_ms);
-    if (exchange->pass.by != ACCESS_BY_NOBODY) return true;
-    *problem_out = (struct problem){.code = PROBLEM_UNAUTHORIZED,
-                                    .expected = "Authorization: Bearer, and a key that is live"};
-    return false;
+    return is_somebody(&exchange->pass, problem_out);
+}
+
+bool loop_opens(struct loop *loop, struct bytes authorization, uint32_t scopes,
+                struct problem *problem_out)
+{
+    const struct access_pass pass = access_look(&loop->access, authorization, loop->now_ms);
+    if (!is_somebody(&pass, problem_out)) return false;
+    const struct access_right right = access_right_of(&loop->access, &pass);
+    const struct access_need need = {.any_of = scopes, .is_unbound = true};
+    return scopes == 0 || access_allows(&right, need, problem_out);
 }
 
 struct access_right loop_right(const struct loop *loop, const struct exchange *exchange)

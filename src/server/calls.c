@@ -720,13 +720,14 @@ uint64_t loop_ledger_log_bytes(const struct loop *loop)
 
 static int64_t certificate_left_s(const struct loop *loop)
 {
-    const int64_t ends_at_s = loop->metrics.network.certificate_ends_at_s;
+    const int64_t ends_at_s = loop->metrics.networks[FRONT_HTTP].certificate_ends_at_s;
     return ends_at_s == 0 ? INT64_MAX : ends_at_s - (int64_t)time(NULL);
 }
 
 static void put_network(const struct loop *loop, struct buffer *out)
 {
-    const struct metrics_network *network = &loop->metrics.network;
+    const struct metrics_network total = metrics_all_networks(&loop->metrics);
+    const struct metrics_network *network = &total;
     uint64_t shed = 0;
     for (unsigned i = 0; i < TURN_CLASSES; ++i)
         shed += loop->shed[i];
@@ -873,6 +874,36 @@ static void put_health(const struct loop *loop, const char *status, struct buffe
     put_number(out, ",\"unconfirmed_ms\":", (uint64_t)clock.unconfirmed_ms);
     put_number(out, ",\"ahead_ms\":", (uint64_t)clock.ahead_ms);
     buffer_put_byte(out, '}');
+}
+
+void loop_tell_briefly(const struct loop *loop, struct buffer *out)
+{
+    const struct metrics *metrics = &loop->metrics;
+    uint64_t decisions = 0;
+    for (uint32_t i = 0; i <= metrics->feature_count; ++i)
+        for (unsigned outcome = OUTCOME_ALLOW; outcome <= OUTCOME_DENY; ++outcome)
+            for (unsigned reason = 0; reason < METRICS_REASONS; ++reason)
+                decisions += metrics->features[i].decisions[outcome][reason];
+    const struct {
+        const char *name;
+        uint64_t value;
+    } rows[] = {
+        {                  "# Stats\r\ntotal_answers",                                               loop->answers_sent},
+        {                           "total_decisions",                                                        decisions},
+        {                          "requests_at_work",                                                  loop->exchanges},
+        {"\r\n# Persistence\r\njournal_batch_durable",                                           loop->durable_sequence},
+        {                     "journal_batch_settled",                                           loop->settled_sequence},
+        {                   "\r\n# Weir\r\ncustomers",                      engine_counts(loop->parts.engine).customers},
+        {                                "open_holds",                          engine_counts(loop->parts.engine).holds},
+        {                            "policy_version",                   engine_policy_info(loop->parts.engine).version},
+        {                         "uptime_in_seconds", (uint64_t)(clock_monotonic_ns() - loop->started_ns) / 1000000000},
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); ++i) {
+        buffer_put_text(out, rows[i].name);
+        buffer_put_byte(out, ':');
+        buffer_put_decimal(out, rows[i].value);
+        buffer_put_text(out, "\r\n");
+    }
 }
 
 void loop_answer_health(struct loop *loop, struct exchange *exchange)

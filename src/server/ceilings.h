@@ -55,6 +55,14 @@
 #define LOOP_BODY_BYTES_MAX ((size_t)1 << 20)  /* of most calls, and of a policy */
 #define LOOP_BATCH_BYTES_MAX ((size_t)4 << 20) /* of POST /v1/batch and /v1/usage */
 
+/* ---- RESP; a command's bytes and arguments are in wire/resp.h */
+
+/* An idle connection, which has no part of a command on its way; part of one: --request-timeout */
+#define RESP_IDLE_TIMEOUT_MS 600000u
+#define RESP_PIPELINE_MAX 1024u  /* commands of one connection at work; then it is not read from */
+#define RESP_COMMANDS_MAX 65536u /* of all; then no connection has more than one */
+#define RESP_OUTPUT_BYTES_MAX ((size_t)1 << 20) /* answers not taken; then it is not read from */
+
 /* ---- bytes of all requests and answers under way; --buffers */
 
 /* A connection's first block is bounded by the number of connections, and not counted in the sum.

@@ -361,6 +361,7 @@ static void tell_log(struct http *http, int64_t now_ns)
         network->shed + network->turned_away + network->out_of_buffers + network->readers_cut;
     if (refused == http->told || now_ns - http->told_ns < TELL_NS) return;
     struct log_line line = log_begin(LOG_WARN, "connections_refused");
+    log_text(&line, "listener", "http");
     log_number(&line, "connections", http->connections);
     log_number(&line, "shed", (int64_t)network->shed);
     log_number(&line, "turned_away", (int64_t)network->turned_away);

@@ -165,6 +165,13 @@ struct loop *loop_over(void *block, struct loop_parts parts);
 /* From the network: a request was read, or the piece of an answer is out and the next is wanted.
  * Answered in a later step. */
 void loop_take(struct loop *loop, struct exchange *exchange);
+/* What front ends ask that answer something themselves: whether who shows this (as the header; at
+ * == NULL: nothing) may do what one of these scopes allows, for all customers; 0: anything at all.
+ */
+bool loop_opens(struct loop *loop, struct bytes authorization, uint32_t scopes,
+                struct problem *problem_out);
+/* A few numbers for people, "name:value\r\n" below "# Section\r\n". */
+void loop_tell_briefly(const struct loop *loop, struct buffer *out);
 /* One turn; false: there was nothing to do. */
 bool loop_step(struct loop *loop);
 /* How long the loop may sleep unless something arrives or its wake is signalled. */

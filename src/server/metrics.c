@@ -162,6 +162,27 @@ void metrics_released(struct metrics *metrics)
     metrics->durable_ns = 0;
 }
 
+/* ---- listeners */
+
+struct metrics_network metrics_all_networks(const struct metrics *metrics)
+{
+    struct metrics_network all = {0};
+    for (unsigned which = 0; which < FRONT_ENDS; ++which) {
+        const struct metrics_network *one = &metrics->networks[which];
+        all.accepted += one->accepted;
+        all.shed += one->shed;
+        all.turned_away += one->turned_away;
+        all.timed_out += one->timed_out;
+        all.out_of_buffers += one->out_of_buffers;
+        all.readers_cut += one->readers_cut;
+        all.handshakes += one->handshakes;
+        all.handshakes_failed += one->handshakes_failed;
+        all.buffers_bytes += one->buffers_bytes;
+        all.connections += one->connections;
+    }
+    return all;
+}
+
 /* ---- decisions and money */
 
 static uint32_t know_feature(struct metrics *metrics, uint32_t symbol)

@@ -105,6 +105,9 @@ struct metrics_feature {
     uint64_t reports; /* of usage after the fact */
 };
 
+/* Who listens; each has connections and buffers of its own. */
+enum front_end { FRONT_HTTP, FRONT_RESP, FRONT_ENDS };
+
 /* The front end's own, which it counts itself. */
 struct metrics_network {
     uint64_t accepted;
@@ -172,7 +175,7 @@ struct metrics {
     struct latency appends;
     struct latency syncs; /* of these, the commits alone */
 
-    struct metrics_network network;
+    struct metrics_network networks[FRONT_ENDS]; /* without connections_max: does not listen */
     int64_t recovery_ms;
     uint64_t recovered_entries;
 };
@@ -220,6 +223,9 @@ static inline void metrics_recovered(struct metrics *metrics, int64_t took_ms, u
 
 /* Names get their labels in this order: those of the policy in force come to be at once. */
 void metrics_know_features(struct metrics *metrics, const struct policy *policy);
+
+/* All listeners' counts and what they hold, together; ceilings and problems are not. */
+struct metrics_network metrics_all_networks(const struct metrics *metrics);
 
 /* HTTP statuses that are counted one by one: the n-th; 0: another one; UINT_MAX: no such place. */
 unsigned metrics_status(unsigned place);

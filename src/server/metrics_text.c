@@ -13,6 +13,8 @@
  * compares them.
  */
 #include <limits.h>
+#include <stddef.h>
+#include <string.h>
 
 #include "server/loop_inner.h"
 
@@ -523,9 +525,72 @@ static void put_problems(const struct loop *loop, uint32_t row, struct buffer *o
     static const char name[] = "weir_problems_total";
     begin_family(out, name, "counter",
                  "Problems told (RFC 9457), operations of batches included, by code.");
-    for (unsigned i = PROBLEM_NONE + 1; i < METRICS_PROBLEMS; ++i)
-        put_word(out, name, "code", codes[i], metrics->problems[i] + metrics->network.problems[i],
-                 WHOLE);
+    for (unsigned i = PROBLEM_NONE + 1; i < METRICS_PROBLEMS; ++i) {
+        uint64_t told = metrics->problems[i];
+        for (unsigned which = 0; which < FRONT_ENDS; ++which)
+            told += metrics->networks[which].problems[i];
+        put_word(out, name, "code", codes[i], told, WHOLE);
+    }
+}
+
+/* One number of each listener. */
+struct listener_row {
+    const char *name;
+    const char *type;
+    const char *help;
+    size_t at; /* in struct metrics_network */
+};
+
+static uint64_t number_at(const struct metrics_network *network, size_t at)
+{
+    const uint8_t *field = (const uint8_t *)network + at;
+    uint32_t narrow;
+    uint64_t wide;
+    memcpy(&narrow, field, sizeof(narrow));
+    if (at >= offsetof(struct metrics_network, connections)) return narrow;
+    memcpy(&wide, field, sizeof(wide));
+    return wide;
+}
+
+static void put_listeners(const struct loop *loop, uint32_t row, struct buffer *out)
+{
+    static const char *const names[FRONT_ENDS] = {[FRONT_HTTP] = "http", [FRONT_RESP] = "resp"};
+    static const struct listener_row rows[] = {
+        {                  "weir_connections",   "gauge","Connections that are open, by listener.",
+         offsetof(struct metrics_network,       connections)                                                                         },
+        {              "weir_connections_max",   "gauge", "As many as may be open at a time (--connections).",
+         offsetof(struct metrics_network,   connections_max)                                                                         },
+        {   "weir_connections_accepted_total", "counter",                             "Connections accepted.",
+         offsetof(struct metrics_network,          accepted)                                                                         },
+        {       "weir_connections_shed_total", "counter",
+         "Connections closed for newcomers, since they had waited longest.", offsetof(struct metrics_network,              shed)     },
+        {"weir_connections_turned_away_total", "counter",
+         "Newcomers refused, since all connections were at work.", offsetof(struct metrics_network,       turned_away)               },
+        {     "weir_requests_timed_out_total", "counter",             "Requests that were not whole in time.",
+         offsetof(struct metrics_network,         timed_out)                                                                         },
+        {            "weir_readers_cut_total", "counter",
+         "Answers cut, since nobody took them in time or the buffers were full.", offsetof(struct metrics_network,       readers_cut)},
+        {                "weir_buffers_bytes",   "gauge",     "Held by large requests and answers under way.",
+         offsetof(struct metrics_network,     buffers_bytes)                                                                         },
+        {            "weir_buffers_bytes_max",   "gauge",             "As much as they may hold (--buffers).",
+         offsetof(struct metrics_network, buffers_bytes_max)                                                                         },
+        {        "weir_buffers_refused_total", "counter",    "Requests refused, since the buffers were full.",
+         offsetof(struct metrics_network,    out_of_buffers)                                                                         },
+        {         "weir_tls_handshakes_total", "counter",                    "TLS handshakes that were done.",
+         offsetof(struct metrics_network,        handshakes)                                                                         },
+        {  "weir_tls_handshakes_failed_total", "counter",         "Connections that ended before theirs was.",
+         offsetof(struct metrics_network, handshakes_failed)                                                                         },
+    };
+    (void)row;
+    for (size_t i = 0; i < COUNT_OF(rows); ++i) {
+        begin_family(out, rows[i].name, rows[i].type, rows[i].help);
+        for (unsigned which = 0; which < FRONT_ENDS; ++which) {
+            const struct metrics_network *network = &loop->metrics.networks[which];
+            if (which != FRONT_HTTP && network->connections_max == 0) continue;
+            put_word(out, rows[i].name, "listener", names[which], number_at(network, rows[i].at),
+                     WHOLE);
+        }
+    }
 }
 
 static void put_queues(const struct loop *loop, uint32_t row, struct buffer *out)
@@ -548,42 +613,16 @@ static void put_queues(const struct loop *loop, uint32_t row, struct buffer *out
     put_word(out, shed, "priority", "critical", loop->shed[TURN_CRITICAL], WHOLE);
     put_word(out, shed, "priority", "owed", loop->shed[TURN_OWED], WHOLE);
     const struct scalar scalars[] = {
-        {                    "weir_exchanges",   "gauge","Requests taken and not answered yet, this one included.",
-         loop->exchanges,WHOLE                                                                                                                                       },
-        {              "weir_queued_requests",   "gauge",               "Requests that the loop has not turned to.",
-         loop->arrived.count, WHOLE                                                                                                          },
-        {          "weir_blocked_turns_total", "counter",
-         "Turns of the loop that ended with one batch full and the other in flight.",                                 metrics->blocked, WHOLE},
-        {                  "weir_connections",   "gauge",                              "Connections that are open.",                     metrics->network.connections,
-         WHOLE                                                                                                                               },
-        {              "weir_connections_max",   "gauge",       "As many as may be open at a time (--connections).",
-         metrics->network.connections_max, WHOLE                                                                                             },
-        {   "weir_connections_accepted_total", "counter",                                   "Connections accepted.",
-         metrics->network.accepted, WHOLE                                                                                                    },
-        {       "weir_connections_shed_total", "counter",
-         "Connections closed for newcomers, since they had waited longest.",                            metrics->network.shed,
-         WHOLE                                                                                                                               },
-        {"weir_connections_turned_away_total", "counter",
-         "Newcomers refused, since all connections were at work.",                     metrics->network.turned_away,
-         WHOLE                                                                                                                               },
-        {     "weir_requests_timed_out_total", "counter",                   "Requests that were not whole in time.",
-         metrics->network.timed_out, WHOLE                                                                                                   },
-        {            "weir_readers_cut_total", "counter",
-         "Answers cut, since nobody took them in time or the buffers were full.",                     metrics->network.readers_cut, WHOLE    },
-        {                "weir_buffers_bytes",   "gauge",           "Held by large requests and answers under way.",
-         metrics->network.buffers_bytes, WHOLE                                                                                               },
-        {            "weir_buffers_bytes_max",   "gauge",                   "As much as they may hold (--buffers).",
-         metrics->network.buffers_bytes_max, WHOLE                                                                                           },
-        {        "weir_buffers_refused_total", "counter",          "Requests refused, since the buffers were full.",
-         metrics->network.out_of_buffers, WHOLE                                                                                              },
-        {      "weir_lines_turned_away_total", "counter",
-         "Requests refused, since too many waited for the same already.",                                loop->turned_away, WHOLE            },
-        {         "weir_tls_handshakes_total", "counter",                          "TLS handshakes that were done.",
-         metrics->network.handshakes, WHOLE                                                                                                  },
-        {  "weir_tls_handshakes_failed_total", "counter",               "Connections that ended before theirs was.",
-         metrics->network.handshakes_failed, WHOLE                                                                                           },
-        {  "weir_tls_certificate_end_seconds",   "gauge",
-         "When the certificate ends, since 1970; 0: no TLS.", (uint64_t)metrics->network.certificate_ends_at_s, WHOLE                        },
+        {                  "weir_exchanges",   "gauge","Requests taken and not answered yet, this one included.",
+         loop->exchanges, WHOLE                                                                                                                           },
+        {            "weir_queued_requests",   "gauge",               "Requests that the loop has not turned to.",
+         loop->arrived.count, WHOLE                                                                                                                       },
+        {        "weir_blocked_turns_total", "counter",
+         "Turns of the loop that ended with one batch full and the other in flight.",                                              metrics->blocked, WHOLE},
+        {    "weir_lines_turned_away_total", "counter",
+         "Requests refused, since too many waited for the same already.",                                             loop->turned_away, WHOLE            },
+        {"weir_tls_certificate_end_seconds",   "gauge",
+         "When the certificate ends, since 1970; 0: no TLS.", (uint64_t)metrics->networks[FRONT_HTTP].certificate_ends_at_s, WHOLE                        },
     };
     put_scalars(out, scalars, COUNT_OF(scalars));
 }
@@ -838,6 +877,7 @@ static const struct part {
     {    put_stages,    METRICS_CALLS_MAX},
     {  put_problems,                    1},
     {    put_queues,                    1},
+    { put_listeners,                    1},
     {   put_journal,                    1},
     { put_snapshots,                    1},
     {put_settlement,                    1},

@@ -71,6 +71,7 @@ struct server {
     struct loop *loop;
     struct tls *tls; /* until the front end has it */
     struct http *http;
+    struct doors doors; /* beside it */
     bool has_wake;
     bool is_stopping;
     bool is_reloading;
@@ -105,6 +106,7 @@ static void release(struct reserved *reserved)
 /* Also of a server that was started in part. */
 static void server_close(struct server *server)
 {
+    doors_close(&server->doors);
     survey_stop(&server->survey);
     if (server->desk != NULL) desk_stop(server->desk);
     if (server->snapshots != NULL) snapshots_stop(server->snapshots);
@@ -597,25 +599,40 @@ static bool start_policy(struct server *server)
 
 /* ---- the door */
 
-/* Every connection is a descriptor: as many as the system gives. */
-static uint32_t connections_possible(uint32_t wanted)
+/* Every connection is a descriptor: as many of each listener as the system gives. */
+static uint32_t connections_possible(uint32_t wanted, uint32_t listeners)
 {
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return wanted;
-    const rlim_t needed = (rlim_t)wanted + DESCRIPTORS_SPARE;
+    const rlim_t needed = (rlim_t)wanted * listeners + DESCRIPTORS_SPARE;
     if (limit.rlim_cur < needed) {
         limit.rlim_cur = limit.rlim_max < needed ? limit.rlim_max : needed;
         if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || getrlimit(RLIMIT_NOFILE, &limit) != 0)
             return wanted;
     }
     if (limit.rlim_cur >= needed) return wanted;
-    const uint32_t possible = limit.rlim_cur / 2 > DESCRIPTORS_SPARE
-                                  ? (uint32_t)limit.rlim_cur - DESCRIPTORS_SPARE
-                                  : DESCRIPTORS_SPARE;
-    (void)printf("weir: at most %" PRIu32 " connections: the system gives %" PRIu64
+    const uint32_t left = limit.rlim_cur / 2 > DESCRIPTORS_SPARE
+                              ? (uint32_t)limit.rlim_cur - DESCRIPTORS_SPARE
+                              : DESCRIPTORS_SPARE;
+    const uint32_t possible = left / listeners;
+    (void)printf("weir: at most %" PRIu32 " connections%s: the system gives %" PRIu64
                  " descriptors (ulimit -n)\n",
-                 possible, (uint64_t)limit.rlim_cur);
+                 possible, listeners > 1 ? " of each listener" : "", (uint64_t)limit.rlim_cur);
     return possible;
+}
+
+/* Without keys everything listens on loopback only. */
+static bool check_doors(const struct server *server)
+{
+    const bool has_admin_key = server->admin_key.length != 0;
+    const struct server_options *options = &server->options;
+    if (!access_check_address(server->engine, has_admin_key, "--http", &options->address))
+        return false;
+    if (options->resp.is_open &&
+        !access_check_address(server->engine, has_admin_key, "--resp", &options->resp.address))
+        return false;
+    access_tell_door(server->engine, has_admin_key);
+    return true;
 }
 
 static void take_exchange(void *self, struct exchange *exchange)
@@ -682,6 +699,7 @@ static void reload_tls(struct server *server)
         return;
     }
     log_event(LOG_INFO, "certificate_loaded");
+    doors_set_tls(&server->doors, tls);
     http_set_tls(server->http, tls);
     (void)warn_of_end(tls);
 }
@@ -723,6 +741,7 @@ static void log_listening(const char *address, uint32_t connections)
 {
     if (!is_told_to_machines()) return;
     struct log_line line = log_begin(LOG_INFO, "listening");
+    log_text(&line, "listener", "http");
     log_text(&line, "address", address);
     log_number(&line, "connections_max", connections);
     log_end(&line);
@@ -732,14 +751,15 @@ static bool open_door(struct server *server)
 {
     char text[LISTENER_TEXT_SIZE];
     struct listener_address address = server->options.address;
-    const uint32_t connections = connections_possible(server->options.connections_max);
+    const uint32_t connections =
+        connections_possible(server->options.connections_max, server->options.resp.is_open ? 2 : 1);
     const int fd = listener_open(&address);
     listener_format(&address, text);
     if (fd < 0) {
         (void)fprintf(stderr, "weir: --http %s: %s\n", text, strerror(errno));
         return false;
     }
-    const bool has_tls = server->tls != NULL;
+    const struct tls *tls = server->tls;
     server->http =
         http_open(&(struct http_options){.listener_fd = fd,
                                          .connections_max = connections,
@@ -747,7 +767,7 @@ static bool open_door(struct server *server)
                                          .write_timeout_ms = server->options.write_timeout_ms,
                                          .buffers_bytes_max = server->options.buffers_bytes_max,
                                          .request_ids_seed = entropy_u64(),
-                                         .network = &server->loop->metrics.network,
+                                         .network = &server->loop->metrics.networks[FRONT_HTTP],
                                          .tls = server->tls,
                                          .take = take_exchange,
                                          .self = server->loop});
@@ -758,7 +778,17 @@ static bool open_door(struct server *server)
     }
     http_watch(server->http, server->wake.fd, on_wake, &server->wake);
     http_watch(server->http, server->signal_fd, on_signal, server);
-    (void)printf("weir: listening on %s://%s\n", has_tls ? "https" : "http", text);
+    struct doors_options doors = {.resp = server->options.resp,
+                                  .connections_max = connections,
+                                  .request_timeout_ms = server->options.request_timeout_ms,
+                                  .write_timeout_ms = server->options.write_timeout_ms,
+                                  .buffers_bytes_max = server->options.buffers_bytes_max,
+                                  .version = server->options.version,
+                                  .tls = tls,
+                                  .loop = server->loop,
+                                  .http = server->http};
+    if (!doors_open(&server->doors, &doors)) return false;
+    (void)printf("weir: listening on %s://%s\n", tls != NULL ? "https" : "http", text);
     log_listening(text, connections);
     (void)fflush(stdout);
     tell_ready(server, text);
@@ -769,16 +799,22 @@ static bool open_door(struct server *server)
 
 static void turn(struct server *server, int32_t wait_ms_max)
 {
-    const int32_t wait_ms = loop_wait_ms(server->loop);
+    const int32_t wait_ms = doors_must_turn(&server->doors) ? 0 : loop_wait_ms(server->loop);
     http_turn(server->http, wait_ms < wait_ms_max ? wait_ms : wait_ms_max);
     (void)loop_step(server->loop);
+    doors_turn(&server->doors);
     manager_turn(&server->manager, server->loop, server->http);
+}
+
+static uint32_t connections_open(const struct server *server)
+{
+    return http_connections(server->http) + doors_connections(&server->doors);
 }
 
 static void log_stopping(const struct server *server)
 {
     struct log_line line = log_begin(LOG_INFO, "stopping");
-    log_number(&line, "connections", http_connections(server->http));
+    log_number(&line, "connections", connections_open(server));
     log_number(&line, "requests", server->loop->exchanges);
     log_end(&line);
 }
@@ -799,16 +835,18 @@ static bool drain(struct server *server)
     log_stopping(server);
     loop_stop(server->loop);
     http_drain(server->http);
-    while (http_connections(server->http) > 0 || !loop_is_idle(server->loop)) {
+    doors_drain(&server->doors);
+    while (connections_open(server) > 0 || !loop_is_idle(server->loop)) {
         if (server->loop->failure != APPEND_NONE) return false;
         if (server->is_hurried || elapsed_ms(began_ns) >= STOP_MS_MAX) {
             (void)fprintf(stderr, "weir: stopping with %" PRIu32 " connections still open\n",
-                          http_connections(server->http));
+                          connections_open(server));
             break;
         }
         if (elapsed_ms(began_ns) >= EXPORTS_MS_MAX) {
             loop_cut(server->loop);
             http_cut(server->http);
+            doors_cut(&server->doors);
         }
         turn(server, 100);
     }
@@ -860,8 +898,7 @@ enum server_end server_run(const struct server_options *options)
         return SERVER_REFUSED;
     if (!recover(&server)) return SERVER_REFUSED;
     if (server.is_stopping) return SERVER_STOPPED;
-    if (!access_check_door(server.engine, server.admin_key.length != 0, &server.options.address))
-        return SERVER_REFUSED;
+    if (!check_doors(&server)) return SERVER_REFUSED;
     start_clock(&server);
     const bool has_threads = start_threads(&server);
     /* The loop has its hash. */

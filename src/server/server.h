@@ -9,6 +9,7 @@
 
 #include "base/base.h"
 #include "server/ceilings.h"
+#include "server/doors.h"
 #include "server/listener.h"
 #include "server/tls.h"
 
@@ -28,6 +29,7 @@ struct server_options {
     const char *data;                /* the data directory */
     const char *policy_file;         /* NULL: the policy in force stays */
     struct listener_address address; /* of HTTP; beyond loopback only with keys */
+    struct door_address resp;        /* of RESP; likewise */
     const char *admin_key_file;      /* NULL: no key beside those that are journaled */
     bool has_test_clock;
     int64_t test_clock_ms; /* where it starts, unless the journal is further */

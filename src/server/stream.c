@@ -804,6 +804,7 @@ static void tell_log(struct stream *stream)
         network->shed + network->turned_away + network->out_of_buffers + network->readers_cut;
     if (refused == stream->told || stream->now_ns - stream->told_ns < TELL_NS) return;
     struct log_line line = log_begin(LOG_WARN, "connections_refused");
+    log_text(&line, "listener", stream->options.name);
     log_number(&line, "connections", stream->connections);
     log_number(&line, "shed", (int64_t)network->shed);
     log_number(&line, "turned_away", (int64_t)network->turned_away);

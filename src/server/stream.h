@@ -72,7 +72,8 @@ struct stream_calls {
 };
 
 struct stream_options {
-    int listener_fd; /* owned from here on */
+    const char *name; /* of the listener, in the log: "resp"; a literal */
+    int listener_fd;  /* owned from here on */
     uint32_t connections_max;
     uint32_t request_timeout_ms;
     uint32_t idle_timeout_ms;

@@ -132,7 +132,8 @@ static const struct stream_calls calls = {.on_open = on_open,
                                           .on_refused = on_refused,
                                           .on_drain = on_drain};
 
-static const struct stream_options usual = {.connections_max = CONNECTIONS_MAX,
+static const struct stream_options usual = {.name = "test",
+                                            .connections_max = CONNECTIONS_MAX,
                                             .request_timeout_ms = 60000,
                                             .idle_timeout_ms = 60000,
                                             .write_timeout_ms = 60000,

@@ -3,6 +3,8 @@
  */
 #include "wire/wire.h"
 
+#include "wire/resp_render.h"
+
 void wire_answer_report(enum wire_form form, const struct report *report, int64_t at_ms,
                         struct symbols symbols, struct buffer *buffer,
                         struct wire_fields *fields_out)
@@ -12,6 +14,9 @@ void wire_answer_report(enum wire_form form, const struct report *report, int64_
         wire_render_report(report, at_ms, symbols, buffer, fields_out);
         return;
     case WIRE_FORM_RESP:
+        fields_out->policy_length = fields_out->limit_length = 0;
+        resp_render_report(report, symbols, buffer);
+        return;
     case WIRE_FORM_PROTOBUF:
     case WIRE_FORMS:
         break;
@@ -27,6 +32,8 @@ void wire_answer_problem(enum wire_form form, const struct problem *problem,
         wire_render_problem(problem, request_id, buffer);
         return;
     case WIRE_FORM_RESP:
+        resp_render_problem(problem, request_id, buffer);
+        return;
     case WIRE_FORM_PROTOBUF:
     case WIRE_FORMS:
         break;

@@ -82,5 +82,7 @@ void draft_store(struct draft *draft, enum field field, const struct value *valu
 
 /* Reads the body; that it is no JSON, too deep or too large is noted. */
 void draft_read(struct draft *draft, struct bytes body, json_listener *listener, void *self);
+/* The same of a whole RESP command. */
+void draft_read_resp(struct draft *draft, struct bytes command);
 /* The listener for a body that the draft's call describes. */
 void draft_hear(void *draft, const struct json_event *event);

@@ -198,6 +198,8 @@ static void read_body(struct draft *draft, const struct wire_request *request)
             draft_read(draft, request->body, draft_hear, draft);
         return;
     case WIRE_FORM_RESP:
+        draft_read_resp(draft, request->body);
+        return;
     case WIRE_FORM_PROTOBUF:
     case WIRE_FORMS:
         break;

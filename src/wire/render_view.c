@@ -40,11 +40,9 @@ static void put_field(const struct problem *problem, struct buffer *buffer)
 }
 
 /* "A value is out of range or malformed: ttl_ms (found '0'), expected an integer from 1 to ..." */
-static void put_detail(const struct problem *problem, struct buffer *buffer)
+void wire_put_detail(const struct problem *problem, struct buffer *buffer)
 {
     const bool has_field = problem->field != NULL && problem->field[0] != 0;
-    json_key(buffer, "detail");
-    json_text_begin(buffer);
     json_words_part(buffer, problems[problem->code].title);
     if (has_field || problem->value.at != NULL || problem->expected != NULL)
         json_words_part(buffer, ":");
@@ -62,7 +60,6 @@ static void put_detail(const struct problem *problem, struct buffer *buffer)
         json_words_part(buffer, follows ? ", expected " : " expected ");
         json_words_part(buffer, problem->expected);
     }
-    json_text_end(buffer);
 }
 
 void wire_render_operation_problem(const struct wire_operation *operation,
@@ -110,7 +107,10 @@ void wire_render_problem(const struct problem *problem, struct bytes request_id,
 {
     json_begin(buffer);
     put_problem_head(problem->code, buffer);
-    put_detail(problem, buffer);
+    json_key(buffer, "detail");
+    json_text_begin(buffer);
+    wire_put_detail(problem, buffer);
+    json_text_end(buffer);
     json_key(buffer, "code");
     json_words(buffer, problems[problem->code].code);
     if (problem->field != NULL && problem->field[0] != 0) {

@@ -22,6 +22,7 @@
 #include "base/base.h"
 #include "engine/engine.h"
 #include "wire/json_write.h"
+#include "wire/resp.h"
 #include "wire/words.h"
 
 enum wire_call {
@@ -165,6 +166,8 @@ unsigned wire_problem_status(enum problem_code code);
 const char *wire_problem_code(enum problem_code code);
 void wire_render_problem(const struct problem *problem, struct bytes request_id,
                          struct buffer *buffer);
+/* What its detail says: one line, escaped as in JSON, without quotes around it. */
+void wire_put_detail(const struct problem *problem, struct buffer *buffer);
 /* The same of one operation: "quantities.furlongs" is "operations[3].quantities.furlongs" there, or
  * "[3].quantities.furlongs" in a list; a problem without a field is the operation's. For problems
  * that wire_parse_operation did not raise: its own are named already. */

@@ -24,8 +24,11 @@ def test_json_lines_tell_the_life_of_a_server(fresh):
     for line in server.stderr_file.read_text().splitlines():
         assert line.startswith(people) or {"time", "level", "event"} <= set(json.loads(line)), line
     life = ["recovered", "policy_applied", "listening", "stopping", "stopped"]
-    assert [line["event"] for line in lines_of(server) if line["event"] in life] == life
-    assert logged(server, "listening")[0]["address"] == f"127.0.0.1:{server.port}"
+    told = [line["event"] for line in lines_of(server) if line["event"] in life]
+    assert list(dict.fromkeys(told)) == life
+    where = {line["listener"]: line["address"] for line in logged(server, "listening")}
+    assert where["http"] == f"127.0.0.1:{server.port}"
+    assert where["resp"] == f"127.0.0.1:{server.resp_port}"
     assert logged(server, "stopped")[0]["answers"] >= 1
 
 

@@ -156,22 +156,27 @@ class Server:
         self.policy_file.write_text(policy)
         self.clocked, self.now = clock is not None, to_ms(clock) if clock else None
         self.arguments = list(arguments)
-        self.process = self.port = self.client = None
+        self.process = self.port = self.resp_port = self.client = None
 
     @classmethod
-    def other_ports(cls):
-        """Options that keep the other front ends off their default ports, once they exist."""
+    def other_ports(cls, arguments=()):
+        """Options that keep the other front ends off their default ports, unless they are given."""
         if cls._other_ports is None:
             text = "".join(run("serve", "--help")[1:])
             cls._other_ports = [name for name in ("--resp", "--grpc") if name in text]
-        return [word for name in cls._other_ports for word in (name, f"127.0.0.1:{free_port()}")]
+        return [word for name in cls._other_ports if name not in arguments
+                for word in (name, f"127.0.0.1:{free_port()}")]
 
     def spawn(self):
         """Start the process and return at once."""
         self.port = free_port()
+        others = self.other_ports(self.arguments)
+        self.resp_port = None
+        if "--resp" in others:
+            self.resp_port = int(others[others.index("--resp") + 1].rsplit(":", 1)[1])
         command = [find_binary(), "serve", "--data", str(self.data), "--policy",
                    str(self.policy_file), "--http", f"127.0.0.1:{self.port}",
-                   *self.other_ports(), *self.arguments]
+                   *others, *self.arguments]
         if self.clocked:
             command += ["--test-clock", to_text(self.now)]
         with open(self.stderr_file, "ab") as stderr:

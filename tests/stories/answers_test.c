@@ -90,11 +90,45 @@ static void a_batch_is_its_operations_in_order(void **state)
     TELL(answers_policy, rows);
 }
 
+/* Goal: RESP has the same decisions in arrays, and its keywords are no meters (A6). */
+static void resp_answers_in_arrays(void **state)
+{
+    (void)state;
+    static const struct row rows[] = {
+        {"A6",                                                               "grant a paid 9","granted 9"                                                                                              },
+        {"A6",                                           "resp consume a - chat - requests 3",
+         "*8 allow d_? :3 0.5 ok :-1 *3 included :2 0 *3 paid :1 0.5"                                                                         },
+        {"A6", "resp authorize a team/x chat k TTL 60000 requests 2 ATTR model m ATTR tier t",
+         "*7 allow d_? :2 1 ok :-1 *3 paid :2 1"                                                                                              },
+        {"A6",                                                     "resp commit $ requests 1", "*7 committed d_? :1 0.5 ok :-1 *3 paid :1 0.5"},
+        {"A6",                               "resp authorize a - chat - requests 1 ttl 60000",
+         "*7 allow d_? :1 0.5 ok :-1 *3 paid :1 0.5"                                                                                          },
+        {"A6",                                                               "resp release $",                                           "+OK"},
+        {"A6",                               "resp authorize a - chat - requests 1 TTL 60000",
+         "*7 allow d_? :1 0.5 ok :-1 *3 paid :1 0.5"                                                                                          },
+        {"A6",                                       "resp commit $ requests 1 STATUS failed",                  "*6 committed d_? :0 0 ok :-1"},
+        {"A6",                                           "resp consume b - chat - requests 3",     "*6 deny d_? :0 0 insufficient_credits :-1"},
+        {"A6",                                     "resp consume b - chat - requests 3 MIN 1",
+         "*7 partial d_? :2 0 ok :-1 *3 included :2 0"                                                                                        },
+        {"A6",                                "resp consume a - chat - requests 1 ATTR model",
+         "-MISSING_FIELD A required field is missing: attributes.model, expected a name and a "
+         "value behind ATTR"                                                                                                                  },
+        {"A6",                                         "resp consume a - chat - TTL requests",
+         "-INVALID_SHAPE The body is not of the contract's shape: ttl_ms (found 'requests'), "
+         "expected an integer"                                                                                                                },
+        {"A6",                                                           "resp release d_zzz",
+         "-UNKNOWN_DECISION No such decision, or no longer remembered: decision_id (found "
+         "'d_zzz'), expected a decision id"                                                                                                   },
+    };
+    TELL(answers_policy, rows);
+}
+
 int tell_answers(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(amounts_are_written_in_their_shortest_form),
         cmocka_unit_test(a_batch_is_its_operations_in_order),
+        cmocka_unit_test(resp_answers_in_arrays),
     };
     return cmocka_run_group_tests_name("answers", tests, NULL, NULL);
 }

@@ -127,6 +127,79 @@ static void play_json(struct play *play, const char *member)
     free(body);
 }
 
+/* "$" is the decision told last. */
+static struct bytes resp_words(const struct play *play, const char *line, uint8_t *block,
+                               size_t size)
+{
+    char words[1024];
+    char id[ID_TEXT_SIZE];
+    const char *wrong = NULL;
+    const char *here = strchr(line, '$');
+    id_format('d', world_fact(play->world)->report.id, id);
+    if (here == NULL) here = line + strlen(line);
+    (void)snprintf(words, sizeof words, "%.*s%s%s", (int)(here - line), line,
+                   *here == '$' ? id : "", *here == '$' ? here + 1 : "");
+    struct buffer out = buffer_over(block, size);
+    assert_true(resp_from_line(bytes_of_text(words), &out, &wrong));
+    assert_false(out.overflowed);
+    return buffer_bytes(&out);
+}
+
+/* An answer's lines with spaces between them; what strings are long does not matter here. */
+static void say_resp(struct play *play, char *answer)
+{
+    for (char *line = strtok(answer, "\r\n"); line != NULL; line = strtok(NULL, "\r\n")) {
+        if (line[0] == '$') continue;
+        const bool is_id = strncmp(line, "d_", 2) == 0;
+        say(play, "%s%s", play->text[0] == '\0' ? "" : " ", is_id ? "d_?" : line);
+    }
+}
+
+static void play_resp(struct play *play, const char *line)
+{
+    static const struct {
+        const char *verb;
+        enum wire_call call;
+    } calls[] = {
+        {  "consume",   WIRE_CONSUME},
+        {"authorize", WIRE_AUTHORIZE},
+        {   "commit",    WIRE_COMMIT},
+        {  "release",   WIRE_RELEASE},
+    };
+    static struct command command;
+    static uint8_t block[2048];
+    static uint8_t answer[WIRE_REPORT_BYTES_MAX + 1];
+    struct problem problem;
+    struct resp_arguments arguments;
+    struct wire_fields fields;
+    void *memory = malloc(ARENA_BYTES);
+    assert_non_null(memory);
+    struct arena arena = arena_over(memory, ARENA_BYTES);
+    struct wire_request request = {.form = WIRE_FORM_RESP,
+                                   .body = resp_words(play, line, block, sizeof block)};
+    resp_split(request.body, &arguments);
+    for (unsigned i = 0; i < COUNT_OF(calls); i++)
+        if (bytes_equal(arguments.at[0], bytes_of_text(calls[i].verb)))
+            request.call = calls[i].call;
+    if (arguments.count > 1) request.target = arguments.at[1];
+    struct buffer out = buffer_over(answer, WIRE_REPORT_BYTES_MAX);
+    if (wire_parse(&request, &arena, &command, &problem)) {
+        const char *told = world_play(play->world, &command);
+        const struct fact *fact = world_fact(play->world);
+        if (told[0] == '!')
+            say(play, "%s", told);
+        else
+            wire_answer_report(WIRE_FORM_RESP, &fact->report, fact->at_ms,
+                               engine_symbols(world_engine(play->world)), &out, &fields);
+    } else {
+        wire_answer_problem(WIRE_FORM_RESP, &problem, BYTES_NONE, &out);
+    }
+    assert_false(out.overflowed);
+    answer[out.used] = '\0';
+    say_resp(play, (char *)answer);
+    free(memory);
+}
+
 /* --- the clock ------------------------------------------------------------------------------- */
 
 static void say_now(struct play *play)
@@ -243,6 +316,7 @@ static const struct {
 } verbs[] = {
     {"batch ", play_batch},
     { "json ",  play_json},
+    { "resp ",  play_resp},
     {"clock ", play_clock},
     { "wall ",  play_wall},
     {"books ", play_books},

@@ -6,6 +6,8 @@
  *   batch BODY         a batch as JSON, read by the wire; every operation is parsed, stamped and
  *                      decided when its turn comes; the answers, with " ; " between them
  *   json MEMBER        of the last decision as the wire renders it: the values of such members
+ *   resp WORDS         consume, authorize, commit or release as RESP has them ("$" is the last
+ *                      decision's id); the answer's lines, without lengths of strings, ids as "d_?"
  *   clock +DUR         so long passes; from now on the real clock tells the world's time
  *   wall +DUR | -DUR   somebody sets the wall clock
  *   clock confirm      the operator says that the wall clock is right; like those two it answers

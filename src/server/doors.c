@@ -1,0 +1,134 @@
+/*
+ * doors.c: see doors.h.
+ */
+#include "server/doors.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "platform/platform.h"
+
+static void take(void *self, struct exchange *exchange)
+{
+    loop_take(self, exchange);
+}
+
+static bool opens(void *self, struct bytes authorization, uint32_t scopes,
+                  struct problem *problem_out)
+{
+    return loop_opens(self, authorization, scopes, problem_out);
+}
+
+static void tell(void *self, struct buffer *out)
+{
+    loop_tell_briefly(self, out);
+}
+
+static int listen_at(const char *option, struct listener_address *address,
+                     char text_out[LISTENER_TEXT_SIZE])
+{
+    const int fd = listener_open(address);
+    listener_format(address, text_out);
+    if (fd < 0) (void)fprintf(stderr, "weir: %s %s: %s\n", option, text_out, strerror(errno));
+    return fd;
+}
+
+static void log_listening(const char *front_end, const char *address, uint32_t connections)
+{
+    if (log_format() != LOG_AS_JSON) return;
+    struct log_line line = log_begin(LOG_INFO, "listening");
+    log_text(&line, "listener", front_end);
+    log_text(&line, "address", address);
+    log_number(&line, "connections_max", connections);
+    log_end(&line);
+}
+
+static bool add(struct doors *doors, struct doors_options *options, struct stream *stream)
+{
+    doors->streams[doors->count++] = stream;
+    http_watch(options->http, stream_fd(stream), stream_poll, stream);
+    return true;
+}
+
+static bool open_resp(struct doors *doors, struct doors_options *options)
+{
+    char text[LISTENER_TEXT_SIZE];
+    if (!options->resp.is_open) return true;
+    const int fd = listen_at("--resp", &options->resp.address, text);
+    if (fd < 0) return false;
+    doors->resp = resp_open(&(struct resp_options){
+        .listener_fd = fd,
+        .connections_max = options->connections_max,
+        .request_timeout_ms = options->request_timeout_ms,
+        .write_timeout_ms = options->write_timeout_ms,
+        .idle_timeout_ms = RESP_IDLE_TIMEOUT_MS,
+        .buffers_bytes_max = options->buffers_bytes_max,
+        .request_ids_seed = entropy_u64(),
+        .version = options->version,
+        .network = &options->loop->metrics.networks[FRONT_RESP],
+        .tls = options->tls,
+        .calls = {.take = take, .opens = opens, .tell = tell},
+        .self = options->loop
+    });
+    if (doors->resp == NULL) {
+        (void)fprintf(stderr, "weir: no memory for %" PRIu32 " connections of RESP\n",
+                      options->connections_max);
+        return false;
+    }
+    (void)printf("weir: listening on %s://%s\n", options->tls != NULL ? "rediss" : "redis", text);
+    log_listening("resp", text, options->connections_max);
+    return add(doors, options, resp_stream(doors->resp));
+}
+
+bool doors_open(struct doors *doors, struct doors_options *options)
+{
+    return open_resp(doors, options);
+}
+
+void doors_turn(struct doors *doors)
+{
+    for (uint32_t i = 0; i < doors->count; ++i)
+        stream_turn(doors->streams[i]);
+}
+
+bool doors_must_turn(const struct doors *doors)
+{
+    for (uint32_t i = 0; i < doors->count; ++i)
+        if (stream_must_turn(doors->streams[i])) return true;
+    return false;
+}
+
+void doors_drain(struct doors *doors)
+{
+    for (uint32_t i = 0; i < doors->count; ++i)
+        stream_drain(doors->streams[i]);
+}
+
+void doors_cut(struct doors *doors)
+{
+    for (uint32_t i = 0; i < doors->count; ++i)
+        stream_cut(doors->streams[i]);
+}
+
+void doors_close(struct doors *doors)
+{
+    doors->count = 0;
+    resp_close(doors->resp);
+    doors->resp = NULL;
+}
+
+uint32_t doors_connections(const struct doors *doors)
+{
+    uint32_t connections = 0;
+    for (uint32_t i = 0; i < doors->count; ++i)
+        connections += stream_connections(doors->streams[i]);
+    return connections;
+}
+
+void doors_set_tls(struct doors *doors, const struct tls *tls)
+{
+    for (uint32_t i = 0; i < doors->count; ++i)
+        stream_set_tls(doors->streams[i], tls);
+}

@@ -7,8 +7,8 @@ PACKAGES_BUILD = build-essential meson ninja-build pkg-config libsqlite3-dev lib
 	libyajl-dev libssl-dev libh2o-evloop-dev curl python3 python3-yaml
 # ... what its tests and checks need besides ...
 PACKAGES_TEST = $(PACKAGES_BUILD) libcmocka-dev clang-14 clang-tidy-14 clang-format-14 \
-	libclang-rt-14-dev llvm-14 cppcheck codespell shellcheck python3-pytest python3-jsonschema openssl groff-base \
-	sqlite3
+	libclang-rt-14-dev llvm-14 cppcheck codespell shellcheck python3-pytest python3-jsonschema python3-redis openssl \
+	groff-base redis-tools sqlite3
 # ... its Debian package and the clean system in which that is tried ...
 PACKAGES_PACKAGE = $(PACKAGES_BUILD) debhelper lintian mmdebstrap
 # ... and its benchmarks. Debian starts nginx as a service when it installs it.

@@ -59,8 +59,8 @@
 
 /* An idle connection, which has no part of a command on its way; part of one: --request-timeout */
 #define RESP_IDLE_TIMEOUT_MS 600000u
-#define RESP_PIPELINE_MAX 1024u  /* commands of one connection at work; then it is not read from */
-#define RESP_COMMANDS_MAX 65536u /* of all; then no connection has more than one */
+#define RESP_PIPELINE_MAX 256u  /* commands of one connection at work; then it is not read from */
+#define RESP_COMMANDS_MAX 8192u /* of all, so that nobody waits behind more; then one each */
 #define RESP_OUTPUT_BYTES_MAX ((size_t)1 << 20) /* answers not taken; then it is not read from */
 
 /* ---- bytes of all requests and answers under way; --buffers */

@@ -144,7 +144,7 @@ static void send_commands(struct scene *scene, int fd, uint32_t count)
     static const char command[] = RELEASE;
     for (uint32_t i = 0; i < count; ++i) {
         assert_int_equal(send(fd, command, sizeof(command) - 1, 0), (ssize_t)sizeof(command) - 1);
-        if (i % 256 == 255) turn(scene);
+        if (i % 64 == 63) turn(scene);
     }
 }
 
@@ -342,7 +342,7 @@ static void beyond_the_sum_of_commands_a_connection_has_one(void **state)
     turn_until_kept(scene, RESP_COMMANDS_MAX - 2);
     while (scene->kept.first != NULL) {
         answer_next(scene, "+\r\n");
-        if (scene->kept.count % 4096 == 0) turn(scene);
+        if (scene->kept.count % 512 == 0) turn(scene);
         if (scene->kept.first == NULL) turn(scene);
     }
     expect(scene, fds[MANY], "+\r\n+\r\n+\r\n");

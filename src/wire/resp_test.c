@@ -112,7 +112,7 @@ static void every_mistake_names_its_field(void **state)
          "of "                                                                                                               },
         {WIRE_RELEASE,                   "X \"\\r\\n+OK\"",
          "-UNKNOWN_DECISION No such decision, or no longer remembered: decision_id (found "
-         "'\\u000d\\n+OK'), expected a decision id\r\n"                                                                  },
+         "'\\u000d\\n+OK'), expected a decision id\r\n"                                                                      },
     };
     static struct command command;
     (void)state;

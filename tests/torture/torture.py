@@ -67,6 +67,16 @@ def ask(customer="mallory", feature="free", **more):
                        **more}).encode()
 
 
+def command(*words):
+    """As Redis clients send it."""
+    parts = [str(word).encode() for word in words]
+    return b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%s\r\n" % (len(part), part) for part in parts)
+
+
+def consume(customer="mallory", feature="free", key="-"):
+    return command("WEIR.CONSUME", customer, "-", feature, key, "requests", 1)
+
+
 # ---- the server ----------------------------------------------------------------------------------
 
 class Server:
@@ -77,15 +87,16 @@ class Server:
         self.output = open(place / "output.txt", "wb")
         self.process = subprocess.Popen(
             [BINARY, "serve", "--data", place / "data", "--policy", place / "policy.yaml",
-             "--http", "127.0.0.1:0", "--resp", "127.0.0.1:0", "--connections", str(CONNECTIONS),
+             "--http", "127.0.0.1:0", "--connections", str(CONNECTIONS),
              "--buffers", f"{BUFFERS_MIB}M", "--request-timeout", "3s", "--write-timeout", "3s",
              *arguments], stdout=self.output, stderr=self.output)
-        self.port = self.wait(self.find_port, "it listens")
+        self.port = self.wait(lambda: self.find_port("http"), "it listens")
+        self.resp_port = self.find_port("redis")  # None: it is off
 
-    def find_port(self):
+    def find_port(self, scheme):
         assert self.process.poll() is None, self.text()
         for line in self.text().splitlines():
-            if "listening on http" in line:
+            if f"listening on {scheme}" in line:
                 return int(line.rsplit(":", 1)[1])
         return None
 
@@ -121,10 +132,12 @@ class Server:
 # ---- the client that behaves ---------------------------------------------------------------------
 
 class GoodClient:
-    """One request after the other, mostly on one connection, now and then on a new one."""
+    """One request after the other, mostly on one connection, now and then on a new one; over RESP
+    besides, where that is what is attacked."""
 
-    def __init__(self, port, certificate=None):
-        self.port = port
+    def __init__(self, port, certificate=None, resp_port=None):
+        self.port, self.resp_port = port, resp_port
+        self.resp = None
         self.context = None
         if certificate:
             self.context = ssl.create_default_context(cafile=str(certificate))
@@ -168,9 +181,40 @@ class GoodClient:
         response = self.connection.getresponse()
         return response, response.read()
 
+    def ask_resp(self, number):
+        """A pipeline of two; who is told that nothing was done asks again, and so does who was closed
+        before the answer, with his keys."""
+        for attempt in range(10):
+            try:
+                if self.resp is None:
+                    self.resp = socket.create_connection(("127.0.0.1", self.resp_port), ANSWER_SECONDS_MAX)
+                    self.resp.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                self.resp.sendall(consume("good", "chat", f"a{number}") + consume("good", "chat", f"b{number}"))
+                text = b""
+                while text.count(b"$5\r\n0.001\r\n") < 4 and not text.startswith(b"-OVERLOADED "):
+                    piece = self.resp.recv(65536)
+                    if not piece:
+                        raise ConnectionResetError(text)
+                    text += piece
+                if text.startswith(b"*7\r\n$5\r\nallow\r\n"):
+                    self.spent_nano += 2 * PRICE_NANO
+                    return
+                assert text.startswith(b"-OVERLOADED "), text
+            except ConnectionError:
+                pass
+            self.resp.close()
+            self.resp = None
+            self.repeated += 1
+            time.sleep(0.2)
+        raise AssertionError("RESP refused ten times over")
+
     def step(self, number):
         """One round, its latencies in seconds; every answer is checked."""
         took = []
+        if self.resp_port:
+            began = time.perf_counter()
+            self.ask_resp(number)
+            took.append(time.perf_counter() - began)
 
         def timed(*arguments, **options):
             began = time.perf_counter()
@@ -202,9 +246,9 @@ class GoodClient:
         assert balance["held"] == "0", balance
 
 
-def good_client(port, certificate, pipe):
+def good_client(port, certificate, pipe, resp_port=None):
     """A process: steps until told to say how it went, again and again, until told to end."""
-    client = GoodClient(port, certificate)
+    client = GoodClient(port, certificate, resp_port)
     client.call("POST", "/v1/customers/good/grants",
                 json.dumps({"category": "paid", "credits": str(GRANTED_NANO // 10**9)}).encode())
     took, number, failure = [], 0, None
@@ -510,6 +554,108 @@ def tls_slow_headers(attack):
     return attack.crawl(made, b"y")
 
 
+def resp_slow(attack):
+    """Commands that crawl in, to their ceiling."""
+    begun = b"*8\r\n$12\r\nWEIR.CONSUME\r\n$60000\r\n"
+    return attack.crawl(attack.open(2000, begun), b"y" * 64)
+
+
+def resp_never_read(attack):
+    """Pipelines that go on and on, and of whose answers nobody reads a byte."""
+    many = consume() * 400
+    made = attack.open(200, receive_bytes=4096)
+    while attack.goes_on():
+        for sock in made:
+            with contextlib.suppress(OSError):
+                sock.send(many)
+        time.sleep(0.01)
+    return len(made)
+
+
+def resp_pipelines(attack):
+    def flood():
+        many = consume() * 1000 + command("PING")
+        while attack.goes_on():
+            with contextlib.suppress(OSError), attack.connect() as sock:
+                sender = threading.Thread(target=quietly, args=(sock.sendall, many))
+                sender.start()
+                answers, tail = 0, b""
+                while attack.goes_on() and not tail.endswith(b"+PONG\r\n"):
+                    piece = sock.recv(1 << 18)
+                    if not piece:
+                        break
+                    answers += piece.count(b"$5\r\nallow")
+                    tail = (tail + piece)[-16:]
+                counts.append(answers)
+                sock.close()
+                sender.join()
+    counts = []
+    together(flood, 8)
+    return sum(counts)
+
+
+def resp_random_bytes(attack):
+    rng = attack.random
+    beginnings = [b"", b"*3\r\n", b"*1\r\n$4\r\n", consume(), b"*128\r\n" + b"$0\r\n\r\n" * 100,
+                  b"\x16\x03\x01", b"WEIR.CONSUME ", b"POST / HTTP/1.1\r\n", command("HELLO", 3)]
+    return send_and_leave(attack, lambda: rng.choice(beginnings)
+                          + rng.randbytes(rng.choice([1, 100, 5000, 60_000])) + b"\r\n")
+
+
+def resp_huge(attack):
+    cases = [
+        b"*1000000000\r\n", b"*128\r\n$1000000000\r\n", b"*2\r\n$64000\r\n" + b"x" * 64000 + b"\r\n$64000\r\n",
+        b"x" * 1_000_000, b"PING " + b'"' * 16000 + b"\r\n",
+        command("WEIR.CONSUME", *["x" * 400] * 127) * 50,
+        command("ECHO", "e" * 60_000) * 100, command("COMMAND", "DOCS") * 2000,
+        command("COMMAND", "INFO", *["PING"] * 126) * 50, command("INFO") * 500,
+        b"\r\n" * 100_000, b"*0\r\n" * 50_000,
+    ]
+    order = iter(range(10**9))
+    return send_and_leave(attack, lambda: cases[next(order) % len(cases)])
+
+
+def resp_half_closed(attack):
+    count = 0
+    while attack.goes_on():
+        for sent, allowed in ((consume() * 20, 20), (consume() + consume()[:-5], 1), (b"*2\r\n", 0)):
+            with contextlib.suppress(OSError), attack.connect() as sock:
+                sock.sendall(sent)
+                sock.shutdown(socket.SHUT_WR)
+                received = b""
+                while piece := sock.recv(65536):
+                    received += piece
+                assert received.count(b"$5\r\nallow") == allowed, (sent, received)
+                count += 1
+        made = attack.open(20, consume() * 50)
+        for sock in made:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            sock.close()
+        count += len(made)
+    return count
+
+
+def resp_unknown_keys(attack):
+    """Strangers' keys, and idempotency keys that nobody has used."""
+    counts = []
+
+    def guess():
+        rng = random.Random(attack.random.random())
+        with contextlib.suppress(OSError), attack.connect() as sock:
+            while attack.goes_on():
+                key = rng.randbytes(32).hex()
+                sock.sendall((command("AUTH", "weir_" + key) + consume(key=key)) * 10)
+                text = b""
+                while text.count(b"+OK") + text.count(b"$5\r\nallow") < 20:
+                    piece = sock.recv(65536)
+                    if not piece:
+                        return
+                    text += piece
+                counts.append(10)
+    together(guess, 4)
+    return sum(counts)
+
+
 PLAIN = [("calm", nothing), ("slow headers", slow_headers), ("slow bodies", slow_bodies),
          ("slow readers", slow_readers), ("10,000 idle", idle), ("beyond the ceiling", beyond),
          ("pipelined floods", pipelines), ("random bytes", random_bytes),
@@ -519,7 +665,13 @@ TLS = [("calm, TLS", nothing), ("TLS: silent, cut, plain", tls_silent),
        ("TLS: nonsense", tls_nonsense), ("TLS: handshakes", tls_handshakes),
        ("TLS: after the end", tls_after_the_end), ("TLS: 10,000 idle", idle),
        ("TLS: slow headers", tls_slow_headers)]
-LONGER = {"10,000 idle": 3, "beyond the ceiling": 4, "TLS: 10,000 idle": 3,     # seconds more
+RESP = [("calm, RESP", nothing), ("RESP: slow commands", resp_slow), ("RESP: never read", resp_never_read),
+        ("RESP: 10,000 idle", idle), ("RESP: beyond the ceiling", beyond),
+        ("RESP: pipelined floods", resp_pipelines), ("RESP: random bytes", resp_random_bytes),
+        ("RESP: huge everything", resp_huge), ("RESP: half-closed", resp_half_closed),
+        ("RESP: unknown keys", resp_unknown_keys)]
+LONGER = {"RESP: 10,000 idle": 3, "RESP: beyond the ceiling": 4, "RESP: slow commands": 3, "RESP: never read": 3,
+          "10,000 idle": 3, "beyond the ceiling": 4, "TLS: 10,000 idle": 3,     # seconds more
           "slow headers": 3, "slow bodies": 3, "slow readers": 3,               # than a time-out
           "TLS: slow headers": 3}
 
@@ -564,7 +716,10 @@ def watch(server, process, peaks):
 
 def campaign(server, attacks, seconds, certificate, table, seed):
     here, there = multiprocessing.Pipe()
-    good = multiprocessing.Process(target=good_client, args=(server.port, certificate, there))
+    resp_port = server.resp_port if attacks and attacks[0] in RESP else None
+    port = resp_port or server.port
+    good = multiprocessing.Process(target=good_client,
+                                   args=(server.port, certificate, there, resp_port))
     good.start()
     time.sleep(0.5)
     rss_calm, fds_calm = server.rss_mib(), server.descriptors()
@@ -573,7 +728,7 @@ def campaign(server, attacks, seconds, certificate, table, seed):
     for name, function in attacks:
         ours, theirs = multiprocessing.Pipe()
         attacker = multiprocessing.Process(
-            target=run_attack, args=(function, server.port, seconds + LONGER.get(name, 0), seed,
+            target=run_attack, args=(function, port, seconds + LONGER.get(name, 0), seed,
                                      certificate, theirs))
         here.send("say")
         here.recv()                 # what was before is not this attack's
@@ -596,7 +751,7 @@ def campaign(server, attacks, seconds, certificate, table, seed):
             table.fail(name, f"{peaks['fds']} descriptors")
     here.send("end")
     good.join()
-    slow = any(function in (slow_headers, slow_bodies, tls_slow_headers) for _, function in attacks)
+    slow = any(function in (slow_headers, slow_bodies, tls_slow_headers, resp_slow) for _, function in attacks)
     check_given_back(server, fds_calm, slow, certificate, table)
 
 
@@ -644,12 +799,13 @@ def main():
     table = Table()
     try:
         certificate = make_certificate(place)
-        for attacks, arguments, shown in (
-                (PLAIN, (), None),
-                (TLS, ("--tls-cert", certificate, "--tls-key", place / "key.pem"), certificate)):
+        tls = ("--resp", "off", "--tls-cert", certificate, "--tls-key", place / "key.pem")
+        for name, attacks, arguments, shown in (
+                ("plain", PLAIN, ("--resp", "off"), None), ("tls", TLS, tls, certificate),
+                ("resp", RESP, ("--resp", "127.0.0.1:0"), None)):
             chosen = [attack for attack in attacks
                       if options.only in attack[0] or attack[1] is nothing]
-            server = Server(place / ("tls" if shown else "plain"), *arguments)
+            server = Server(place / name, *arguments)
             try:
                 campaign(server, chosen, seconds, shown, table, options.seed)
                 server.stop()

@@ -167,8 +167,9 @@ class Books:
                 self.complain(row, f"number {row['number']} comes where {customer.updates} should")
             account = (row["account"], row["grant_id"] or row["name"])
             customer.accounts[account] += row["delta"]
-            if customer.accounts[account] != row["account_after"]:
-                self.complain(row, f"{account} has {row['account_after']}, its rows come to "
+            after = row["account_after"] + row["account_after_e18"] * 10**18
+            if customer.accounts[account] != after:
+                self.complain(row, f"{account} has {after}, its rows come to "
                                    f"{customer.accounts[account]}")
             if row["account"] in ("grant", "overshoot") and row["account_after"] < 0:
                 self.complain(row, f"{account} is below zero")

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define DECIMAL_DIGITS_MAX 20
+#define DECIMAL_DIGITS_MAX_128 39
 
 struct bytes bytes_of_text(const char *text)
 {
@@ -161,6 +162,22 @@ int bytes_hex_digit(uint8_t digit)
     if (digit >= 'a' && digit <= 'f') return digit - 'a' + 10;
     if (digit >= 'A' && digit <= 'F') return digit - 'A' + 10;
     return -1;
+}
+
+void buffer_put_decimal_128(struct buffer *buffer, uint128 value)
+{
+    uint8_t digits[DECIMAL_DIGITS_MAX_128];
+    size_t first = DECIMAL_DIGITS_MAX_128;
+    for (; value > UINT64_MAX; value /= 10)
+        digits[--first] = (uint8_t)('0' + (unsigned)(value % 10));
+    buffer_put_decimal(buffer, (uint64_t)value);
+    buffer_put(buffer, digits + first, DECIMAL_DIGITS_MAX_128 - first);
+}
+
+void buffer_put_integer(struct buffer *buffer, int128 value)
+{
+    if (value < 0) buffer_put_byte(buffer, '-');
+    buffer_put_decimal_128(buffer, value < 0 ? -(uint128)value : (uint128)value);
 }
 
 struct reader reader_over(struct bytes bytes)

@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/numbers.h"
+
 /* A view of somebody else's memory. */
 struct bytes {
     const uint8_t *at;
@@ -49,6 +51,8 @@ void buffer_put_bytes(struct buffer *buffer, struct bytes bytes); /* length, the
 void buffer_put_decimal(struct buffer *buffer, uint64_t value);   /* ASCII digits */
 void buffer_put_hex(struct buffer *buffer, struct bytes bytes); /* two digits a byte, lower case */
 void buffer_put_hex_number(struct buffer *buffer, uint64_t value); /* 16 digits */
+void buffer_put_decimal_128(struct buffer *buffer, uint128 value);
+void buffer_put_integer(struct buffer *buffer, int128 value); /* with a sign if it is negative */
 
 /* Reads from a fixed block. After the first bad read every read gives 0 and `bad` stays set. */
 struct reader {

@@ -4,8 +4,6 @@
  */
 #include "base/credits.h"
 
-#include "base/numbers.h"
-
 #define FRACTION_DIGITS_MAX 9
 
 static bool is_digit(uint8_t byte)
@@ -48,20 +46,25 @@ bool credits_parse(struct bytes text, int64_t *nano_out)
     return true;
 }
 
+void credits_put(struct buffer *buffer, int128 nano)
+{
+    const uint128 magnitude = nano < 0 ? -(uint128)nano : (uint128)nano;
+    uint64_t fraction = 0;
+    if (nano < 0) buffer_put_byte(buffer, '-');
+    buffer_put_integer(buffer,
+                       (int128)number_divide(magnitude, (uint64_t)NANO_PER_CREDIT, &fraction));
+    if (fraction != 0) buffer_put_byte(buffer, '.');
+    while (fraction != 0) {
+        fraction *= 10;
+        buffer_put_byte(buffer, (uint8_t)('0' + fraction / (uint64_t)NANO_PER_CREDIT));
+        fraction %= (uint64_t)NANO_PER_CREDIT;
+    }
+}
+
 unsigned credits_format(int64_t nano, char text_out[CREDITS_TEXT_SIZE])
 {
     struct buffer buffer = buffer_over(text_out, CREDITS_TEXT_SIZE);
-    const uint64_t magnitude = nano < 0 ? -(uint64_t)nano : (uint64_t)nano;
-    if (nano < 0) buffer_put_byte(&buffer, '-');
-    buffer_put_decimal(&buffer, magnitude / (uint64_t)NANO_PER_CREDIT);
-
-    uint64_t fraction = magnitude % (uint64_t)NANO_PER_CREDIT;
-    if (fraction != 0) buffer_put_byte(&buffer, '.');
-    while (fraction != 0) {
-        fraction *= 10;
-        buffer_put_byte(&buffer, (uint8_t)('0' + fraction / (uint64_t)NANO_PER_CREDIT));
-        fraction %= (uint64_t)NANO_PER_CREDIT;
-    }
+    credits_put(&buffer, nano);
     const unsigned length = (unsigned)buffer.used;
     buffer_put_byte(&buffer, '\0');
     return length;

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "base/bytes.h"
+#include "base/numbers.h"
 
 /* "9223372036.854775807" with a sign and a NUL. */
 #define CREDITS_TEXT_SIZE 24
@@ -17,3 +18,5 @@ bool credits_parse(struct bytes text, int64_t *nano_out);
 
 /* Shortest form: "6", "0.5", "0", "-1.25". Returns the length, without the NUL. */
 unsigned credits_format(int64_t nano, char text_out[CREDITS_TEXT_SIZE]);
+/* The same of any sum. */
+void credits_put(struct buffer *buffer, int128 nano);

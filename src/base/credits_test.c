@@ -111,6 +111,28 @@ static void any_amount_survives_its_text(void **state)
     }
 }
 
+static void sums_of_credits_are_written_to_the_last_digit(void **state)
+{
+    (void)state;
+    static const struct {
+        struct sum nano;
+        const char *text;
+    } rows[] = {
+        {                  {0, 0},                                      "0"},
+        {                  {1, 1},                   "1000000000.000000001"},
+        {           {-5, -999999},             "-999999000000000.000000005"},
+        {                {0, 123},                           "123000000000"},
+        {{SUM_E18 - 1, INT64_MAX}, "9223372036854775807999999999.999999999"},
+    };
+    for (size_t row = 0; row < COUNT_OF(rows); row++) {
+        uint8_t block[64];
+        struct buffer buffer = buffer_over(block, sizeof block);
+        credits_put(&buffer, sum_value(rows[row].nano));
+        assert_int_equal(buffer.used, strlen(rows[row].text));
+        assert_memory_equal(block, rows[row].text, buffer.used);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -118,6 +140,7 @@ int main(void)
         cmocka_unit_test(longer_forms_are_read_too),
         cmocka_unit_test(malformed_and_outsized_amounts_are_refused),
         cmocka_unit_test(any_amount_survives_its_text),
+        cmocka_unit_test(sums_of_credits_are_written_to_the_last_digit),
     };
     return cmocka_run_group_tests_name("credits", tests, NULL, NULL);
 }

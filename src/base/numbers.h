@@ -49,6 +49,25 @@ static inline bool number_multiply_u128(uint128 left, uint128 right, uint128 *re
     return true;
 }
 
+/* A sum that 64 bits do not bound, as it is kept: low + e18 * 10^18, |low| < 10^18, both of one
+ * sign or 0. So its decimal digits can be read off: those of e18, then 18 of low. */
+#define SUM_E18 INT64_C(1000000000000000000)
+struct sum {
+    int64_t low;
+    int64_t e18;
+};
+
+static inline int128 sum_value(struct sum sum)
+{
+    return (int128)sum.e18 * SUM_E18 + sum.low;
+}
+
+/* |value| < 10^18 * 2^63 */
+static inline struct sum sum_of(int128 value)
+{
+    return (struct sum){.low = (int64_t)(value % SUM_E18), .e18 = (int64_t)(value / SUM_E18)};
+}
+
 uint64_t number_gcd(uint64_t left, uint64_t right);
 bool number_lcm(uint64_t left, uint64_t right, uint64_t *result_out); /* operands >= 1 */
 

@@ -63,6 +63,18 @@ void csv_credits(struct buffer *buffer, int64_t nano)
     buffer_put_byte(buffer, ',');
 }
 
+void csv_sum(struct buffer *buffer, int128 value)
+{
+    buffer_put_integer(buffer, value);
+    buffer_put_byte(buffer, ',');
+}
+
+void csv_credits_sum(struct buffer *buffer, int128 nano)
+{
+    credits_put(buffer, nano);
+    buffer_put_byte(buffer, ',');
+}
+
 void csv_instant(struct buffer *buffer, int64_t instant_ms)
 {
     char text[INSTANT_TEXT_SIZE];

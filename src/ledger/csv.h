@@ -13,7 +13,9 @@ void csv_text(struct buffer *buffer, struct bytes text); /* at == NULL: an empty
 void csv_words(struct buffer *buffer, const char *text);
 void csv_json(struct buffer *buffer, struct bytes json); /* an object or list */
 void csv_number(struct buffer *buffer, int64_t value);
+void csv_sum(struct buffer *buffer, int128 value);
 void csv_credits(struct buffer *buffer, int64_t nano);
+void csv_credits_sum(struct buffer *buffer, int128 nano);
 void csv_instant(struct buffer *buffer, int64_t instant_ms);
 void csv_id(struct buffer *buffer, char letter, uint64_t number);
 void csv_nothing(struct buffer *buffer);

@@ -81,9 +81,10 @@ bool heads_chain(struct heads *heads, uint32_t number, struct balance_row *row)
     if (row->account == ACCOUNT_OVERAGE) {
         struct overage_account *account = heads_account(heads, number, row->overage);
         if (account == NULL) return false;
-        account->after += row->delta;
+        account->after = sum_of(sum_value(account->after) + row->delta);
         account->is_dirty = 1;
-        row->account_after = account->after;
+        row->account_after = account->after.low;
+        row->account_after_e18 = account->after.e18;
     } else {
         head->after += row->delta;
     }

@@ -27,7 +27,7 @@ struct head {
 struct overage_account {
     uint32_t next;
     uint32_t symbol;
-    int64_t after;
+    struct sum after;
     uint32_t is_dirty;
 };
 

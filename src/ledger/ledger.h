@@ -43,7 +43,7 @@
 #include "ledger/show.h"
 #include "ledger/usage.h"
 
-#define LEDGER_VERSION 2u
+#define LEDGER_VERSION 3u
 #define LEDGER_DETAIL_SIZE 512
 
 /* Everything the world can do to the books. */

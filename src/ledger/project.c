@@ -251,14 +251,8 @@ static bool project_usage(const struct projection_parts *parts, struct projectio
 
 static struct bytes put_decimal_128(struct projection *projection, uint128 number)
 {
-    char digits[40];
-    size_t at = sizeof digits;
-    do {
-        digits[--at] = (char)('0' + (unsigned)(number % 10));
-        number /= 10;
-    } while (number != 0);
     const size_t start = projection->text.used;
-    buffer_put(&projection->text, digits + at, sizeof digits - at);
+    buffer_put_decimal_128(&projection->text, number);
     return written(projection, start);
 }
 

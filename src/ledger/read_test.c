@@ -13,7 +13,7 @@ static void put_update(struct books *books, uint64_t position, uint32_t place, c
 {
     books_sql(books,
               "INSERT INTO balance_updates VALUES(%llu,%u,%d,%Q,%d,'grant',7,'paid','charge',%llu,"
-              "-1,%d,%d,%llu,%u,zeroblob(32))",
+              "-1,%d,0,%d,%llu,%u,zeroblob(32))",
               (unsigned long long)position, place, number, customer, number,
               (unsigned long long)position, 100 - number, 100 - number,
               (unsigned long long)previous, previous_place);

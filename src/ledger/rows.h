@@ -126,6 +126,7 @@ struct balance_row {
     uint64_t decision;          /* 0, NULL: no decision moved it */
     int64_t delta;              /* never 0 */
     int64_t account_after;      /* ACCOUNT_OVERAGE: filled in from its head */
+    int64_t account_after_e18;  /* so many times 10^18 above it: overage alone is not bounded */
     int64_t customer_after;     /* settled: grants and debt; overage does not move it */
     uint64_t previous_position; /* 0: this is the first */
     uint32_t previous_place;
@@ -282,6 +283,7 @@ const char *overshoot_kind_text(enum overshoot_kind kind); /* NULL: there was no
     X(decision, "INTEGER", value_if(row->decision != 0, row->decision))                 \
     X(delta, "INTEGER NOT NULL", value_of_signed(row->delta))                           \
     X(account_after, "INTEGER NOT NULL", value_of_signed(row->account_after))           \
+    X(account_after_e18, "INTEGER NOT NULL", value_of_signed(row->account_after_e18))   \
     X(customer_after, "INTEGER NOT NULL", value_of_signed(row->customer_after))         \
     X(previous_position, "INTEGER NOT NULL", value_of_unsigned(row->previous_position)) \
     X(previous_place, "INTEGER NOT NULL", value_of_unsigned(row->previous_place))       \

@@ -24,11 +24,17 @@ const char LEDGER_EXPLODED[] = LEDGER_EXPLODED_SQL;
     "customer TEXT NOT NULL,subject TEXT NOT NULL,feature TEXT NOT NULL,endpoint TEXT NOT NULL," \
     "model TEXT NOT NULL,origin TEXT NOT NULL,outcome TEXT NOT NULL,what TEXT NOT NULL,"         \
     "name TEXT NOT NULL"
-#define ROLLUP_TABLE_SQL(table)                                                        \
-    "CREATE TABLE " table "(" ROLLUP_KEY_SQL                                           \
-    ",requests INTEGER NOT NULL,denied INTEGER NOT NULL,units INTEGER NOT NULL,"       \
-    "charged INTEGER NOT NULL,quantity INTEGER NOT NULL,duration_ms INTEGER NOT NULL," \
-    "PRIMARY KEY(start_ms," ROLLUP_DIMENSIONS ")) STRICT,WITHOUT ROWID"
+#define WIDE_COLUMN(name) name " INTEGER NOT NULL," name "_e18 INTEGER NOT NULL"
+#define ROLLUP_TABLE_SQL(table)                                                                     \
+    "CREATE TABLE " table "(" ROLLUP_KEY_SQL                                                        \
+    ",requests INTEGER NOT NULL,denied INTEGER NOT NULL," WIDE_COLUMN("units") "," WIDE_COLUMN(     \
+        "charged") "," WIDE_COLUMN("quantity") "," WIDE_COLUMN("duration_ms") ","                   \
+                                                                              "PRIMARY "            \
+                                                                              "KEY(start_"          \
+                                                                              "ms"                  \
+                                                                              "," ROLLUP_DIMENSIONS \
+                                                                              ")) STRICT,WITHOUT "  \
+                                                                              "ROWID"
 
 const struct schema_object LEDGER_SCHEMA[] = {
     {"table",                     "meta","CREATE TABLE meta(name TEXT PRIMARY KEY,value ANY NOT NULL) STRICT"                                         },
@@ -54,13 +60,14 @@ const struct schema_object LEDGER_SCHEMA[] = {
      "last_place INTEGER NOT NULL,last_hash BLOB NOT NULL,last_usage INTEGER NOT NULL) STRICT"                                                                                     },
     {"table",                 "accounts",
      "CREATE TABLE accounts(customer INTEGER NOT NULL,symbol INTEGER NOT NULL,"
-     "after INTEGER NOT NULL,PRIMARY KEY(customer,symbol)) STRICT,WITHOUT ROWID"                  },
+     "after INTEGER NOT NULL,after_e18 INTEGER NOT NULL,PRIMARY KEY(customer,symbol)) "
+     "STRICT,WITHOUT ROWID"                  },
     {"table",                    "seals",
      "CREATE TABLE seals(through INTEGER PRIMARY KEY,first INTEGER NOT NULL,at_ms INTEGER NOT NULL,"
      "usage_rows INTEGER NOT NULL,monetization_rows INTEGER NOT NULL,balance_rows INTEGER NOT NULL,"
      "usage_hash BLOB NOT NULL,monetization_hash BLOB NOT NULL,balance_hash BLOB NOT NULL) STRICT"                             },
     {"table",             "usage_rollup",                                     ROLLUP_TABLE_SQL("usage_rollup")                },
-    {"table",               "usage_days",                                       ROLLUP_TABLE_SQL("usage_days")                              },
+    {"table",               "usage_days",                                       ROLLUP_TABLE_SQL("usage_days")                                                                                   },
  /* The hour row added to usage_days last, in the order of its key. */
     {"table",            "usage_days_at",
      "CREATE TABLE usage_days_at(one INTEGER PRIMARY KEY CHECK(one=1)," ROLLUP_KEY_SQL ") STRICT"            },

@@ -24,14 +24,37 @@
 /* Dimensions of the rollup. An absent one is the empty text: what is unknown must be equal to
  * itself in a key. */
 #define ROLLUP_DIMENSIONS "customer,subject,feature,endpoint,model,origin,outcome,what,name"
-/* What is added up, in the order of the columns; and how sums are put onto sums that are there. */
-#define ROLLUP_SUMS \
-    "sum(requests),sum(denied),sum(units),sum(charged),sum(quantity),sum(duration_ms)"
-#define ROLLUP_ONTO                                                      \
-    " ON CONFLICT DO UPDATE SET "                                        \
-    "requests=requests+excluded.requests,denied=denied+excluded.denied," \
-    "units=units+excluded.units,charged=charged+excluded.charged,"       \
-    "quantity=quantity+excluded.quantity,duration_ms=duration_ms+excluded.duration_ms"
+/* What is added up. Requests are counted, and nobody makes 2^63 of them; the others are numbers
+ * that callers say, so their sums go beyond 64 bits: each has a second column for how many times
+ * 10^18 stand above it (struct sum). sum() fails beyond 64 bits and every step of + goes over to
+ * floating point, so both halves of nine digits are added up apart. */
+#define E18 "1000000000000000000"
+#define E9 "1000000000"
+#define WIDE_HIGH(column) "(sum(" column "/" E9 ")+sum(" column "%" E9 ")/" E9 ")"
+#define WIDE_LOW(column) WIDE_HIGH(column) "%" E9 "*" E9 "+sum(" column "%" E9 ")%" E9
+#define WIDE_SUM(column, above) WIDE_LOW(column) "," WIDE_HIGH(column) "/" E9 above
+#define ROLLUP_COLUMNS                                                           \
+    "requests,denied,units,units_e18,charged,charged_e18,quantity,quantity_e18," \
+    "duration_ms,duration_ms_e18"
+/* Of events; and of sums that were made. In the order of the columns. */
+#define ROLLUP_SUMS                                                                              \
+    "sum(requests),sum(denied)," WIDE_SUM("units", "") "," WIDE_SUM("charged", "") "," WIDE_SUM( \
+        "quantity", "") "," WIDE_SUM("duration_ms", "")
+#define ROLLUP_SUMS_OF_SUMS                                                                      \
+    "sum(requests),sum(denied)," WIDE_SUM("units", "+sum(units_e18)") "," WIDE_SUM(              \
+        "charged",                                                                               \
+        "+sum(charged_e18)") "," WIDE_SUM("quantity",                                            \
+                                          "+sum(quantity_e18)") "," WIDE_SUM("duration_ms",      \
+                                                                             "+sum(duration_ms_" \
+                                                                             "e18)")
+/* How sums are put onto sums that are there. */
+#define WIDE_ONTO(column)                                                     \
+    column "=(" column "+excluded." column ")%" E18 "," column "_e18=" column \
+           "_e18+excluded." column "_e18+(" column "+excluded." column ")/" E18
+#define ROLLUP_ONTO                                                                 \
+    " ON CONFLICT DO UPDATE SET "                                                   \
+    "requests=requests+excluded.requests,denied=denied+excluded.denied," WIDE_ONTO( \
+        "units") "," WIDE_ONTO("charged") "," WIDE_ONTO("quantity") "," WIDE_ONTO("duration_ms")
 
 /* One usage event seen as what it adds to the rollup: itself, each of its sources, each meter, and
  * its overshoot. A late commit is no request of its own: the expiry was. The view of that name is

@@ -43,8 +43,8 @@ static const char *const SQL[SETTLER_STATEMENTS] = {
     [SET_META] = "UPDATE meta SET value=?2 WHERE name=?1",
     [SWEEP_HEAD] = "UPDATE customers SET updates=?2,after=?3,last_position=?4,last_place=?5,"
                    "last_hash=?6,last_usage=?7 WHERE number=?1",
-    [SWEEP_ACCOUNT] = "INSERT INTO accounts VALUES(?,?,?) "
-                      "ON CONFLICT DO UPDATE SET after=excluded.after",
+    [SWEEP_ACCOUNT] = "INSERT INTO accounts VALUES(?,?,?,?) ON CONFLICT DO UPDATE SET "
+                      "after=excluded.after,after_e18=excluded.after_e18",
     [NAME_OF_CUSTOMER] = "SELECT name FROM customers WHERE number=?",
     [CATEGORY_OF_GRANT] =
         "SELECT CASE category WHEN 'promotional' THEN 1 WHEN 'entitlement' THEN 2 "
@@ -55,11 +55,13 @@ static const char *const SQL[SETTLER_STATEMENTS] = {
     [LOAD_CUSTOMERS] =
         "SELECT number,id,updates,after,last_position,last_place,last_hash,last_usage,founded "
         "FROM customers WHERE number>?1 ORDER BY number" LOAD_LIMIT,
-    [LOAD_ACCOUNTS] = "SELECT customer,symbol,after FROM accounts WHERE (customer,symbol)>(?1,?2) "
-                      "ORDER BY customer,symbol" LOAD_LIMIT,
-    [LOAD_BALANCES] = "SELECT customer,position,place,number,customer_after,hash,account,name,"
-                      "account_after FROM balance_updates WHERE (position,place)>(?1,?2) "
-                      "ORDER BY position,place" LOAD_LIMIT,
+    [LOAD_ACCOUNTS] =
+        "SELECT customer,symbol,after,after_e18 FROM accounts WHERE (customer,symbol)>(?1,?2) "
+        "ORDER BY customer,symbol" LOAD_LIMIT,
+    [LOAD_BALANCES] =
+        "SELECT customer,position,place,number,customer_after,hash,account,name,"
+        "account_after,account_after_e18 FROM balance_updates WHERE (position,place)>(?1,?2) "
+        "ORDER BY position,place" LOAD_LIMIT,
     [LOAD_USAGE] = "SELECT customer,position FROM usage_events WHERE position>?1 "
                    "ORDER BY position" LOAD_LIMIT,
     [ROLL_END] = "SELECT max(position) FROM (SELECT position FROM usage_events WHERE position>?1 "
@@ -71,7 +73,7 @@ static const char *const SQL[SETTLER_STATEMENTS] = {
                  "FROM usage_rollup WHERE start_ms>=?1 ORDER BY start_ms LIMIT 1) "
                  "WHERE end_ms<=(SELECT max(start_ms) FROM usage_rollup)",
     [ADD_HOURS] = "INSERT INTO usage_days SELECT start_ms-start_ms%86400000," ROLLUP_DIMENSIONS
-                  "," ROLLUP_SUMS " FROM (SELECT *" HOURS_LEFT " LIMIT ?2) "
+                  "," ROLLUP_SUMS_OF_SUMS " FROM (SELECT *" HOURS_LEFT " LIMIT ?2) "
                   "GROUP BY start_ms-start_ms%86400000," ROLLUP_DIMENSIONS ROLLUP_ONTO,
     /* Nothing where fewer rows are left: those were the last. */
     [MOVE_DAYS] =

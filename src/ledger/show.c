@@ -153,6 +153,12 @@ void show_updates_head(struct show *show)
                         "account_after,customer_after,hash\r\n");
 }
 
+static int128 account_after(const struct value *values)
+{
+    return sum_value((struct sum){.low = values[BALANCE_AT_account_after].integer,
+                                  .e18 = values[BALANCE_AT_account_after_e18].integer});
+}
+
 static void csv_update(struct show *show, const struct value *values)
 {
     struct buffer *out = &show->out;
@@ -168,7 +174,7 @@ static void csv_update(struct show *show, const struct value *values)
     csv_text(out, values[BALANCE_AT_cause].bytes);
     csv_optional_id(out, 'd', &values[BALANCE_AT_decision]);
     csv_credits(out, values[BALANCE_AT_delta].integer);
-    csv_credits(out, values[BALANCE_AT_account_after].integer);
+    csv_credits_sum(out, account_after(values));
     csv_credits(out, values[BALANCE_AT_customer_after].integer);
     buffer_put_hex(out, values[BALANCE_AT_hash].bytes);
     csv_nothing(out);
@@ -198,7 +204,8 @@ bool show_update(struct show *show, const struct value *values)
     put_text(out, "cause", &values[BALANCE_AT_cause]);
     put_id(out, "decision_id", 'd', &values[BALANCE_AT_decision]);
     put_credits(out, "delta", &values[BALANCE_AT_delta]);
-    put_credits(out, "account_after", &values[BALANCE_AT_account_after]);
+    json_key(out, "account_after");
+    json_credits_sum(out, account_after(values));
     put_credits(out, "customer_after", &values[BALANCE_AT_customer_after]);
     json_key(out, "hash");
     json_text_begin(out);
@@ -492,26 +499,26 @@ static void open_section(struct show *show, enum usage_what what)
     json_open(out, '{');
 }
 
-static void put_overshoot_sum(struct show *show, int64_t units, int64_t charged)
+static void put_overshoot_sum(struct show *show, int128 units, int128 charged)
 {
     struct buffer *out = &show->out;
     if (show->form == SHOW_CSV) {
         if (has_units(show->usage))
-            csv_number(out, units);
+            csv_sum(out, units);
         else
             csv_nothing(out);
-        csv_credits(out, charged);
+        csv_credits_sum(out, charged);
         return;
     }
     json_key(out, "overshoot");
     json_open(out, '{');
     json_key(out, "units");
     if (has_units(show->usage))
-        json_number(out, units);
+        json_sum(out, units);
     else
         json_null(out);
     json_key(out, "charged");
-    json_credits(out, charged);
+    json_credits_sum(out, charged);
     json_close(out, '}');
 }
 
@@ -555,8 +562,8 @@ static void put_all_requests(struct show *show, const struct usage_line *line)
     if (show->form == SHOW_CSV) {
         csv_number(out, line->requests);
         csv_number(out, line->denied);
-        csv_credits(out, line->charged);
-        csv_number(out, line->duration_ms);
+        csv_credits_sum(out, line->charged);
+        csv_sum(out, line->duration_ms);
         return;
     }
     json_key(out, "requests");
@@ -564,9 +571,9 @@ static void put_all_requests(struct show *show, const struct usage_line *line)
     json_key(out, "denied");
     json_number(out, line->denied);
     json_key(out, "charged");
-    json_credits(out, line->charged);
+    json_credits_sum(out, line->charged);
     json_key(out, "duration_ms");
-    json_number(out, line->duration_ms);
+    json_sum(out, line->duration_ms);
 }
 
 static void put_line(struct show *show, const struct usage_line *line)
@@ -583,12 +590,12 @@ static void put_line(struct show *show, const struct usage_line *line)
         break;
     case USAGE_WHAT_METER:
         json_key_text(out, line->name);
-        json_number(out, line->quantity);
+        json_sum(out, line->quantity);
         break;
     case USAGE_WHAT_SOURCE:
         if (!has_units(show->usage)) break;
         json_key_text(out, line->name);
-        json_number(out, line->units);
+        json_sum(out, line->units);
         break;
     }
 }
@@ -599,23 +606,23 @@ static void put_source_sum(struct show *show, const struct usage_line *line)
     struct buffer *out = &show->out;
     if (show->form == SHOW_CSV) {
         if (has_units(show->usage))
-            csv_number(out, line->units);
+            csv_sum(out, line->units);
         else
             csv_nothing(out);
-        csv_credits(out, line->charged);
+        csv_credits_sum(out, line->charged);
         return;
     }
     json_key(out, "units");
     if (has_units(show->usage)) {
         json_open(out, '{');
         json_key_text(out, line->name);
-        json_number(out, line->units);
+        json_sum(out, line->units);
         json_close(out, '}');
     } else {
         json_null(out);
     }
     json_key(out, "charged");
-    json_credits(out, line->charged);
+    json_credits_sum(out, line->charged);
 }
 
 void show_usage_close(struct show *show)

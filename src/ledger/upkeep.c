@@ -116,7 +116,8 @@ static bool take_account(struct settler *settler, sqlite3_stmt *row)
     struct overage_account *account =
         heads_account(&settler->heads, (uint32_t)number, (uint32_t)symbol);
     if (account == NULL) return fail_load(settler, "there are more accounts than fit");
-    account->after = sqlite3_column_int64(row, 2);
+    account->after =
+        (struct sum){.low = sqlite3_column_int64(row, 2), .e18 = sqlite3_column_int64(row, 3)};
     settler->load_number = (uint32_t)number;
     settler->load_symbol = (uint32_t)symbol;
     return true;
@@ -144,7 +145,8 @@ static bool take_overage(struct settler *settler, sqlite3_stmt *row, uint32_t nu
     struct overage_account *account =
         symbol == SYMBOL_NONE ? NULL : heads_account(&settler->heads, number, symbol);
     if (account == NULL) return fail_load(settler, "an overage account has no name or no room");
-    account->after = sqlite3_column_int64(row, 8);
+    account->after =
+        (struct sum){.low = sqlite3_column_int64(row, 8), .e18 = sqlite3_column_int64(row, 9)};
     account->is_dirty = 1;
     return true;
 }
@@ -231,7 +233,8 @@ static bool sweep_accounts(struct settler *settler, uint32_t number)
         n = account->next;
         if (account->is_dirty == 0) continue;
         const struct value row[] = {value_of_unsigned(number), value_of_unsigned(account->symbol),
-                                    value_of_signed(account->after)};
+                                    value_of_signed(account->after.low),
+                                    value_of_signed(account->after.e18)};
         if (!settler_put(settler, SWEEP_ACCOUNT, row, COUNT_OF(row))) return false;
         account->is_dirty = 0;
     }

@@ -143,18 +143,16 @@ static void put_sum(struct buffer *sql, const struct usage_query *query, const c
         else
             buffer_put_text(sql, "'',");
     }
-    buffer_put_text(sql, "what,name,sum(requests),sum(denied),sum(units),sum(charged),"
-                         "sum(quantity),sum(duration_ms) FROM ");
+    buffer_put_text(sql, "what,name,");
+    buffer_put_text(sql, is_rolled ? ROLLUP_SUMS_OF_SUMS : ROLLUP_SUMS);
+    buffer_put_text(sql, " FROM ");
     buffer_put_text(sql, is_rolled ? table : "usage_exploded AS event");
     buffer_put_text(sql, where);
     put_filters(sql, query);
     buffer_put_text(sql, " GROUP BY ");
     for (uint32_t i = 0; i < query->group_count; ++i)
         put_expression(sql, query, i, is_rolled);
-    buffer_put_text(sql, "what,name ON CONFLICT DO UPDATE SET requests=requests+excluded.requests,"
-                         "denied=denied+excluded.denied,units=units+excluded.units,"
-                         "charged=charged+excluded.charged,quantity=quantity+excluded.quantity,"
-                         "duration_ms=duration_ms+excluded.duration_ms");
+    buffer_put_text(sql, "what,name" ROLLUP_ONTO);
 }
 
 static sqlite3_stmt *prepare(struct ledger_reader *reader, const char *text, size_t length)
@@ -201,8 +199,8 @@ static bool make_tables(struct ledger_reader *reader)
         reader, "PRAGMA query_only=off;"
                 "PRAGMA temp.journal_mode=memory;"
                 "PRAGMA temp.cache_size=-" TEMPORARY_KIB ";"
-                "CREATE TEMP TABLE usage_groups(scan,k0,k1,k2,k3,k4,k5,k6,k7,k8,k9,what,name,"
-                "requests,denied,units,charged,quantity,duration_ms,"
+                "CREATE TEMP TABLE "
+                "usage_groups(scan,k0,k1,k2,k3,k4,k5,k6,k7,k8,k9,what,name," ROLLUP_COLUMNS ","
                 "PRIMARY KEY(scan,k0,k1,k2,k3,k4,k5,k6,k7,k8,k9,what,name))WITHOUT ROWID;"
                 "CREATE TEMP TABLE usage_fences(scan,hour_ms,customer,rolled,"
                 "PRIMARY KEY(scan,hour_ms,customer))WITHOUT ROWID;"
@@ -925,8 +923,8 @@ static sqlite3_stmt *prepare_lines(struct ledger_reader *reader, const struct us
     struct buffer sql = buffer_over(block, sizeof(block));
     const uint32_t count = scan->query.group_count;
     const bool goes_on = scan->after.used > 0;
-    buffer_put_text(&sql, "SELECT k0,k1,k2,k3,k4,k5,k6,k7,k8,k9,what,name,requests,denied,units,"
-                          "charged,quantity,duration_ms FROM temp.usage_groups WHERE scan=?1");
+    buffer_put_text(&sql, "SELECT k0,k1,k2,k3,k4,k5,k6,k7,k8,k9,what,name," ROLLUP_COLUMNS
+                          " FROM temp.usage_groups WHERE scan=?1");
     for (uint32_t i = 0; goes_on && i < count; ++i) {
         buffer_put_text(&sql, i == 0 ? " AND (" : ",");
         put_key_column(&sql, i);
@@ -962,6 +960,12 @@ static struct bytes column_text(sqlite3_stmt *statement, int column)
     return (struct bytes){at, (size_t)sqlite3_column_bytes(statement, column)};
 }
 
+static int128 column_sum(sqlite3_stmt *statement, int column)
+{
+    return sum_value((struct sum){.low = sqlite3_column_int64(statement, column),
+                                  .e18 = sqlite3_column_int64(statement, column + 1)});
+}
+
 static enum usage_what what_of(struct bytes text)
 {
     if (bytes_equal(text, BYTES("event"))) return USAGE_WHAT_EVENT;
@@ -984,10 +988,10 @@ static void take_line(sqlite3_stmt *statement, const struct usage_scan *scan, st
         .name = column_text(statement, at + 1),
         .requests = sqlite3_column_int64(statement, at + 2),
         .denied = sqlite3_column_int64(statement, at + 3),
-        .units = sqlite3_column_int64(statement, at + 4),
-        .charged = sqlite3_column_int64(statement, at + 5),
-        .quantity = sqlite3_column_int64(statement, at + 6),
-        .duration_ms = sqlite3_column_int64(statement, at + 7),
+        .units = column_sum(statement, at + 4),
+        .charged = column_sum(statement, at + 6),
+        .quantity = column_sum(statement, at + 8),
+        .duration_ms = column_sum(statement, at + 10),
     };
 }
 

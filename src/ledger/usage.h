@@ -117,7 +117,8 @@ struct usage_line {
     const struct value *keys; /* one for each of group_by; hour and day: instants */
     enum usage_what what;
     struct bytes name; /* of the meter or source */
-    int64_t requests, denied, units, charged, quantity, duration_ms;
+    int64_t requests, denied;
+    int128 units, charged, quantity, duration_ms;
 };
 /* False: the group is not taken, nor what was taken of it: it comes first at the next call. */
 typedef bool usage_taker(void *self, const struct usage_line *line);

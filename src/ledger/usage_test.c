@@ -65,7 +65,8 @@ static void roll(struct books *books, uint64_t through)
     books_sql(books,
               "INSERT INTO usage_rollup SELECT at_ms-at_ms%%3600000,customer,subject,"
               "feature,endpoint,model,origin,outcome,what,name,sum(requests),sum(denied),"
-              "sum(units),sum(charged),sum(quantity),sum(duration_ms) FROM usage_exploded WHERE "
+              "sum(units),0,sum(charged),0,sum(quantity),0,sum(duration_ms),0 "
+              "FROM usage_exploded WHERE "
               "position>(SELECT value FROM meta WHERE name='rolled_through') AND position<=%llu "
               "GROUP BY 1,2,3,4,5,6,7,8,9,10 ON CONFLICT DO UPDATE SET "
               "requests=requests+excluded.requests,denied=denied+excluded.denied,"
@@ -82,7 +83,8 @@ static void make_days(struct books *books)
     static const char add[] =
         "INSERT INTO usage_days SELECT start_ms-start_ms%%86400000,customer,subject,feature,"
         "endpoint,model,origin,outcome,what,name,sum(requests),sum(denied),sum(units),"
-        "sum(charged),sum(quantity),sum(duration_ms) FROM usage_rollup WHERE start_ms>=%lld AND "
+        "0,sum(charged),0,sum(quantity),0,sum(duration_ms),0 FROM usage_rollup WHERE "
+        "start_ms>=%lld AND "
         "start_ms<%lld GROUP BY 1,2,3,4,5,6,7,8,9,10";
     int64_t last_ms = 0;
     int64_t through_ms = 0;
@@ -146,8 +148,9 @@ static bool take_line(void *self, const struct usage_line *line)
             tell(told, "%.*s|", (int)line->keys[i].bytes.length,
                  (const char *)line->keys[i].bytes.at);
     }
-    const int64_t sums[] = {line->requests, line->denied,   line->units,
-                            line->charged,  line->quantity, line->duration_ms};
+    const int64_t sums[] = {line->requests,          line->denied,
+                            (int64_t)line->units,    (int64_t)line->charged,
+                            (int64_t)line->quantity, (int64_t)line->duration_ms};
     told->requests += line->requests;
     tell_line(told, kinds[line->what], name, sums);
     return true;

@@ -221,27 +221,43 @@ static struct hash128 account_id(const struct chains *chains, const struct value
 int64_t chains_account(const struct chains *chains, const struct value *row)
 {
     const struct account *account = map_find(&chains->accounts, account_id(chains, row));
-    return account == NULL ? 0 : account->after;
+    return account == NULL ? 0 : account->after.low;
+}
+
+static bool is_overage(const struct value *row)
+{
+    return bytes_equal(row[BALANCE_account].bytes, BYTES("overage"));
+}
+
+/* An overage's sum has as many digits as it takes; another account's is one column. */
+static bool add_to_account(struct account *account, bool is_of_overage, int64_t delta)
+{
+    if (is_of_overage) account->after = sum_of(sum_value(account->after) + delta);
+    return is_of_overage || !__builtin_add_overflow(account->after.low, delta, &account->after.low);
 }
 
 static bool check_account(struct chains *chains, const struct value *row)
 {
-    const int64_t delta = row[BALANCE_delta].integer;
-    const int64_t after = row[BALANCE_account_after].integer;
-    int64_t expected = 0;
     struct account *account = map_put(&chains->accounts, account_id(chains, row));
-    if (__builtin_add_overflow(account->after, delta, &expected) || expected != after)
-        return find_number(chains, DATASET_BALANCE, row, expected, after,
+    if (!add_to_account(account, is_overage(row), row[BALANCE_delta].integer))
+        return find_in_row(chains, DATASET_BALANCE, row, "its delta leaves the range of balances");
+    const struct sum after = account->after;
+    if (after.low != row[BALANCE_account_after].integer)
+        return find_number(chains, DATASET_BALANCE, row, after.low,
+                           row[BALANCE_account_after].integer,
                            "its account_after is not the account's balance before and its delta");
-    account->after = after;
-    if (after == 0) map_remove(&chains->accounts, account);
+    if (after.e18 != row[BALANCE_account_after_e18].integer)
+        return find_number(
+            chains, DATASET_BALANCE, row, after.e18, row[BALANCE_account_after_e18].integer,
+            "its account_after_e18 is not the account's balance before and its delta");
+    if (after.low == 0 && after.e18 == 0) map_remove(&chains->accounts, account);
     return true;
 }
 
 /* Overage is outside the balance (S4); an overshoot that is given back goes through it (H3). */
 static bool moves_balance(const struct value *row)
 {
-    return !bytes_equal(row[BALANCE_account].bytes, BYTES("overage"));
+    return !is_overage(row);
 }
 
 static bool check_link(struct chains *chains, const struct head *head, const struct value *row)
@@ -289,13 +305,17 @@ bool chains_take_balance(struct chains *chains, const struct value *row)
     return check_stored(chains, head);
 }
 
-void chains_expect(struct chains *chains, const struct balance_row *row, struct bytes customer)
+bool chains_expect(struct chains *chains, const struct balance_row *row, struct bytes customer)
 {
     struct value values[BALANCE_COLUMNS];
     balance_values(row, values);
     values[BALANCE_customer] = value_of_text(customer);
     struct account *account = map_put(&chains->accounts, account_id(chains, values));
-    account->after += row->delta;
-    if (account->after == 0) map_remove(&chains->accounts, account);
-    if (moves_balance(values)) chains_head(chains, customer)->after += row->delta;
+    bool is_good = add_to_account(account, is_overage(values), row->delta);
+    if (account->after.low == 0 && account->after.e18 == 0) map_remove(&chains->accounts, account);
+    struct head *head = chains_head(chains, customer);
+    if (moves_balance(values))
+        is_good = is_good && !__builtin_add_overflow(head->after, row->delta, &head->after);
+    return is_good || find_in_row(chains, DATASET_BALANCE, values,
+                                  "its delta, yet to be settled, leaves the range of balances");
 }

@@ -38,7 +38,7 @@ struct head {
 
 struct account {
     struct hash128 id; /* of customer, kind and name */
-    int64_t after;
+    struct sum after;  /* of overage alone beyond 64 bits */
 };
 
 struct chains {
@@ -62,8 +62,9 @@ MUST_USE bool chains_take_balance(struct chains *chains, const struct value *row
 MUST_USE bool chains_check_stored(const struct chains *chains);
 
 /* A row that settlement has yet to add: moves the balances, not the chain. */
-void chains_expect(struct chains *chains, const struct balance_row *row, struct bytes customer);
+MUST_USE bool chains_expect(struct chains *chains, const struct balance_row *row,
+                            struct bytes customer);
 
 struct head *chains_head(struct chains *chains, struct bytes customer);
-/* What an account of a row has; 0 where it has never been moved. */
+/* What an account of a row has, and no overage; 0 where it has never been moved. */
 int64_t chains_account(const struct chains *chains, const struct value *row);

@@ -105,8 +105,10 @@ bool compare_balance(struct proof_verdict *verdict, const struct balance_row *ex
     for (unsigned i = 0; i < COUNT_OF(OF_CHAIN) && actual != NULL; ++i)
         values[OF_CHAIN[i]] = actual[OF_CHAIN[i]];
     /* An overage's running sum is the chain's too. */
-    if (actual != NULL && expected->account == ACCOUNT_OVERAGE)
+    if (actual != NULL && expected->account == ACCOUNT_OVERAGE) {
         values[BALANCE_account_after] = actual[BALANCE_account_after];
+        values[BALANCE_account_after_e18] = actual[BALANCE_account_after_e18];
+    }
     const uint32_t at = actual == NULL ? 0 : first_difference(values, actual, BALANCE_COLUMNS);
     if (at == BALANCE_COLUMNS) return true;
     book_row_place(verdict, DATASET_BALANCE, values);

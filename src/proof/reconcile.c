@@ -28,7 +28,7 @@
 #include "proof/twin.h"
 #include "proof/verdict.h"
 
-enum { ROWS_PER_PROGRESS = 1 << 16 };
+enum { ROWS_PER_PROGRESS = 1 << 16, INTEGER_TEXT_SIZE = 48 };
 
 struct remainder {
     struct hash128 id; /* of customer and price rule version */
@@ -66,11 +66,11 @@ struct moment {
     const struct value *monetization;
     const struct projection *projection; /* NULL: not known */
     uint32_t balances;
-    int64_t charged; /* by cause, sums of deltas */
-    int64_t debt;
-    int64_t overage_beyond; /* overshoot booked as overage */
-    int64_t overshoot_refunded;
-    int64_t overshoot_charged;
+    int128 charged; /* by cause, sums of deltas */
+    int128 debt;
+    int128 overage_beyond; /* overshoot booked as overage */
+    int128 overshoot_refunded;
+    int128 overshoot_charged;
 };
 
 static bool find_in(const struct reconciliation *r, enum dataset dataset, const struct value *row,
@@ -80,12 +80,21 @@ static bool find_in(const struct reconciliation *r, enum dataset dataset, const 
     return verdict_find(r->verdict, LEDGER_FILE, what, ADVICE_REBUILD);
 }
 
-static bool find_sum(const struct reconciliation *r, const struct moment *moment, int64_t expected,
-                     int64_t found, const char *what)
+static const char *integer_text(int128 value, char text_out[INTEGER_TEXT_SIZE])
 {
+    struct buffer buffer = buffer_over(text_out, INTEGER_TEXT_SIZE);
+    buffer_put_integer(&buffer, value);
+    buffer_put_byte(&buffer, 0);
+    return text_out;
+}
+
+static bool find_sum(const struct reconciliation *r, const struct moment *moment, int128 expected,
+                     int128 found, const char *what)
+{
+    char text[INTEGER_TEXT_SIZE];
     const struct value row[] = {value_of_unsigned(moment->position)};
-    verdict_expected(r->verdict, "%" PRId64, expected);
-    verdict_found(r->verdict, "%" PRId64, found);
+    verdict_expected(r->verdict, "%s", integer_text(expected, text));
+    verdict_found(r->verdict, "%s", integer_text(found, text));
     return find_in(r, DATASET_MONETIZATION, row, what);
 }
 
@@ -138,19 +147,19 @@ static bool check_sums(const struct reconciliation *r, const struct moment *mome
     const bool is_refunded = row != NULL && says(&row[MONETIZATION_overshoot_booked], "refund");
     const bool is_debt = row != NULL && says(&row[MONETIZATION_overshoot_booked], "debt");
     const bool is_overage = row != NULL && says(&row[MONETIZATION_overshoot_booked], "overage");
-    const int64_t beyond = row == NULL ? 0 : row[MONETIZATION_overshoot_charged].integer;
-    const int64_t refunded = row == NULL ? 0 : row[MONETIZATION_overshoot_refunded].integer;
+    const int128 beyond = row == NULL ? 0 : row[MONETIZATION_overshoot_charged].integer;
+    const int128 refunded = row == NULL ? 0 : row[MONETIZATION_overshoot_refunded].integer;
     const struct {
-        int64_t expected, found;
+        int128 expected, found;
         const char *what;
     } sums[] = {
-        {row == NULL ? 0 : -row[MONETIZATION_charged].integer,            moment->charged,
-         "its balance updates do not take what it charges"                                                                                 },
-        {                               is_debt ? -beyond : 0,               moment->debt,                  "its debt is not its overshoot"},
-        {                            is_overage ? -beyond : 0,     moment->overage_beyond,               "its overage is not its overshoot"},
-        {                            is_refunded ? beyond : 0,                   refunded, "its overshoot is not refunded as it is charged"},
-        {                                            refunded, moment->overshoot_refunded,  "its overshoot's refund is not in the balances"},
-        {                                           -refunded,  moment->overshoot_charged,             "its overshoot does not net to zero"},
+        {row == NULL ? 0 : -(int128)row[MONETIZATION_charged].integer,            moment->charged,
+         "its balance updates do not take what it charges"                                                                                         },
+        {                                       is_debt ? -beyond : 0,               moment->debt,                  "its debt is not its overshoot"},
+        {                                    is_overage ? -beyond : 0,     moment->overage_beyond,               "its overage is not its overshoot"},
+        {                                    is_refunded ? beyond : 0,                   refunded, "its overshoot is not refunded as it is charged"},
+        {                                                    refunded, moment->overshoot_refunded,  "its overshoot's refund is not in the balances"},
+        {                                                   -refunded,  moment->overshoot_charged,             "its overshoot does not net to zero"},
     };
     for (unsigned i = 0; i < COUNT_OF(sums); ++i)
         if (sums[i].expected != sums[i].found)
@@ -351,7 +360,7 @@ static bool expect_rows(struct reconciliation *r, const struct projection *proje
 {
     if (projection == NULL) return true;
     for (uint32_t i = 0; i < projection->balance_count; ++i)
-        chains_expect(&r->chains, &projection->balances[i], customer);
+        if (!chains_expect(&r->chains, &projection->balances[i], customer)) return false;
     return true;
 }
 

@@ -12,7 +12,7 @@
 
 #include "proof/verdict.h"
 
-enum { STEPS_PER_PROGRESS = 1000000, KEY_COLUMNS = 10, COLUMNS = 16 };
+enum { STEPS_PER_PROGRESS = 1000000, KEY_COLUMNS = 10, COUNTED = 2, WIDE = 4 };
 
 #define SORTED_IN_MEMORY "PRAGMA cache_size=-65536"
 
@@ -35,7 +35,15 @@ enum { STEPS_PER_PROGRESS = 1000000, KEY_COLUMNS = 10, COLUMNS = 16 };
 #define OVERSHOOTS                                           \
     "SELECT " OF_EVENT "'overshoot','',0,0,overshoot_units," \
     "overshoot_charged-overshoot_refunded,0,0 FROM usage_events WHERE overshoot_units<>0"
-#define SUMS ",sum(requests),sum(denied),sum(units),sum(charged),sum(quantity),sum(duration_ms) "
+/* SQLite's sums end at 64 bits, so both halves of a number are added up, and put together here;
+ * what sums had above 10^18 is the third. */
+#define HALVES(of, above) ",sum(" of ">>32),sum(" of "&4294967295)," above
+#define SUMS(above)                                                               \
+    ",sum(requests),sum(denied)" HALVES("units", above("units"))                  \
+        HALVES("charged", above("charged")) HALVES("quantity", above("quantity")) \
+            HALVES("duration_ms", above("duration_ms")) " "
+#define NOTHING_ABOVE(of) "0"
+#define SUM_ABOVE(of) "sum(" of "_e18)"
 
 /* ?1 the start; ?2 to ?4, of hours: behind which position, up to which, before which instant. */
 struct comparison {
@@ -50,11 +58,11 @@ static const struct comparison HOURS = {
     .what = "usage_rollup, hour",
     .none = "a sum of no events",
     .wrong = "missing, or not the sum of its events",
-    .summed =
-        "WITH part AS (" EVENTS " UNION ALL " SOURCES " UNION ALL " METERS " UNION ALL " OVERSHOOTS
-        ") SELECT at_ms-at_ms%3600000," DIMENSIONS SUMS
-        "FROM part WHERE ?1 IS NOT NULL AND position>?2 AND position<=?3 "
-        "GROUP BY at_ms-at_ms%3600000," DIMENSIONS " ORDER BY at_ms-at_ms%3600000," DIMENSIONS,
+    .summed = "WITH part AS (" EVENTS " UNION ALL " SOURCES " UNION ALL " METERS
+              " UNION ALL " OVERSHOOTS ") SELECT at_ms-at_ms%3600000," DIMENSIONS SUMS(
+                  NOTHING_ABOVE) "FROM part WHERE ?1 IS NOT NULL AND position>?2 AND position<=?3 "
+                                 "GROUP BY at_ms-at_ms%3600000," DIMENSIONS
+                                 " ORDER BY at_ms-at_ms%3600000," DIMENSIONS,
     .kept = "SELECT * FROM usage_rollup WHERE start_ms>=?1 AND start_ms<?1+3600000 "
             "ORDER BY start_ms," DIMENSIONS,
 };
@@ -65,11 +73,12 @@ static const struct comparison DAYS = {
     .what = "usage_days, day",
     .none = "a sum of no hours",
     .wrong = "missing, or not the sum of its hours",
-    .summed = "SELECT ?1," DIMENSIONS SUMS "FROM usage_rollup WHERE start_ms>=?1 AND "
-              "start_ms<?1+86400000 AND "
-              "(start_ms<(SELECT value FROM meta WHERE name='days_through_ms') OR "
-              "(" KEY ")<=(SELECT " KEY " FROM usage_days_at)) "
-              "GROUP BY " DIMENSIONS " ORDER BY " DIMENSIONS,
+    .summed = "SELECT ?1," DIMENSIONS SUMS(
+        SUM_ABOVE) "FROM usage_rollup WHERE start_ms>=?1 AND "
+                   "start_ms<?1+86400000 AND "
+                   "(start_ms<(SELECT value FROM meta WHERE name='days_through_ms') OR "
+                   "(" KEY ")<=(SELECT " KEY " FROM usage_days_at)) "
+                   "GROUP BY " DIMENSIONS " ORDER BY " DIMENSIONS,
     .kept = "SELECT * FROM usage_days WHERE start_ms>=?1 AND start_ms<?1+86400000 "
             "ORDER BY start_ms," DIMENSIONS,
 };
@@ -103,6 +112,14 @@ static bool find(const struct rollups *rollups, sqlite3_stmt *row, const char *w
                   (int64_t)sqlite3_column_int64(row, 0), (const char *)sqlite3_column_text(row, 1),
                   (const char *)sqlite3_column_text(row, 3));
     return verdict_find(verdict, LEDGER_FILE, wrong, ADVICE_REBUILD);
+}
+
+/* A sum of a time that no stamp has: there is none of an event there. */
+#define LAST_START_MS (INT64_MAX / 2)
+static bool find_start(const struct rollups *rollups, const struct comparison *of, int64_t start_ms)
+{
+    verdict_place(rollups->books->verdict, "%s from %" PRId64, of->what, start_ms);
+    return verdict_find(rollups->books->verdict, LEDGER_FILE, of->none, ADVICE_REBUILD);
 }
 
 static bool cannot(const struct rollups *rollups)
@@ -144,10 +161,21 @@ static int compare_keys(sqlite3_stmt *left, sqlite3_stmt *right)
     return 0;
 }
 
-static bool are_sums_equal(sqlite3_stmt *left, sqlite3_stmt *right)
+static bool are_sums_equal(sqlite3_stmt *summed, sqlite3_stmt *kept)
 {
-    for (int i = KEY_COLUMNS; i < COLUMNS; ++i)
-        if (sqlite3_column_int64(left, i) != sqlite3_column_int64(right, i)) return false;
+    for (int i = KEY_COLUMNS; i < KEY_COLUMNS + COUNTED; ++i)
+        if (sqlite3_column_int64(summed, i) != sqlite3_column_int64(kept, i)) return false;
+    for (int i = 0; i < WIDE; ++i) {
+        const int at = KEY_COLUMNS + COUNTED + 3 * i;
+        const int kept_at = KEY_COLUMNS + COUNTED + 2 * i;
+        const int128 sum = (int128)sqlite3_column_int64(summed, at) * (INT64_C(1) << 32) +
+                           sqlite3_column_int64(summed, at + 1) +
+                           (int128)sqlite3_column_int64(summed, at + 2) * SUM_E18;
+        const struct sum is = sum_of(sum);
+        if (is.low != sqlite3_column_int64(kept, kept_at) ||
+            is.e18 != sqlite3_column_int64(kept, kept_at + 1))
+            return false;
+    }
     return true;
 }
 
@@ -228,6 +256,7 @@ static bool compare_hours(struct rollups *rollups, int64_t cut_ms)
             return false;
         const int64_t start_ms = first_start(kept_ms, event_ms, HOUR_MS);
         if (start_ms == INT64_MAX) return true;
+        if (start_ms > LAST_START_MS) return find_start(rollups, &HOURS, start_ms);
         if (!find_through(rollups, start_ms + HOUR_MS, &through)) return false;
         if (start_ms > cut_ms && !compare_one(rollups, start_ms, through)) return false;
         last_ms = start_ms + HOUR_MS - 1;
@@ -249,6 +278,7 @@ static bool compare_days(const struct rollups *rollups)
             return false;
         const int64_t start_ms = first_start(kept_ms, hour_ms, DAY_MS);
         if (start_ms == INT64_MAX) return true;
+        if (start_ms > LAST_START_MS) return find_start(rollups, &DAYS, start_ms);
         if (!compare_one(rollups, start_ms, 0)) return false;
         behind_ms = start_ms + DAY_MS - 1;
     }

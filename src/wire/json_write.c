@@ -154,6 +154,20 @@ void json_credits(struct buffer *buffer, int64_t nano)
     json_text(buffer, (struct bytes){(const uint8_t *)text, length});
 }
 
+void json_sum(struct buffer *buffer, int128 value)
+{
+    separate(buffer);
+    buffer_put_integer(buffer, value);
+}
+
+void json_credits_sum(struct buffer *buffer, int128 nano)
+{
+    separate(buffer);
+    buffer_put_byte(buffer, '"');
+    credits_put(buffer, nano);
+    buffer_put_byte(buffer, '"');
+}
+
 void json_instant(struct buffer *buffer, int64_t instant_ms)
 {
     char text[INSTANT_TEXT_SIZE];

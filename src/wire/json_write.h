@@ -24,7 +24,9 @@ void json_number(struct buffer *buffer, int64_t value);
 void json_count(struct buffer *buffer, uint64_t value);
 void json_bool(struct buffer *buffer, bool value);
 void json_null(struct buffer *buffer);
+void json_sum(struct buffer *buffer, int128 value); /* exact digits, however many */
 void json_credits(struct buffer *buffer, int64_t nano);
+void json_credits_sum(struct buffer *buffer, int128 nano);
 void json_instant(struct buffer *buffer, int64_t instant_ms);
 void json_id(struct buffer *buffer, char letter, uint64_t number);
 

@@ -351,7 +351,7 @@ ALL_COLUMNS = [(table, name) for table, names in {
                            "remainder_before remainder_after charged overshoot_units "
                            "overshoot_charged overshoot_refunded overshoot_booked",
     "balance_updates": "at_ms customer number account grant_id name cause decision delta "
-                       "account_after customer_after previous_position previous_place hash",
+                       "account_after account_after_e18 customer_after previous_position previous_place hash",
 }.items() for name in names.split()]
 
 
@@ -414,7 +414,7 @@ def mend(directory):
         if row[at["account"]] != "overage":
             after += row[at["delta"]]
         row[at["number"]], row[at["customer_after"]] = number + 1, after
-        row[at["account_after"]] = accounts[account]
+        row[at["account_after"]] = accounts[account]  # of sums within 18 digits
         row[at["previous_position"]], row[at["previous_place"]] = position, place
         row[at["hash"]] = sha(hash_, row_bytes(row[:-1]))
         heads[customer] = (number + 1, after, row[0], row[1], row[at["hash"]])
@@ -488,7 +488,7 @@ def test_a_forger_who_mends_all_hashes_is_found_by_the_journal(copy, forgery):
 # ---- the ledger's other tables ------------------------------------------------------------------
 
 ROLLUP_NAMES = ("customer,subject,feature,endpoint,model,origin,outcome,what,name,requests,denied,"
-                "units,charged,quantity,duration_ms")
+                "units,units_e18,charged,charged_e18,quantity,quantity_e18,duration_ms,duration_ms_e18")
 OTHER_DAMAGE = {
     "seal-missing": ("verify", "DELETE FROM seals WHERE through=(SELECT max(through) FROM seals)"),
     "seal-lost": ("verify", "DELETE FROM seals WHERE through=(SELECT min(through) FROM seals)"),

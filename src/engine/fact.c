@@ -334,10 +334,12 @@ WALK walk_key(struct codec c, bool w, struct effect *effect)
     walk_i64(c, w, &effect->key.until_ms);
 }
 
-WALK walk_effect(struct codec c, bool w, struct effect *effect)
+/* Effects in families: walk_effect says which kind is of which. */
+
+/* Customers, and denials in crowds. */
+WALK walk_of_customer(struct codec c, bool w, struct effect *effect)
 {
-    WALK_ENUM(c, w, effect->kind, EFFECT_PACED);
-    switch (effect->kind) {
+    switch ((unsigned)effect->kind) {
     case EFFECT_CUSTOMER:
         walk_i64(c, w, &effect->customer.created_ms);
         return;
@@ -347,6 +349,19 @@ WALK walk_effect(struct codec c, bool w, struct effect *effect)
         walk_i64(c, w, &effect->setting.before);
         walk_i64(c, w, &effect->setting.after);
         return;
+    case EFFECT_CROWD:
+        walk_word(c, w, &effect->crowd.of);
+        walk_i64(c, w, &effect->crowd.second);
+        walk_u32(c, w, &effect->crowd.after);
+        return;
+    }
+    ENSURE(false);
+}
+
+/* What gates and windows count. */
+WALK walk_of_counter(struct codec c, bool w, struct effect *effect)
+{
+    switch ((unsigned)effect->kind) {
     case EFFECT_WINDOW:
         walk_window(c, w, effect);
         return;
@@ -359,9 +374,6 @@ WALK walk_effect(struct codec c, bool w, struct effect *effect)
     case EFFECT_PACED:
         walk_paced(c, w, effect);
         return;
-    case EFFECT_POOL:
-        walk_pool(c, w, effect);
-        return;
     case EFFECT_CONCURRENCY:
         walk_concurrency(c, w, effect);
         return;
@@ -370,6 +382,14 @@ WALK walk_effect(struct codec c, bool w, struct effect *effect)
         walk_bool(c, w, &effect->override.removed);
         walk_u64(c, w, &effect->override.value);
         return;
+    }
+    ENSURE(false);
+}
+
+/* Grants, and what moves on accounts. */
+WALK walk_of_account(struct codec c, bool w, struct effect *effect)
+{
+    switch ((unsigned)effect->kind) {
     case EFFECT_GRANT:
         walk_grant(c, w, effect);
         return;
@@ -391,6 +411,19 @@ WALK walk_effect(struct codec c, bool w, struct effect *effect)
         walk_u64(c, w, &effect->remainder.before);
         walk_u64(c, w, &effect->remainder.after);
         return;
+    case EFFECT_RENEWAL:
+        walk_u32(c, w, &effect->renewal.name);
+        walk_i64(c, w, &effect->renewal.next_ms);
+        walk_u64(c, w, &effect->renewal.grant_id);
+        return;
+    }
+    ENSURE(false);
+}
+
+/* Holds, how they ended, and the keys that wait for that. */
+WALK walk_of_hold(struct codec c, bool w, struct effect *effect)
+{
+    switch ((unsigned)effect->kind) {
     case EFFECT_HOLD:
         walk_hold(c, w, effect);
         return;
@@ -408,11 +441,14 @@ WALK walk_effect(struct codec c, bool w, struct effect *effect)
     case EFFECT_KEY:
         walk_key(c, w, effect);
         return;
-    case EFFECT_RENEWAL:
-        walk_u32(c, w, &effect->renewal.name);
-        walk_i64(c, w, &effect->renewal.next_ms);
-        walk_u64(c, w, &effect->renewal.grant_id);
-        return;
+    }
+    ENSURE(false);
+}
+
+/* What is no customer's. */
+WALK walk_of_nobody(struct codec c, bool w, struct effect *effect)
+{
+    switch ((unsigned)effect->kind) {
     case EFFECT_SYMBOL:
         walk_u32(c, w, &effect->symbol.number);
         walk_bytes(c, w, &effect->symbol.name);
@@ -422,6 +458,9 @@ WALK walk_effect(struct codec c, bool w, struct effect *effect)
         walk_word(c, w, &effect->policy.content_hash);
         walk_bool(c, w, &effect->policy.from_file);
         walk_bytes(c, w, &effect->policy.actor);
+        return;
+    case EFFECT_POOL:
+        walk_pool(c, w, effect);
         return;
     case EFFECT_SEAL:
         walk_cut(c, w, &effect->seal);
@@ -433,10 +472,49 @@ WALK walk_effect(struct codec c, bool w, struct effect *effect)
     case EFFECT_ACCESS_END:
         walk_u64(c, w, &effect->access_end.id);
         return;
+    }
+    ENSURE(false);
+}
+
+WALK walk_effect(struct codec c, bool w, struct effect *effect)
+{
+    WALK_ENUM(c, w, effect->kind, EFFECT_PACED);
+    switch (effect->kind) {
+    case EFFECT_CUSTOMER:
+    case EFFECT_SETTING:
     case EFFECT_CROWD:
-        walk_word(c, w, &effect->crowd.of);
-        walk_i64(c, w, &effect->crowd.second);
-        walk_u32(c, w, &effect->crowd.after);
+        walk_of_customer(c, w, effect);
+        return;
+    case EFFECT_WINDOW:
+    case EFFECT_SLIDING:
+    case EFFECT_RATE:
+    case EFFECT_PACED:
+    case EFFECT_CONCURRENCY:
+    case EFFECT_OVERRIDE:
+        walk_of_counter(c, w, effect);
+        return;
+    case EFFECT_GRANT:
+    case EFFECT_LOT:
+    case EFFECT_GRANT_STATE:
+    case EFFECT_DEBT:
+    case EFFECT_REMAINDER:
+    case EFFECT_RENEWAL:
+        walk_of_account(c, w, effect);
+        return;
+    case EFFECT_HOLD:
+    case EFFECT_HOLD_LINE:
+    case EFFECT_HOLD_END:
+    case EFFECT_ENDED:
+    case EFFECT_KEY:
+        walk_of_hold(c, w, effect);
+        return;
+    case EFFECT_SYMBOL:
+    case EFFECT_POLICY:
+    case EFFECT_POOL:
+    case EFFECT_SEAL:
+    case EFFECT_ACCESS:
+    case EFFECT_ACCESS_END:
+        walk_of_nobody(c, w, effect);
         return;
     }
     if (!w) c.in->bad = true;

@@ -1,9 +1,8 @@
 #!/usr/bin/env python3
 """Every rule has its row: the numbered rules and the reason codes against the story table.
 
-The chapters in tests/stories tell the rules as rows whose first column names what they show. NOT_YET
-names what the product does not do yet. Prints how many rows show each rule and each reason; exits 1 when
-one is shown nowhere.
+The chapters in tests/stories tell the rules as rows whose first column names what they show. Prints how
+many rows show each rule and each reason; exits 1 when one is shown nowhere.
 """
 import re
 import sys
@@ -11,8 +10,6 @@ from collections import Counter
 from pathlib import Path
 
 RULES = {"U": 7, "G": 6, "S": 8, "W": 6, "H": 7, "I": 3, "T": 3, "P": 2, "B": 3, "A": 7}
-
-NOT_YET = {}  # rule or reason: why
 
 ROW = re.compile(r'\{\s*"([^"]*)"\s*,\s*"')
 WORD = re.compile(r"\b[A-Z][0-9]\b")
@@ -27,8 +24,6 @@ def main():
         for rule in (f"{letter}{number}" for number in range(1, count + 1)):
             if rule in rows:
                 print(f"  {rule:28} {rows[rule]} rows")
-            elif rule in NOT_YET:
-                print(f"  {rule:28} not yet: {NOT_YET[rule]}")
             else:
                 wrong += 1
                 print(f"  {rule:28} SHOWN NOWHERE")
@@ -36,8 +31,6 @@ def main():
         answers = len(re.findall(rf'"[^"]*\b{reason}\b[^"]*"', story))
         if answers:
             print(f"  {reason:28} {answers} rows")
-        elif reason in NOT_YET:
-            print(f"  {reason:28} not yet: {NOT_YET[reason]}")
         else:
             wrong += 1
             print(f"  {reason:28} SHOWN NOWHERE")

@@ -19,6 +19,9 @@ static const char *const answers_policy[] = {
     "          - allowance: {name: included, windows: [{limit: 2, per: 5h, start: first_use}]}\n"
     "          - grants: {category: paid}\n"
     "      free: {waterfall: [{unlimited: {}}]}\n",
+    "version: 1\n"
+    "features: {chat: {meters: [requests, attr], unit: requests}}\n"
+    "plans: {free: {features: {chat: {waterfall: [{unlimited: {}}]}}}}\n",
 };
 
 /* Goal: amounts of credits have one form, the shortest; counts are what JSON can carry. */
@@ -97,28 +100,41 @@ static void resp_answers_in_arrays(void **state)
     static const struct row rows[] = {
         {"A6",                                                               "grant a paid 9","granted 9"                                                                                              },
         {"A6",                                           "resp consume a - chat - requests 3",
-         "*8 allow d_? :3 0.5 ok :-1 *3 included :2 0 *3 paid :1 0.5"                                                                         },
+         "*8 allow d_? :3 0.5 ok :-1 *3 included :2 0 *3 paid :1 0.5"                                                                                            },
         {"A6", "resp authorize a team/x chat k TTL 60000 requests 2 ATTR model m ATTR tier t",
-         "*7 allow d_? :2 1 ok :-1 *3 paid :2 1"                                                                                              },
-        {"A6",                                                     "resp commit $ requests 1", "*7 committed d_? :1 0.5 ok :-1 *3 paid :1 0.5"},
+         "*7 allow d_? :2 1 ok :-1 *3 paid :2 1"                                                                                                                 },
+        {"A6",                                                     "resp commit $ requests 1",                    "*7 committed d_? :1 0.5 ok :-1 *3 paid :1 0.5"},
         {"A6",                               "resp authorize a - chat - requests 1 ttl 60000",
-         "*7 allow d_? :1 0.5 ok :-1 *3 paid :1 0.5"                                                                                          },
-        {"A6",                                                               "resp release $",                                           "+OK"},
+         "*7 allow d_? :1 0.5 ok :-1 *3 paid :1 0.5"                                                                                                             },
+        {"A6",                                                               "resp release $",                                                              "+OK"},
+        {"H6",                                                               "resp release $",                                                              "+OK"},
+        {"H6",                                                                "resp commit $",
+         "-HOLD_RELEASED The hold was released: expected a hold that is open"                                                                                    },
+        {"I1", "resp authorize a team/x chat k ATTR tier t requests 2 ATTR model m TTL 60000",
+         "*7 allow d_? :2 1 ok :-1 *3 paid :2 1"                                                                                                                 },
+        {"A6",                                          "resp consume a - chess - requests 1",
+         "-UNKNOWN_FEATURE The policy has no such feature: feature (found 'chess'), expected a "
+         "feature of the policy"                                                                                                                                 },
+        {"A6",                                                                       "file 1", "! 'attr' is a reserved word, expected another name for the meter"},
+        {"A6",                               "resp authorize a - chat - requests 1 TTL 10000",
+         "*7 allow d_? :1 0.5 ok :-1 *3 paid :1 0.5"                                                                                                             },
+        {"A6",                                                                      "at +10s",                                                               "ok"},
+        {"A6",                                                                "resp commit $",                         "*7 late d_? :1 0.5 ok :-1 *3 paid :1 0.5"},
         {"A6",                               "resp authorize a - chat - requests 1 TTL 60000",
-         "*7 allow d_? :1 0.5 ok :-1 *3 paid :1 0.5"                                                                                          },
-        {"A6",                                       "resp commit $ requests 1 STATUS failed",                  "*6 committed d_? :0 0 ok :-1"},
-        {"A6",                                           "resp consume b - chat - requests 3",     "*6 deny d_? :0 0 insufficient_credits :-1"},
+         "*7 allow d_? :1 0.5 ok :-1 *3 paid :1 0.5"                                                                                                             },
+        {"A6",                                       "resp commit $ requests 1 STATUS failed",                                     "*6 committed d_? :0 0 ok :-1"},
+        {"A6",                                           "resp consume b - chat - requests 3",                        "*6 deny d_? :0 0 insufficient_credits :-1"},
         {"A6",                                     "resp consume b - chat - requests 3 MIN 1",
-         "*7 partial d_? :2 0 ok :-1 *3 included :2 0"                                                                                        },
+         "*7 partial d_? :2 0 ok :-1 *3 included :2 0"                                                                                                           },
         {"A6",                                "resp consume a - chat - requests 1 ATTR model",
          "-MISSING_FIELD A required field is missing: attributes.model, expected a name and a "
-         "value behind ATTR"                                                                                                                  },
+         "value behind ATTR"                                                                                                                                     },
         {"A6",                                         "resp consume a - chat - TTL requests",
          "-INVALID_SHAPE The body is not of the contract's shape: ttl_ms (found 'requests'), "
-         "expected an integer"                                                                                                                },
+         "expected an integer"                                                                                                                                   },
         {"A6",                                                           "resp release d_zzz",
          "-UNKNOWN_DECISION No such decision, or no longer remembered: decision_id (found "
-         "'d_zzz'), expected a decision id"                                                                                                   },
+         "'d_zzz'), expected a decision id"                                                                                                                      },
     };
     TELL(answers_policy, rows);
 }

@@ -135,7 +135,9 @@ static struct bytes resp_words(const struct play *play, const char *line, uint8_
     char id[ID_TEXT_SIZE];
     const char *wrong = NULL;
     const char *here = strchr(line, '$');
-    id_format('d', world_fact(play->world)->report.id, id);
+    int64_t at_ms;
+    const struct report *told = world_report(play->world, &at_ms);
+    id_format('d', told == NULL ? 0 : told->id, id);
     if (here == NULL) here = line + strlen(line);
     (void)snprintf(words, sizeof words, "%.*s%s%s", (int)(here - line), line,
                    *here == '$' ? id : "", *here == '$' ? here + 1 : "");
@@ -183,17 +185,18 @@ static void play_resp(struct play *play, const char *line)
             request.call = calls[i].call;
     if (arguments.count > 1) request.target = arguments.at[1];
     struct buffer out = buffer_over(answer, WIRE_REPORT_BYTES_MAX);
+    const struct report *report = NULL;
+    int64_t at_ms = 0;
     if (wire_parse(&request, &arena, &command, &problem)) {
-        const char *told = world_play(play->world, &command);
-        const struct fact *fact = world_fact(play->world);
-        if (told[0] == '!')
-            say(play, "%s", told);
-        else
-            wire_answer_report(WIRE_FORM_RESP, &fact->report, fact->at_ms,
-                               engine_symbols(world_engine(play->world)), &out, &fields);
-    } else {
-        wire_answer_problem(WIRE_FORM_RESP, &problem, BYTES_NONE, &out);
+        (void)world_play(play->world, &command);
+        report = world_report(play->world, &at_ms);
+        problem = *world_problem(play->world);
     }
+    if (report != NULL)
+        wire_answer_report(WIRE_FORM_RESP, report, at_ms, engine_symbols(world_engine(play->world)),
+                           &out, &fields);
+    else
+        wire_answer_problem(WIRE_FORM_RESP, &problem, BYTES_NONE, &out);
     assert_false(out.overflowed);
     answer[out.used] = '\0';
     say_resp(play, (char *)answer);

@@ -3,8 +3,7 @@
  * for every reason code and for every numbered rule. Expected answers were worked out by hand from
  * the rules; play.h and world.h say what a line means and what is checked behind it. The chapters
  * are files of their own; the order in which main tells them is the order of the table.
- * tests/rules.py says which rules and reasons cannot occur yet, and fails when one is shown
- * nowhere.
+ * tests/rules.py fails when one is shown nowhere.
  */
 #include "stories.h"
 

@@ -116,12 +116,12 @@ step_tsan() {
 step_fuzz() {
     local directory=$build_root/build-fuzz
     configure "$directory" clang-14 -Dfuzz=true "${asan_options[@]}" &&
-        ninja -C "$directory" fuzz/fuzz_json fuzz/fuzz_resp || return 1
+        ninja -C "$directory" fuzz/fuzz_json fuzz/fuzz_resp fuzz/fuzz_protobuf || return 1
     grep -ohE '"[a-z_]{2,}"' src/wire/*.c | sort -u | sed -E 's/"(.*)"/"\\"\1\\""/' >"$logs/words"
     grep -ohE '"[A-Z]{3,}"' src/wire/resp_parse.c | sort -u >>"$logs/words"
     printf '%s\n' '"*1\x0d\x0a"' '"$4\x0d\x0a"' '"\x0d\x0a"' '"PING"' >>"$logs/words"
     local reader
-    for reader in json resp; do
+    for reader in json resp protobuf; do
         UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 "$directory/fuzz/fuzz_$reader" \
             -runs="${FUZZ_RUNS:-200000}" -seed="${FUZZ_SEED:-1}" -max_len=4096 -dict="$logs/words" \
             -artifact_prefix="$logs/fuzz_$reader-" -print_final_stats=1 || return 1

@@ -18,6 +18,8 @@ void wire_answer_report(enum wire_form form, const struct report *report, int64_
         resp_render_report(report, symbols, buffer);
         return;
     case WIRE_FORM_PROTOBUF:
+        wire_render_report_protobuf(report, at_ms, symbols, buffer);
+        return;
     case WIRE_FORMS:
         break;
     }
@@ -35,6 +37,10 @@ void wire_answer_problem(enum wire_form form, const struct problem *problem,
         resp_render_problem(problem, request_id, buffer);
         return;
     case WIRE_FORM_PROTOBUF:
+        buffer_put_text(buffer, wire_problem_code(problem->code));
+        buffer_put_byte(buffer, ' ');
+        wire_render_detail(problem, buffer);
+        return;
     case WIRE_FORMS:
         break;
     }

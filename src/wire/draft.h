@@ -46,6 +46,8 @@ struct draft {
     struct bytes event_id;
     struct bytes event_source;
     int64_t event_time_ms;
+    bool has_id;     /* of a message: its decision_id, which is the path's elsewhere */
+    struct bytes id; /* as it stands there */
 
     /* Where the reading is. */
     bool in_data;           /* of an event: depths count from there */
@@ -86,3 +88,6 @@ void draft_read(struct draft *draft, struct bytes body, json_listener *listener,
 void draft_read_resp(struct draft *draft, struct bytes command);
 /* The listener for a body that the draft's call describes. */
 void draft_hear(void *draft, const struct json_event *event);
+
+/* Tells the draft a message of the call (protobuf_parse.c). */
+void draft_read_protobuf(struct draft *draft, enum wire_call call, struct bytes body);

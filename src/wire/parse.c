@@ -201,6 +201,8 @@ static void read_body(struct draft *draft, const struct wire_request *request)
         draft_read_resp(draft, request->body);
         return;
     case WIRE_FORM_PROTOBUF:
+        draft_read_protobuf(draft, request->call, request->body);
+        return;
     case WIRE_FORMS:
         break;
     }
@@ -217,7 +219,7 @@ static void complete(struct draft *draft, const struct wire_request *request)
     check_refund(draft);
     check_key(draft, request->header_key);
     check_event(draft, request->header_key);
-    check_target(draft, request->target);
+    check_target(draft, draft->has_id ? draft->id : request->target);
     take_access_terms(draft);
     sort(&draft->command);
     check_overrides(draft);

@@ -5,6 +5,7 @@
 #include "wire/wire.h"
 
 #include "wire/json.h"
+#include "wire/render.h"
 #include "wire/words.h"
 
 /* Structured fields (RFC 9651) carry integers of at most 15 digits. */
@@ -247,7 +248,7 @@ static void put_explain(struct view view)
     if (view.report->explain) put_notes(view);
 }
 
-static uint64_t seconds_up(int64_t ms)
+uint64_t render_seconds_up(int64_t ms)
 {
     return ms <= 0 ? 0 : ((uint64_t)ms + 999) / 1000;
 }
@@ -259,20 +260,22 @@ static uint64_t window_seconds(struct view view, const struct note *note)
     int64_t start_ms;
     switch (note->period.kind) {
     case PERIOD_DURATION: /* of a bucket that is slowed: in which it gets its limit now */
-        if (!note->is_paced || note->factor == 0) return seconds_up(note->period.duration_ms);
-        return seconds_up(note->period.duration_ms * (int64_t)WORDS_FACTOR_ONE /
-                          (int64_t)note->factor);
+        if (!note->is_paced || note->factor == 0)
+            return render_seconds_up(note->period.duration_ms);
+        return render_seconds_up(note->period.duration_ms * (int64_t)WORDS_FACTOR_ONE /
+                                 (int64_t)note->factor);
     case PERIOD_HOUR:
-        return seconds_up(HOUR_MS);
+        return render_seconds_up(HOUR_MS);
     case PERIOD_DAY:
-        return seconds_up(DAY_MS);
+        return render_seconds_up(DAY_MS);
     case PERIOD_WEEK:
-        return seconds_up(WEEK_MS);
+        return render_seconds_up(WEEK_MS);
     case PERIOD_MONTH:
         if (note->resets_at_ms > 0)
-            return seconds_up(note->resets_at_ms - calendar_add_months(note->resets_at_ms, -1));
+            return render_seconds_up(note->resets_at_ms -
+                                     calendar_add_months(note->resets_at_ms, -1));
         start_ms = calendar_month_start(view.at_ms);
-        return seconds_up(calendar_add_months(start_ms, 1) - start_ms);
+        return render_seconds_up(calendar_add_months(start_ms, 1) - start_ms);
     }
     ENSURE(false);
     return 0;
@@ -340,9 +343,9 @@ static void put_limit_member(struct view view, const struct note *note, struct b
 {
     put_parameter(field, ";r=", note->kind == NOTE_SOURCE ? note->left : note->amount);
     if (note->resets_at_ms > 0)
-        put_parameter(field, ";t=", seconds_up(note->resets_at_ms - view.at_ms));
+        put_parameter(field, ";t=", render_seconds_up(note->resets_at_ms - view.at_ms));
     else if (note->kind == NOTE_RATE && view.report->retry_after_ms >= 0)
-        put_parameter(field, ";t=", seconds_up(view.report->retry_after_ms));
+        put_parameter(field, ";t=", render_seconds_up(view.report->retry_after_ms));
 }
 
 /* Says how long the field is. */
@@ -360,6 +363,14 @@ static uint32_t put_field(struct view view, char *block,
         if (field.overflowed) return (uint32_t)whole;
     }
     return (uint32_t)field.used;
+}
+
+void render_fields(const struct report *report, int64_t at_ms, struct symbols symbols,
+                   struct wire_fields *fields_out)
+{
+    const struct view view = {.report = report, .at_ms = at_ms, .symbols = symbols};
+    fields_out->policy_length = put_field(view, fields_out->policy, put_policy_member);
+    fields_out->limit_length = put_field(view, fields_out->limit, put_limit_member);
 }
 
 static void put_header(struct view view, const char *name, const char *value, uint32_t length)
@@ -381,12 +392,11 @@ static void put_http(struct view view)
     if (reason_has_retry(report->reason) && report->retry_after_ms >= 0) {
         json_key(view.buffer, "Retry-After");
         json_text_begin(view.buffer);
-        json_count_part(view.buffer, seconds_up(report->retry_after_ms));
+        json_count_part(view.buffer, render_seconds_up(report->retry_after_ms));
         json_text_end(view.buffer);
     }
     struct wire_fields *fields = view.fields;
-    fields->policy_length = put_field(view, fields->policy, put_policy_member);
-    fields->limit_length = put_field(view, fields->limit, put_limit_member);
+    render_fields(report, view.at_ms, view.symbols, fields);
     put_header(view, "RateLimit-Policy", fields->policy, fields->policy_length);
     put_header(view, "RateLimit", fields->limit, fields->limit_length);
     json_close(view.buffer, '}');

@@ -4,6 +4,7 @@
 #include "wire/wire.h"
 
 #include "wire/json.h"
+#include "wire/render.h"
 #include "wire/schema.h"
 #include "wire/words.h"
 
@@ -25,6 +26,16 @@ unsigned wire_problem_status(enum problem_code code)
 const char *wire_problem_code(enum problem_code code)
 {
     return problems[code].code;
+}
+
+bool wire_problem_find(struct bytes code, enum problem_code *code_out)
+{
+    for (size_t i = 0; i < COUNT_OF(problems); ++i) {
+        if (!bytes_equal(code, bytes_of_text(problems[i].code))) continue;
+        *code_out = (enum problem_code)i;
+        return true;
+    }
+    return false;
 }
 
 /* The engine's fields are names of the contract. */

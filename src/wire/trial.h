@@ -130,3 +130,27 @@ static inline bool trial(const uint8_t *input, size_t length)
     free(block);
     return is_fine;
 }
+
+/* The same of a message of the gRPC contract. */
+static inline bool trial_protobuf(const uint8_t *input, size_t length)
+{
+    if (length == 0) return false;
+    static struct command command;
+    struct problem problem;
+    const size_t bytes = WIRE_PARSE_ARENA_BYTES(length);
+    void *block = malloc(bytes);
+    ENSURE(block != NULL);
+    struct arena arena = arena_over(block, bytes);
+    const struct wire_request request = {
+        .call = (enum wire_call)(input[0] % (WIRE_EXTEND + 1)),
+        .form = WIRE_FORM_PROTOBUF,
+        .body = {input + 1, length - 1}
+    };
+    const bool is_fine = wire_parse(&request, &arena, &command, &problem);
+    if (is_fine)
+        trial_command(&command);
+    else
+        trial_problem(&problem);
+    free(block);
+    return is_fine;
+}

@@ -68,7 +68,10 @@ struct wire_request {
 };
 
 /* command_out is written whole on success only; problem_out on failure only. Calls that take no key
- * ignore header_key. RELEASE, VOID and KEY_REVOKE take an empty body for {}. KEY_CREATE makes a
+ * ignore header_key. In WIRE_FORM_PROTOBUF the body is the call's message of api/weir.proto, which
+ * has AUTHORIZE, CONSUME, CHECK, USAGE, COMMIT, RELEASE and EXTEND: with its decision_id, target is
+ * not read; what has its default is absent; fields that the contract does not know are refused.
+ * RELEASE, VOID and KEY_REVOKE take an empty body for {}. KEY_CREATE makes a
  * command without the secret's hash.
  *
  * Overrides of limits: an integer, credits or null is place 0; in an array each element is its own
@@ -146,6 +149,11 @@ struct wire_fields {
 void wire_render_report(const struct report *report, int64_t at_ms, struct symbols symbols,
                         struct buffer *buffer, struct wire_fields *fields_out);
 
+/* The same as a message of api/weir.proto, canonically encoded. For reports of the calls that it
+ * has. */
+void wire_render_report_protobuf(const struct report *report, int64_t at_ms, struct symbols symbols,
+                                 struct buffer *buffer);
+
 /* For receipts, members of an object under way: what a decision said, explained whether that was
  * asked for or not; and what was asked of it. */
 void wire_put_decision(const struct report *report, int64_t at_ms, struct symbols symbols,
@@ -153,7 +161,8 @@ void wire_put_decision(const struct report *report, int64_t at_ms, struct symbol
 void wire_put_request(const struct command *command, struct buffer *buffer);
 
 /* The same and problems in the form that was asked in. Pure functions too: a replay in another form
- * tells the same. fields_out is of use in WIRE_FORM_JSON alone. */
+ * tells the same. fields_out is of use in WIRE_FORM_JSON alone. In WIRE_FORM_PROTOBUF a problem is
+ * no message: its code, a space, and its detail as text. */
 void wire_answer_report(enum wire_form form, const struct report *report, int64_t at_ms,
                         struct symbols symbols, struct buffer *buffer,
                         struct wire_fields *fields_out);
@@ -164,10 +173,14 @@ void wire_answer_problem(enum wire_form form, const struct problem *problem,
  * shown. */
 unsigned wire_problem_status(enum problem_code code);
 const char *wire_problem_code(enum problem_code code);
+/* The other way round; false: there is no such code. */
+MUST_USE bool wire_problem_find(struct bytes code, enum problem_code *code_out);
 void wire_render_problem(const struct problem *problem, struct bytes request_id,
                          struct buffer *buffer);
 /* What its detail says: one line, escaped as in JSON, without quotes around it. */
 void wire_put_detail(const struct problem *problem, struct buffer *buffer);
+/* Its `detail` alone, as plain text. */
+void wire_render_detail(const struct problem *problem, struct buffer *buffer);
 /* The same of one operation: "quantities.furlongs" is "operations[3].quantities.furlongs" there, or
  * "[3].quantities.furlongs" in a list; a problem without a field is the operation's. For problems
  * that wire_parse_operation did not raise: its own are named already. */

@@ -4,11 +4,12 @@ SOURCES = $(shell find $(wildcard src sim bench fuzz examples clients) -name '*.
 
 # What the program is built from and its demo runs with, on Debian 12 ...
 PACKAGES_BUILD = build-essential meson ninja-build pkg-config libsqlite3-dev libyaml-dev \
-	libyajl-dev libssl-dev libh2o-evloop-dev curl python3 python3-yaml
+	libyajl-dev libssl-dev libh2o-evloop-dev libnghttp2-dev libprotobuf-c-dev protobuf-c-compiler \
+	curl python3 python3-yaml
 # ... what its tests and checks need besides ...
 PACKAGES_TEST = $(PACKAGES_BUILD) libcmocka-dev clang-14 clang-tidy-14 clang-format-14 \
 	libclang-rt-14-dev llvm-14 cppcheck codespell shellcheck python3-pytest python3-jsonschema python3-redis openssl \
-	groff-base redis-tools sqlite3
+	groff-base redis-tools sqlite3 protobuf-compiler python3-protobuf python3-grpcio python3-h2
 # ... its Debian package and the clean system in which that is tried ...
 PACKAGES_PACKAGE = $(PACKAGES_BUILD) debhelper lintian mmdebstrap
 # ... and its benchmarks. Debian starts nginx as a service when it installs it.

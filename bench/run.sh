@@ -52,7 +52,7 @@ wait_for() {
 
 start_weir() {
     "$build/weir" serve --data "$folder/data" --policy "$here/policy.yaml" --http 127.0.0.1:0 \
-        --resp 127.0.0.1:0 \
+        --resp 127.0.0.1:0 --grpc off \
         >"$folder/weir.log" 2>&1 &
     servers+=($!)
     local tries=0

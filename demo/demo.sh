@@ -32,7 +32,7 @@ url=http://127.0.0.1:$port
 
 # A test clock: five hours pass when they are told to, and the trace's day in seconds.
 setsid "$weir" serve --data "$data/data" --policy "$root/examples/policy.yaml" \
-    --http "127.0.0.1:$port" --test-clock 2026-05-04T09:00:00Z \
+    --http "127.0.0.1:$port" --resp 127.0.0.1:0 --grpc 127.0.0.1:0 --test-clock 2026-05-04T09:00:00Z \
     >"$data/serve.log" 2>&1 </dev/null &
 pid=$!
 printf '%s %s\n' "$pid" "$data" >"$build/demo.running"

@@ -50,6 +50,8 @@ int command_serve(int argc, char **argv)
     static const char resp_usual[] = "127.0.0.1:7879, or off";
     const char *http = http_usual;
     const char *resp = "127.0.0.1:7879";
+    static const char grpc_usual[] = "127.0.0.1:7880, or off";
+    const char *grpc = "127.0.0.1:7880";
     uint64_t connections = CONNECTIONS_DEFAULT;
     int64_t request_timeout_ms = REQUEST_TIMEOUT_MS_DEFAULT;
     int64_t write_timeout_ms = WRITE_TIMEOUT_MS_DEFAULT;
@@ -66,6 +68,7 @@ int command_serve(int argc, char **argv)
         ROW_TEXT("http", "ADDR", "where to listen, port 0: any; default 127.0.0.1:7878", &http),
         ROW_TEXT("resp", "ADDR",
                  "where to listen for Redis clients; default 127.0.0.1:7879, or off", &resp),
+        ROW_TEXT("grpc", "ADDR", "where to listen for gRPC; default 127.0.0.1:7880, or off", &grpc),
         ROW_TEXT("admin-key", "FILE", "a key that is always let in, as an admin; mode 0600",
                  &options.admin_key_file),
         ROW_INSTANT("test-clock", "time stands still, from here, until POST /v1/clock",
@@ -98,7 +101,6 @@ int command_serve(int argc, char **argv)
                    "how the log on stderr is written; default text", &log_format),
         ROW_CHOICE("log-level", "LEVEL", "debug info warn error",
                    "what of it is written; default info", &log_level),
-        {.name = "grpc", .kind = OPTION_ABSENT},
     };
     const struct usage usage = {
         .command = "serve",
@@ -135,7 +137,8 @@ int command_serve(int argc, char **argv)
     }
     configure_log(log_format, log_level);
     if (!take_address("--http", http, http_usual, &options.address) ||
-        !take_door("--resp", resp, resp_usual, &options.resp))
+        !take_door("--resp", resp, resp_usual, &options.resp) ||
+        !take_door("--grpc", grpc, grpc_usual, &options.grpc))
         return STATUS_USAGE;
     switch (server_run(&options)) {
     case SERVER_STOPPED:

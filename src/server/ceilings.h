@@ -103,3 +103,16 @@
 #define UNREAD_BREAK_MS 1000
 /* Refusals of what lay unread are one for each request that is done; so many may be saved up. */
 #define REFUSALS_SAVED_MAX 256u
+
+/* ---- gRPC */
+
+#define GRPC_STREAMS_MAX 256u /* calls of one connection */
+/* Calls of all connections that are not answered; of those that are there may be as many again. */
+#define GRPC_CALLS_MAX 16384u
+#define GRPC_IDLE_TIMEOUT_MS 300000u            /* of a connection without a call */
+#define GRPC_UNSENT_BYTES_MAX ((size_t)1 << 20) /* of a connection, before it is not read from */
+#define GRPC_RESETS_PER_SECOND_MAX 400u         /* streams of a connection that are reset */
+/* Settings, pings, window updates, empty data, of a connection; each call pays for some. */
+#define GRPC_UNREST_PER_SECOND_MAX 1000u
+/* So many times the ceiling of headers are read of a call; then the connection is ended. */
+#define GRPC_HEADERS_BORNE 4u

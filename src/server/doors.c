@@ -82,22 +82,53 @@ static bool open_resp(struct doors *doors, struct doors_options *options)
     return add(doors, options, resp_stream(doors->resp));
 }
 
+static bool open_grpc(struct doors *doors, struct doors_options *options)
+{
+    char text[LISTENER_TEXT_SIZE];
+    if (!options->grpc.is_open) return true;
+    const int fd = listen_at("--grpc", &options->grpc.address, text);
+    if (fd < 0) return false;
+    doors->grpc = grpc_open(&(struct grpc_options){
+        .listener_fd = fd,
+        .connections_max = options->connections_max,
+        .calls_max = GRPC_CALLS_MAX,
+        .request_timeout_ms = options->request_timeout_ms,
+        .write_timeout_ms = options->write_timeout_ms,
+        .idle_timeout_ms = GRPC_IDLE_TIMEOUT_MS,
+        .buffers_bytes_max = options->buffers_bytes_max,
+        .request_ids_seed = entropy_u64(),
+        .network = &options->loop->metrics.networks[FRONT_GRPC],
+        .tls = options->tls,
+        .take = take,
+        .self = options->loop,
+    });
+    if (doors->grpc == NULL) {
+        (void)fprintf(stderr, "weir: no memory for %" PRIu32 " connections of gRPC\n",
+                      options->connections_max);
+        return false;
+    }
+    (void)printf("weir: listening on %s://%s\n", options->tls != NULL ? "grpcs" : "grpc", text);
+    log_listening("grpc", text, options->connections_max);
+    return add(doors, options, grpc_stream(doors->grpc));
+}
+
 bool doors_open(struct doors *doors, struct doors_options *options)
 {
-    return open_resp(doors, options);
+    return open_resp(doors, options) && open_grpc(doors, options);
 }
 
 void doors_turn(struct doors *doors)
 {
+    if (doors->grpc != NULL) grpc_turn(doors->grpc);
     for (uint32_t i = 0; i < doors->count; ++i)
         stream_turn(doors->streams[i]);
 }
 
-bool doors_must_turn(const struct doors *doors)
+int32_t doors_wait_ms(const struct doors *doors, int32_t wait_ms)
 {
     for (uint32_t i = 0; i < doors->count; ++i)
-        if (stream_must_turn(doors->streams[i])) return true;
-    return false;
+        if (stream_must_turn(doors->streams[i])) return 0;
+    return doors->grpc != NULL ? grpc_wait_ms(doors->grpc, wait_ms) : wait_ms;
 }
 
 void doors_drain(struct doors *doors)
@@ -117,6 +148,8 @@ void doors_close(struct doors *doors)
     doors->count = 0;
     resp_close(doors->resp);
     doors->resp = NULL;
+    grpc_close(doors->grpc);
+    doors->grpc = NULL;
 }
 
 uint32_t doors_connections(const struct doors *doors)

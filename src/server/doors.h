@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "base/base.h"
+#include "server/grpc.h"
 #include "server/http.h"
 #include "server/listener.h"
 #include "server/loop.h"
@@ -21,6 +22,7 @@ struct door_address {
 
 struct doors_options {
     struct door_address resp;
+    struct door_address grpc;
     uint32_t connections_max; /* of each */
     uint32_t request_timeout_ms;
     uint32_t write_timeout_ms;
@@ -33,6 +35,7 @@ struct doors_options {
 
 struct doors {
     struct resp *resp; /* NULL: none */
+    struct grpc *grpc; /* likewise */
     struct stream *streams[FRONT_ENDS];
     uint32_t count;
 };
@@ -42,8 +45,8 @@ struct doors {
 MUST_USE bool doors_open(struct doors *doors, struct doors_options *options);
 /* Behind the loop's step. */
 void doors_turn(struct doors *doors);
-/* Whether there is something to turn to at once. */
-bool doors_must_turn(const struct doors *doors);
+/* How long nobody need turn to them; at most wait_ms. */
+int32_t doors_wait_ms(const struct doors *doors, int32_t wait_ms);
 void doors_drain(struct doors *doors);
 void doors_cut(struct doors *doors);
 /* Whatever is still under way. */

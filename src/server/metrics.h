@@ -106,7 +106,7 @@ struct metrics_feature {
 };
 
 /* Who listens; each has connections and buffers of its own. */
-enum front_end { FRONT_HTTP, FRONT_RESP, FRONT_ENDS };
+enum front_end { FRONT_HTTP, FRONT_RESP, FRONT_GRPC, FRONT_ENDS };
 
 /* The front end's own, which it counts itself. */
 struct metrics_network {

@@ -554,7 +554,8 @@ static uint64_t number_at(const struct metrics_network *network, size_t at)
 
 static void put_listeners(const struct loop *loop, uint32_t row, struct buffer *out)
 {
-    static const char *const names[FRONT_ENDS] = {[FRONT_HTTP] = "http", [FRONT_RESP] = "resp"};
+    static const char *const names[FRONT_ENDS] = {
+        [FRONT_HTTP] = "http", [FRONT_RESP] = "resp", [FRONT_GRPC] = "grpc"};
     static const struct listener_row rows[] = {
         {                  "weir_connections",   "gauge","Connections that are open, by listener.",
          offsetof(struct metrics_network,       connections)                                                                         },

@@ -28,7 +28,7 @@ bool loop_is_owed(const struct exchange *exchange)
     if (route->call == CALL_USAGE) return true;
     return route->call == CALL_COMMAND &&
            (route->wire == WIRE_COMMIT || route->wire == WIRE_RELEASE ||
-            route->wire == WIRE_EXTEND || route->wire == WIRE_REFUND);
+            route->wire == WIRE_EXTEND || route->wire == WIRE_REFUND || route->wire == WIRE_USAGE);
 }
 
 static enum turn_class class_of_command(const struct asked *asked)

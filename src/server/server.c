@@ -631,6 +631,9 @@ static bool check_doors(const struct server *server)
     if (options->resp.is_open &&
         !access_check_address(server->engine, has_admin_key, "--resp", &options->resp.address))
         return false;
+    if (options->grpc.is_open &&
+        !access_check_address(server->engine, has_admin_key, "--grpc", &options->grpc.address))
+        return false;
     access_tell_door(server->engine, has_admin_key);
     return true;
 }
@@ -779,6 +782,7 @@ static bool open_door(struct server *server)
     http_watch(server->http, server->wake.fd, on_wake, &server->wake);
     http_watch(server->http, server->signal_fd, on_signal, server);
     struct doors_options doors = {.resp = server->options.resp,
+                                  .grpc = server->options.grpc,
                                   .connections_max = connections,
                                   .request_timeout_ms = server->options.request_timeout_ms,
                                   .write_timeout_ms = server->options.write_timeout_ms,
@@ -799,8 +803,9 @@ static bool open_door(struct server *server)
 
 static void turn(struct server *server, int32_t wait_ms_max)
 {
-    const int32_t wait_ms = doors_must_turn(&server->doors) ? 0 : loop_wait_ms(server->loop);
-    http_turn(server->http, wait_ms < wait_ms_max ? wait_ms : wait_ms_max);
+    const int32_t wait_ms = loop_wait_ms(server->loop);
+    http_turn(server->http,
+              doors_wait_ms(&server->doors, wait_ms < wait_ms_max ? wait_ms : wait_ms_max));
     (void)loop_step(server->loop);
     doors_turn(&server->doors);
     manager_turn(&server->manager, server->loop, server->http);

@@ -30,6 +30,7 @@ struct server_options {
     const char *policy_file;         /* NULL: the policy in force stays */
     struct listener_address address; /* of HTTP; beyond loopback only with keys */
     struct door_address resp;        /* of RESP; likewise */
+    struct door_address grpc;        /* of gRPC; likewise */
     const char *admin_key_file;      /* NULL: no key beside those that are journaled */
     bool has_test_clock;
     int64_t test_clock_ms; /* where it starts, unless the journal is further */

@@ -324,9 +324,9 @@ static void end_handshake(struct stream_connection *connection)
 /* Only from stream_poll, stream_turn and those that end a stream. */
 static void close_now(struct stream_connection *connection)
 {
+    if (connection->stage == STAGE_CLOSED) return; /* or never was one */
     struct stream *stream = connection->stream;
     struct metrics_network *network = stream->options.network;
-    if (connection->stage == STAGE_CLOSED) return;
     if (connection->stage < STAGE_OPEN) ++network->handshakes_failed;
     end_handshake(connection);
     stop_waiting(connection);

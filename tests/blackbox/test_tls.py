@@ -361,7 +361,7 @@ def test_a_log_of_json_is_json_throughout(tmp_path):
     with open(said, "wb") as out, open(log, "wb") as err:
         process = subprocess.Popen(
             [find_binary(), "serve", "--data", tmp_path / "data", "--policy", tmp_path / "policy.yaml",
-             "--http", "127.0.0.1:0", "--resp", "off", "--log-format", "json", *soon.arguments],
+             "--http", "127.0.0.1:0", "--resp", "off", "--grpc", "off", "--log-format", "json", *soon.arguments],
             stdout=out, stderr=err)
     try:
         until(lambda: '"listening"' in log.read_text(), "it listens")

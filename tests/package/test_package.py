@@ -108,6 +108,7 @@ def test_apt_installs_it_and_nothing_runs_yet(machine):
     assert (documents / "docs/OPERATING.md").is_file()
     assert (documents / "copyright").is_file() and (documents / "README.md").is_file()
     assert machine.path("/usr/share/weir/ops/prometheus/alerts.yml").is_file()
+    assert machine.path("/usr/share/weir/api/weir.proto").is_file()
     assert machine.path("/usr/share/man/man1/weir.1.gz").is_file()
     assert "weir serve" in machine.run("weir", "serve", "--help")
     assert machine.run("weir", "policy", "check", POLICY)

@@ -87,7 +87,7 @@ class Server:
         self.output = open(place / "output.txt", "wb")
         self.process = subprocess.Popen(
             [BINARY, "serve", "--data", place / "data", "--policy", place / "policy.yaml",
-             "--http", "127.0.0.1:0", "--connections", str(CONNECTIONS),
+             "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--connections", str(CONNECTIONS),
              "--buffers", f"{BUFFERS_MIB}M", "--request-timeout", "3s", "--write-timeout", "3s",
              *arguments], stdout=self.output, stderr=self.output)
         self.port = self.wait(lambda: self.find_port("http"), "it listens")

@@ -24,9 +24,12 @@ static bool take_address(const char *option, const char *text, const char *usual
 }
 
 /* "off": nobody listens. */
+/* text: NULL, where it was not asked for. */
 static bool take_door(const char *option, const char *text, const char *usual,
                       struct door_address *door_out)
 {
+    door_out->is_usual = text == NULL;
+    if (text == NULL) text = usual;
     door_out->is_open = strcmp(text, "off") != 0;
     return !door_out->is_open || take_address(option, text, usual, &door_out->address);
 }
@@ -47,11 +50,9 @@ int command_serve(int argc, char **argv)
     const char *log_format = "text";
     const char *log_level = "info";
     static const char http_usual[] = "127.0.0.1:7878";
-    static const char resp_usual[] = "127.0.0.1:7879, or off";
     const char *http = http_usual;
-    const char *resp = "127.0.0.1:7879";
-    static const char grpc_usual[] = "127.0.0.1:7880, or off";
-    const char *grpc = "127.0.0.1:7880";
+    const char *resp = NULL;
+    const char *grpc = NULL;
     uint64_t connections = CONNECTIONS_DEFAULT;
     int64_t request_timeout_ms = REQUEST_TIMEOUT_MS_DEFAULT;
     int64_t write_timeout_ms = WRITE_TIMEOUT_MS_DEFAULT;
@@ -137,8 +138,8 @@ int command_serve(int argc, char **argv)
     }
     configure_log(log_format, log_level);
     if (!take_address("--http", http, http_usual, &options.address) ||
-        !take_door("--resp", resp, resp_usual, &options.resp) ||
-        !take_door("--grpc", grpc, grpc_usual, &options.grpc))
+        !take_door("--resp", resp, "127.0.0.1:7879", &options.resp) ||
+        !take_door("--grpc", grpc, "127.0.0.1:7880", &options.grpc))
         return STATUS_USAGE;
     switch (server_run(&options)) {
     case SERVER_STOPPED:

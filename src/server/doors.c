@@ -26,13 +26,33 @@ static void tell(void *self, struct buffer *out)
     loop_tell_briefly(self, out);
 }
 
-static int listen_at(const char *option, struct listener_address *address,
-                     char text_out[LISTENER_TEXT_SIZE])
+static void log_not_listening(const char *front_end, const char *option, const char *address)
 {
-    const int fd = listener_open(address);
-    listener_format(address, text_out);
-    if (fd < 0) (void)fprintf(stderr, "weir: %s %s: %s\n", option, text_out, strerror(errno));
-    return fd;
+    struct log_line line = log_begin(LOG_WARN, "not_listening");
+    log_text(&line, "listener", front_end);
+    log_text(&line, "address", address);
+    log_text(&line, "option", option);
+    log_text(&line, "detail", strerror(EADDRINUSE));
+    log_end(&line);
+}
+
+/* Less than 0: there is none; has_failed_out says whether that was asked for. */
+static int listen_at(const char *front_end, const char *option, struct door_address *door,
+                     char text_out[LISTENER_TEXT_SIZE], bool *has_failed_out)
+{
+    *has_failed_out = false;
+    if (!door->is_open) return -1;
+    const int fd = listener_open(&door->address);
+    const int error = errno;
+    listener_format(&door->address, text_out);
+    if (fd >= 0) return fd;
+    if (error == EADDRINUSE && door->is_usual) {
+        log_not_listening(front_end, option, text_out);
+        return -1;
+    }
+    *has_failed_out = true;
+    (void)fprintf(stderr, "weir: %s %s: %s\n", option, text_out, strerror(error));
+    return -1;
 }
 
 static void log_listening(const char *front_end, const char *address, uint32_t connections)
@@ -55,9 +75,9 @@ static bool add(struct doors *doors, struct doors_options *options, struct strea
 static bool open_resp(struct doors *doors, struct doors_options *options)
 {
     char text[LISTENER_TEXT_SIZE];
-    if (!options->resp.is_open) return true;
-    const int fd = listen_at("--resp", &options->resp.address, text);
-    if (fd < 0) return false;
+    bool has_failed;
+    const int fd = listen_at("resp", "--resp", &options->resp, text, &has_failed);
+    if (fd < 0) return !has_failed;
     doors->resp = resp_open(&(struct resp_options){
         .listener_fd = fd,
         .connections_max = options->connections_max,
@@ -85,9 +105,9 @@ static bool open_resp(struct doors *doors, struct doors_options *options)
 static bool open_grpc(struct doors *doors, struct doors_options *options)
 {
     char text[LISTENER_TEXT_SIZE];
-    if (!options->grpc.is_open) return true;
-    const int fd = listen_at("--grpc", &options->grpc.address, text);
-    if (fd < 0) return false;
+    bool has_failed;
+    const int fd = listen_at("grpc", "--grpc", &options->grpc, text, &has_failed);
+    if (fd < 0) return !has_failed;
     doors->grpc = grpc_open(&(struct grpc_options){
         .listener_fd = fd,
         .connections_max = options->connections_max,

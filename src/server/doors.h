@@ -17,6 +17,7 @@
 /* Where a front end listens; not at all unless `is_open`. */
 struct door_address {
     bool is_open;
+    bool is_usual; /* nobody asked for it: where its port is taken, the server does without */
     struct listener_address address;
 };
 
@@ -40,8 +41,9 @@ struct doors {
     uint32_t count;
 };
 
-/* Says on standard output where they listen. False: one could not be opened, and standard error
- * says which; those that were are still closed by doors_close. */
+/* Says on standard output where they listen; the log says which one does not, as its usual port is
+ * taken. False: one could not be opened, and standard error says which; those that were are still
+ * closed by doors_close. */
 MUST_USE bool doors_open(struct doors *doors, struct doors_options *options);
 /* Behind the loop's step. */
 void doors_turn(struct doors *doors);

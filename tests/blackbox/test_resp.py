@@ -1,6 +1,7 @@
 """RESP: the real redis-cli and redis-py, pipelines, keys, and bytes that no client would send
 (API.md section 5, SEMANTICS A6)."""
 
+import contextlib
 import random
 import socket
 import threading
@@ -11,7 +12,7 @@ from policies import policy
 from raw import until
 from resp_client import Decision, Wire, cli, connect, multibulk, redis
 from test_tls import Certificate, SecureServer
-from weir_client import (HOUR, StartFailed, allowed, decided, denied, expect, free_port, to_ms,
+from weir_client import (HOUR, Server, StartFailed, allowed, decided, denied, expect, free_port, to_ms,
                          to_text)
 
 PLANS = """
@@ -497,6 +498,32 @@ def test_an_address_in_use_is_named(fresh):
         with pytest.raises(StartFailed) as failure:
             weir.spawn().wait_ready()
     assert failure.value.status == 1 and f"--resp {address}" in failure.value.stderr
+
+
+class UsualPorts(Server):
+    """A server that is told only where HTTP is."""
+
+    @classmethod
+    def other_ports(cls, arguments=()):
+        return []
+
+
+def test_a_usual_port_that_is_taken_is_left_out_and_told(tmp_path):
+    with contextlib.ExitStack() as stack:
+        for port in (7879, 7880):
+            taken = stack.enter_context(socket.socket())
+            with contextlib.suppress(OSError):  # by somebody else: as good
+                taken.bind(("127.0.0.1", port))
+                taken.listen()
+        weir = UsualPorts(tmp_path, POLICY)
+        try:
+            weir.start()
+            assert weir.get("/readyz").status == 200
+            told = [line for line in weir.stderr().splitlines() if "not_listening" in line]
+            assert [("127.0.0.1:7879" in line, "127.0.0.1:7880" in line) for line in told] == [
+                (True, False), (False, True)]
+        finally:
+            weir.stop()
 
 
 def test_it_can_be_off(fresh):

@@ -128,7 +128,7 @@ struct ruling decide_pool(const struct decision_context *c)
     const uint32_t name = symbol_find(c->engine, terms->name);
     c->fact->has_customer = false;
     if (name == SYMBOL_NONE || !policy_has_pool(c->policy, name))
-        return ruling_problem(PROBLEM_UNKNOWN_POOL, NULL, terms->name, "a pool of the policy");
+        return ruling_problem(PROBLEM_UNKNOWN_POOL, "pool", terms->name, "a pool of the policy");
     const struct pool before = pool_as_kept(c->engine, name);
     struct pool after = before;
     if (terms->says_override) {

@@ -28,6 +28,7 @@ const struct subcommand subcommands[] = {
     COMMAND("policy", "show", policy_show, GROUP_LOOK, "print the policy in force"),
     COMMAND("key", "list", key_list, GROUP_LOOK, "list the access keys"),
     COMMAND("grant", NULL, grant, GROUP_CHANGE, "give a customer credits"),
+    COMMAND("pool", NULL, pool, GROUP_CHANGE, "show what the pools run at, or slow one"),
     COMMAND("key", "create", key_create, GROUP_CHANGE, "make an access key"),
     COMMAND("key", "revoke", key_revoke, GROUP_CHANGE, "end an access key at once"),
     COMMAND("verify", NULL, verify, GROUP_PROVE,

@@ -51,6 +51,7 @@ int command_key_create(int argc, char **argv);
 int command_key_list(int argc, char **argv);
 int command_key_revoke(int argc, char **argv);
 int command_grant(int argc, char **argv);
+int command_pool(int argc, char **argv);
 int command_status(int argc, char **argv);
 int command_top(int argc, char **argv);
 int command_explain(int argc, char **argv);

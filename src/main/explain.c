@@ -74,6 +74,8 @@ static void note_row(struct table *table, yajl_val note, bool is_cost)
 {
     const char *gate = answer_text(note, "gate");
     const char *resets_at = answer_text(note, "resets_at");
+    const char *factor = answer_text(note, "factor");
+    const char *standing = answer_text(note, "standing");
     const bool is_refused = strcmp(answer_text(note, "verdict"), "refuse") == 0;
     char text[2][TEXT_NUMBER_BYTES];
     table_row(table, is_refused ? PAINT_RED : PAINT_PLAIN);
@@ -92,7 +94,11 @@ static void note_row(struct table *table, yajl_val note, bool is_cost)
         table_cell(table, "%s%s", text_units(answer_count(note, "drawn"), is_cost, text[1]),
                    answer_is_true(note, "skipped") ? " drawn, passed over" : " drawn");
     }
-    table_cell(table, "%s%s", resets_at[0] != '\0' ? "resets " : "", resets_at);
+    if (factor[0] != '\0')
+        table_cell(table, "at %s of its pace%s%s", factor, standing[0] != '\0' ? ", " : "",
+                   standing);
+    else
+        table_cell(table, "%s%s", resets_at[0] != '\0' ? "resets " : "", resets_at);
 }
 
 static void show_notes(const struct page *page, struct table *table, yajl_val receipt)

@@ -99,6 +99,20 @@ static enum paint paint_for(uint64_t left, uint64_t whole)
     return left <= whole / 5 ? PAINT_YELLOW : PAINT_GREEN;
 }
 
+enum { PACE_BYTES = 48 };
+
+/* ", at 0.5 (probation)"; nothing where nothing slows it. */
+static const char *pace_text(yajl_val limit, char text_out[PACE_BYTES])
+{
+    const char *factor = answer_text(limit, "factor");
+    const char *standing = answer_text(limit, "standing");
+    text_out[0] = '\0';
+    if (factor[0] == '\0') return text_out;
+    (void)snprintf(text_out, PACE_BYTES, ", at %s%s%s%s", factor, standing[0] != '\0' ? " (" : "",
+                   standing, standing[0] != '\0' ? ")" : "");
+    return text_out;
+}
+
 /* Grants have no limit of their own, what is unlimited has nothing left to count. */
 static void limit_row(const struct layout *layout, yajl_val limit, bool is_cost)
 {
@@ -112,6 +126,7 @@ static void limit_row(const struct layout *layout, yajl_val limit, bool is_cost)
                        : left.is_credits && (is_grants || !is_cost) ? " credits"
                                                                     : "";
     char text[2][TEXT_NUMBER_BYTES];
+    char pace[PACE_BYTES];
     table_row(table, is_limited                         ? paint_for(left.value, whole.value)
                      : left.value == 0 && !is_unlimited ? PAINT_DIM
                                                         : PAINT_PLAIN);
@@ -125,8 +140,9 @@ static void limit_row(const struct layout *layout, yajl_val limit, bool is_cost)
     if (is_unlimited)
         table_cell(table, "unlimited");
     else if (is_limited)
-        table_cell(table, "%s of %s%s", text_units(left.value, left.is_credits, text[0]),
-                   text_units(whole.value, whole.is_credits, text[1]), unit);
+        table_cell(table, "%s of %s%s%s", text_units(left.value, left.is_credits, text[0]),
+                   text_units(whole.value, whole.is_credits, text[1]), unit,
+                   pace_text(limit, pace));
     else
         table_cell(table, "%s%s", text_units(left.value, left.is_credits, text[0]), unit);
     instant_cell(layout, "resets ", answer_text(limit, "resets_at"));

@@ -219,6 +219,7 @@ struct access_need access_need_of(const struct route *route)
         return need(ACCESS_READ);
     case CALL_POLICY_GET:
     case CALL_POLICY_VERSIONS:
+    case CALL_POOLS:
     case CALL_METRICS:
         return need_unbound(ACCESS_READ);
     case CALL_POLICY_PUT:

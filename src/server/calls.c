@@ -661,6 +661,28 @@ static enum progress call_policy_versions(struct loop *loop, struct asked *asked
     return answer_read(loop, asked->exchange, &out, CONTENT_JSON);
 }
 
+/* ---- pools */
+
+static enum progress call_pools(struct loop *loop, struct asked *asked)
+{
+    const struct policy *policy = policy_in_force(loop);
+    struct buffer out = batch_answer_buffer(loop->open);
+    struct wire_pool pool = {.tier_count = policy->plan_count};
+    for (uint32_t i = 0; i < policy->plan_count; ++i)
+        pool.tiers[i] = policy->plans[i].tier;
+    json_begin(&out);
+    json_key(&out, "pools");
+    json_open(&out, '[');
+    for (uint32_t i = 0; i < policy->pool_count; ++i) {
+        pool.rule = &policy->pools[i];
+        pool.view = engine_pool(loop->parts.engine, pool.rule->name);
+        wire_render_pool(&pool, engine_symbols(loop->parts.engine), &out);
+    }
+    json_close(&out, ']');
+    json_close(&out, '}');
+    return answer_read(loop, asked->exchange, &out, CONTENT_JSON);
+}
+
 /* ---- documents */
 
 static enum progress call_openapi(struct loop *loop, struct asked *asked)
@@ -1063,6 +1085,8 @@ enum progress loop_call(struct loop *loop, struct asked *asked)
         return call_key_create(loop, asked);
     case CALL_KEYS:
         return call_keys(loop, asked);
+    case CALL_POOLS:
+        return call_pools(loop, asked);
     case CALL_OPENAPI:
     case CALL_PROBLEM_PAGE:
     case CALL_HEALTH:

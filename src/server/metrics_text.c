@@ -240,6 +240,24 @@ static void put_server(const struct loop *loop, uint32_t row, struct buffer *out
     put_scalars(out, scalars, COUNT_OF(scalars));
 }
 
+static void put_pools(const struct loop *loop, uint32_t row, struct buffer *out)
+{
+    (void)row;
+    const struct policy *policy = loop->parts.policies->current->policy;
+    const struct symbols symbols = engine_symbols(loop->parts.engine);
+    if (policy == NULL || policy->pool_count == 0) return;
+    begin_family(out, "weir_pool_factor", "gauge",
+                 "What is left of the pace of a pool's gates; 1 where nothing is slowed.");
+    for (uint32_t i = 0; i < policy->pool_count; ++i) {
+        const uint32_t name = policy->pools[i].name;
+        const struct labels labels = {.first = "pool", .first_value = symbols.name[name]};
+        put_sample(out, "weir_pool_factor", &labels,
+                   engine_pool(loop->parts.engine, name).factor * (uint64_t)NANO_PER_CREDIT /
+                       FACTOR_ONE,
+                   NANO);
+    }
+}
+
 /* ---- decisions and money, by feature */
 
 static const char *const outcome_words[] = {NULL, "allow", "partial", "deny"};
@@ -865,6 +883,7 @@ static const struct part {
     uint32_t rows;
 } parts[] = {
     {    put_server,                    1},
+    {     put_pools,                    1},
     { put_decisions, METRICS_FEATURES_MAX},
     {     put_draws, METRICS_FEATURES_MAX},
     {     put_units, METRICS_FEATURES_MAX},

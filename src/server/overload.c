@@ -59,6 +59,7 @@ static enum turn_class class_of(const struct asked *asked)
     case CALL_POLICY_VERSIONS:
     case CALL_KEY_CREATE:
     case CALL_KEYS:
+    case CALL_POOLS:
     case CALL_CLOCK:
         return TURN_OWED;
     case CALL_BATCH: /* of all kinds */

@@ -32,6 +32,8 @@ static const struct route routes[] = {
     {"POST",                 "/v1/keys",      CALL_KEY_CREATE, WIRE_KEY_CREATE,               0},
     { "GET",                 "/v1/keys",            CALL_KEYS,               0,               0},
     {"POST",       "/v1/keys/{}/revoke",         CALL_COMMAND, WIRE_KEY_REVOKE,               0},
+    { "PUT",             "/v1/pools/{}",         CALL_COMMAND,       WIRE_POOL,               0},
+    { "GET",                "/v1/pools",           CALL_POOLS,               0,               0},
     {"POST",                "/v1/clock",           CALL_CLOCK,               0,               0},
     { "GET",            "/openapi.json",         CALL_OPENAPI,               0,               0},
     { "GET",             "/problems/{}",    CALL_PROBLEM_PAGE,               0,               0},

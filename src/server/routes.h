@@ -25,6 +25,7 @@ enum call {
     CALL_CLOCK,
     CALL_KEY_CREATE,
     CALL_KEYS,
+    CALL_POOLS,
     CALL_OPENAPI,
     CALL_PROBLEM_PAGE,
     CALL_HEALTH,

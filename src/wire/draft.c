@@ -41,6 +41,11 @@ static const struct field_rule subject_rule = {
     .expected = "a subject: 1 to 8 non-empty parts divided by '/', 1 to 512 bytes without control "
                 "characters",
 };
+static const struct field_rule standing_rule = {
+    .rule = RULE_STRING_WORD,
+    .words = standing_words,
+    .expected = "one of normal, restricted, probation, trusted",
+};
 static const struct field_rule answer_rule = {.rule = RULE_BOOL, .expected = "true or false"};
 static const struct field_rule money_rule = {
     .rule = RULE_STRING_CREDITS,
@@ -229,7 +234,7 @@ static void begin_member(struct draft *draft, struct bytes key)
     } else if (rule->rule == RULE_MAP_ATTRIBUTES) {
         expected = attribute_name_rule.expected;
         draft->member_counts = schema_is_name(key, 1, ATTRIBUTE_NAME_BYTES_MAX);
-    } else if (rule->rule == RULE_MAP_SUBJECTS) {
+    } else if (rule->rule == RULE_MAP_SUBJECTS || rule->rule == RULE_MAP_STANDINGS) {
         expected = subject_rule.expected;
         draft->member_counts = schema_is_path(key, SUBJECT_BYTES_MAX);
     } else {
@@ -279,6 +284,16 @@ static void hear_override(struct draft *draft, const struct json_event *event, b
     add_override(draft, &amount);
 }
 
+static void add_suspension(struct draft *draft, struct suspension suspension)
+{
+    struct command *command = &draft->command;
+    if (command->suspension_count == SUSPENSIONS_MAX)
+        draft_fault(draft, GRAVITY_VALUE, PROBLEM_INVALID_VALUE, here(draft), BYTES_NONE,
+                    subject_settings_expected);
+    else
+        command->suspensions[command->suspension_count++] = suspension;
+}
+
 /* A value in an object within the body. */
 static void hear_member(struct draft *draft, const struct json_event *event)
 {
@@ -299,8 +314,13 @@ static void hear_member(struct draft *draft, const struct json_event *event)
             (struct attribute){.name = draft->member, .value = value.text};
     } else if (rule == RULE_MAP_SUBJECTS) {
         if (!take(draft, &answer_rule, event, &value)) return;
-        command->suspensions[command->suspension_count++] =
-            (struct suspension){.subject = draft->member, .suspended = value.boolean};
+        add_suspension(draft,
+                       (struct suspension){.subject = draft->member, .suspended = value.boolean});
+    } else if (rule == RULE_MAP_STANDINGS) {
+        if (!take(draft, &standing_rule, event, &value)) return;
+        add_suspension(draft, (struct suspension){.subject = draft->member,
+                                                  .is_standing = true,
+                                                  .standing = (enum standing)value.number});
     } else if (rule == RULE_MAP_LIMITS && event->kind == JSON_LIST) {
         draft->in_list = true;
         draft->element = 0;
@@ -366,7 +386,7 @@ static void end_list(struct draft *draft)
 static bool is_map_rule(enum rule rule)
 {
     return rule == RULE_MAP_QUANTITIES || rule == RULE_MAP_ATTRIBUTES || rule == RULE_MAP_LIMITS ||
-           rule == RULE_MAP_BUDGETS || rule == RULE_MAP_SUBJECTS;
+           rule == RULE_MAP_BUDGETS || rule == RULE_MAP_SUBJECTS || rule == RULE_MAP_STANDINGS;
 }
 
 static bool is_list_rule(enum rule rule)
@@ -568,6 +588,19 @@ void draft_store(struct draft *draft, enum field field, const struct value *valu
     case FIELD_SUSPENDED:
         command->suspended = value->boolean ? BOOL_TRUE : BOOL_FALSE;
         break;
+    case FIELD_STANDING:
+        command->has_standing = true;
+        command->standing = (enum standing)value->number;
+        break;
+    case FIELD_OVERRIDE:
+        command->pool.says_override = true;
+        command->pool.has_override = !value->is_null;
+        command->pool.override_nano = value->number;
+        break;
+    case FIELD_SHED:
+        command->pool.says_shed = true;
+        command->pool.shed = (enum shed)value->number;
+        break;
     case FIELD_CATEGORY:
         command->category = (enum category)value->number;
         break;
@@ -614,6 +647,8 @@ void draft_store(struct draft *draft, enum field field, const struct value *valu
     case FIELD_EVENT_DATA_BASE64:
     case FIELD_EVENT_KEY:
     case FIELD_SUSPENDED_SUBJECTS:
+    case FIELD_SUBJECT_STANDINGS:
+    case FIELD_LOAD:
     case FIELD_LIMITS:
     case FIELD_BUDGETS:
     case FIELD_AUTO_TOPUP:

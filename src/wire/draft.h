@@ -25,6 +25,7 @@ struct value {
     int64_t number; /* integer, nano-credits, instant, index of the word */
     uint64_t id;
     bool boolean;
+    bool is_null; /* RULE_STRING_FACTOR */
 };
 
 struct draft {

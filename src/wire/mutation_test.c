@@ -22,12 +22,14 @@ static const struct {
      "{\"quantities\":{\"requests\":1},\"ttl_ms\":1,\"idempotency_key\":\"\xc3\xa9\"}"          },
     { WIRE_CUSTOMER,
      "{\"plan\":\"plus\",\"credit_mode\":\"off\",\"anchor\":\"2026-01-31T00:00:00Z\",\"suspended\":"
-     "false,\"suspended_subjects\":{\"a/b\":true},\"limits\":{\"included\":[90,null,\"0.5\"],"
+     "false,\"suspended_subjects\":{\"a/b\":true},\"subject_standings\":{\"a/"
+     "b\":\"trusted\"},\"limits\":{\"included\":[90,null,\"0.5\"],"
      "\"codex/included\":\"20\"},\"budgets\":{\"monthly-cap\":\"1000\",\"x\":null}}"            },
     {    WIRE_GRANT,
      "{\"category\":\"paid\",\"credits\":\"12.5\",\"priority\":-7,\"effective_at\":"
      "\"2026-05-01T14:00:00+02:00\",\"features\":[\"codex\",\"chat\"],\"reason\":\"order\\n7\"}"},
     {   WIRE_REFUND,          "{\"credits\":\"1.5\",\"reason\":\"x\",\"idempotency_key\":\"k\"}"},
+    {     WIRE_POOL,                               "{\"override\":\"0.5\",\"shed\":\"default\"}"},
     {    WIRE_RESET,                              "{\"limit\":\"included\",\"subject\":\"a/b\"}"},
     {    WIRE_EVENT,
      "{\"specversion\":\"1.0\",\"id\":\"e\\u0031\",\"source\":\"/"

@@ -129,6 +129,12 @@ static void check_target(struct draft *draft, struct bytes target)
             draft_fault(draft, GRAVITY_VALUE, PROBLEM_UNKNOWN_GRANT,
                         (struct place){.field = "grant_id"}, target, "a grant id");
         break;
+    case TARGET_POOL:
+        command->pool.name = target;
+        if (!schema_is_name(target, 1, NAME_BYTES_MAX))
+            draft_fault(draft, GRAVITY_VALUE, PROBLEM_UNKNOWN_POOL, (struct place){.field = "pool"},
+                        target, "a pool of the policy");
+        break;
     case TARGET_KEY:
         /* A command without a target would make one. */
         if (!id_parse('k', target, &command->target) || command->target == 0)
@@ -144,6 +150,12 @@ static int compare_overrides(const struct override *left, const struct override 
     if (order == 0) order = bytes_compare(left->name, right->name);
     if (order == 0) order = (left->place > right->place) - (left->place < right->place);
     return order;
+}
+
+static int compare_suspensions(const struct suspension *left, const struct suspension *right)
+{
+    const int order = bytes_compare(left->subject, right->subject);
+    return order != 0 ? order : left->is_standing - right->is_standing;
 }
 
 /* Equal requests have equal commands, whatever the order in their JSON. */
@@ -166,8 +178,7 @@ static void sort(struct command *command)
     for (uint32_t end = 1; end < command->suspension_count; end++) {
         const struct suspension moved = command->suspensions[end];
         uint32_t at = end;
-        for (; at > 0 && bytes_compare(command->suspensions[at - 1].subject, moved.subject) > 0;
-             at--)
+        for (; at > 0 && compare_suspensions(&command->suspensions[at - 1], &moved) > 0; at--)
             command->suspensions[at] = command->suspensions[at - 1];
         command->suspensions[at] = moved;
     }

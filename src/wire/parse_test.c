@@ -62,6 +62,11 @@ static const char *const samples[FIELDS] = {
     [FIELD_CONFIRM_JUMP] = "true",
     [FIELD_SCOPES] = "[\"decide\",\"read\"]",
     [FIELD_LABEL] = "the gateway",
+    [FIELD_STANDING] = "probation",
+    [FIELD_SUBJECT_STANDINGS] = "{\"team-a/alice\":\"trusted\"}",
+    [FIELD_OVERRIDE] = "0.5",
+    [FIELD_SHED] = "sheddable",
+    [FIELD_LOAD] = "0.9",
 };
 
 static bool is_string(enum field field)
@@ -155,6 +160,8 @@ static struct bytes target_of(uint32_t call)
         return BYTES(GRANT);
     case TARGET_KEY:
         return BYTES("k_0000000000c81");
+    case TARGET_POOL:
+        return BYTES("gpu");
     case TARGET_NONE:
         break;
     }
@@ -321,6 +328,7 @@ static void check_types(struct way way, enum field field)
             ((first == 't' || first == 'f') && rule == RULE_BOOL) ||
             (first == '{' && rule >= RULE_MAP_QUANTITIES && rule <= RULE_MAP_DATA) ||
             (first == 'n' && call_rules[way.call].is_event) ||
+            (first == 'n' && rule == RULE_STRING_FACTOR) ||
             (first == '[' && (rule == RULE_LIST_NAMES || rule == RULE_LIST_WORDS));
         if (!is_of_type) with_text(way, field, values[place], PROBLEM_INVALID_SHAPE);
     }
@@ -414,7 +422,7 @@ static void every_string_keeps_its_length_and_its_characters(void **state)
     each_field(check_strings);
 }
 
-static const char *const bad_words[] = {"\"Paid\"", "\"paid \"", "\"none\"", "\"a,b\"", NULL};
+static const char *const bad_words[] = {"\"Paid\"", "\"paid \"", "\"nobody\"", "\"a,b\"", NULL};
 static const char *const bad_credits[] = {
     "\"0\"",  "\"-1\"",  "\"+1\"",           "\"1.\"",
     "\".5\"", "\"1e3\"", "\"0.0000000001\"", "\"1,5\"",
@@ -633,7 +641,7 @@ static void expectations_tell_the_range_that_holds(void **state)
         const struct field_rule *rule = &field_rules[field];
         char text[CREDITS_TEXT_SIZE];
         if (rule->most == 0) continue;
-        if (rule->rule == RULE_STRING_CREDITS)
+        if (rule->rule == RULE_STRING_CREDITS || rule->rule == RULE_STRING_FACTOR)
             (void)credits_format(rule->most, text);
         else
             (void)snprintf(text, sizeof text, "%lld", (long long)rule->most);
@@ -839,6 +847,87 @@ static void equal_requests_are_equal_commands(void **state)
                                   "true,\"x\":false}}") ==
                 hash_of(customer, "{\"suspended_subjects\":{\"x\":false,\"y\":true},\"limits\":{"
                                   "\"a\":[2,3],\"b\":1}}"));
+}
+
+static void standings_are_told_from_suspensions(void **state)
+{
+    (void)state;
+    const struct command command =
+        expect_fine(customer, BYTES("{\"standing\":\"restricted\",\"subject_standings\":{\"b\":"
+                                    "\"normal\",\"a/x\":\"trusted\"},\"suspended_subjects\":{"
+                                    "\"b\":true}}"));
+    assert_true(command.has_standing && command.standing == STANDING_RESTRICTED);
+    assert_int_equal(command.suspension_count, 3);
+    assert_true(bytes_equal(command.suspensions[0].subject, BYTES("a/x")));
+    assert_true(command.suspensions[0].is_standing);
+    assert_int_equal(command.suspensions[0].standing, STANDING_TRUSTED);
+    assert_true(!command.suspensions[1].is_standing && command.suspensions[1].suspended);
+    assert_true(command.suspensions[2].is_standing);
+    assert_int_equal(command.suspensions[2].standing, STANDING_NORMAL);
+    expect_problem(customer, BYTES("{\"subject_standings\":{\"a\":\"fine\"}}"),
+                   PROBLEM_INVALID_VALUE, "subject_standings.a");
+    expect_problem(customer, BYTES("{\"subject_standings\":{\"a\":true}}"), PROBLEM_INVALID_SHAPE,
+                   "subject_standings.a");
+    expect_problem(customer, BYTES("{\"subject_standings\":{\"a//b\":\"trusted\"}}"),
+                   PROBLEM_INVALID_VALUE, "subject_standings.a//b");
+    assert_false(expect_fine(customer, BYTES("{}")).has_standing);
+}
+
+/* 32 of both together: they lie in one list. */
+static void subjects_settings_have_one_ceiling(void **state)
+{
+    (void)state;
+    uint8_t block[4096];
+    for (unsigned more = 0; more < 2; more++) {
+        struct buffer body = buffer_over(block, sizeof block);
+        buffer_put_text(&body, "{\"suspended_subjects\":{");
+        for (unsigned n = 0; n < 16; n++) {
+            buffer_put_text(&body, n == 0 ? "\"a" : ",\"a");
+            buffer_put_decimal(&body, n);
+            buffer_put_text(&body, "\":true");
+        }
+        buffer_put_text(&body, "},\"subject_standings\":{");
+        for (unsigned n = 0; n < 16 + more; n++) {
+            buffer_put_text(&body, n == 0 ? "\"a" : ",\"a");
+            buffer_put_decimal(&body, n);
+            buffer_put_text(&body, "\":\"trusted\"");
+        }
+        buffer_put_text(&body, "}}");
+        if (more == 0)
+            assert_int_equal(expect_fine(customer, buffer_bytes(&body)).suspension_count, 32);
+        else
+            expect_problem(customer, buffer_bytes(&body), PROBLEM_INVALID_VALUE,
+                           "subject_standings.a16");
+    }
+}
+
+static void pools_are_slowed_by_hand(void **state)
+{
+    (void)state;
+    const struct way pool = {WIRE_POOL, false};
+    struct command command = expect_fine(pool, BYTES("{\"override\":\"0.125\",\"shed\":\"all\"}"));
+    assert_true(bytes_equal(command.pool.name, BYTES("gpu")));
+    assert_true(command.pool.says_override && command.pool.has_override);
+    assert_int_equal(command.pool.override_nano, 125000000);
+    assert_true(command.pool.says_shed && command.pool.shed == SHED_ALL);
+    command = expect_fine(pool, BYTES("{\"override\":null}"));
+    assert_true(command.pool.says_override && !command.pool.has_override);
+    assert_false(command.pool.says_shed);
+    assert_false(expect_fine(pool, BYTES("{}")).pool.says_override);
+    (void)expect_fine(pool, BYTES("{\"override\":\"0\"}"));
+    (void)expect_fine(pool, BYTES("{\"override\":\"1\"}"));
+    static const char *const bad[] = {"1.000000001", "-0.5", "2", "0.0000000001", ".5", "50%"};
+    uint8_t block[64];
+    for (unsigned i = 0; i < COUNT_OF(bad); i++) {
+        struct buffer body = buffer_over(block, sizeof block);
+        buffer_put_text(&body, "{\"override\":\"");
+        buffer_put_text(&body, bad[i]);
+        buffer_put_text(&body, "\"}");
+        expect_problem(pool, buffer_bytes(&body), PROBLEM_INVALID_VALUE, "override");
+    }
+    expect_problem(pool, BYTES("{\"override\":0.5}"), PROBLEM_INVALID_SHAPE, "override");
+    expect_problem(pool, BYTES("{\"load\":\"0.9\"}"), PROBLEM_UNSUPPORTED, "load");
+    expect_problem(pool, BYTES("{\"factor\":\"0.9\"}"), PROBLEM_UNKNOWN_FIELD, "factor");
 }
 
 static void settings_become_overrides_and_suspensions(void **state)
@@ -1295,6 +1384,9 @@ int main(void)
         cmocka_unit_test(names_too_long_for_their_place_are_cut_in_the_problem),
         cmocka_unit_test(the_example_becomes_its_command),
         cmocka_unit_test(equal_requests_are_equal_commands),
+        cmocka_unit_test(standings_are_told_from_suspensions),
+        cmocka_unit_test(subjects_settings_have_one_ceiling),
+        cmocka_unit_test(pools_are_slowed_by_hand),
         cmocka_unit_test(settings_become_overrides_and_suspensions),
         cmocka_unit_test(limits_and_budgets_share_one_ceiling),
         cmocka_unit_test(other_calls_become_their_commands),

@@ -270,6 +270,68 @@ static void a_rate_refusal_carries_its_wait(void **state)
     assert_non_null(strstr(text, "\"RateLimit\":\"\\\"pace\\\";r=0\""));
 }
 
+/* A gate that is slowed says so, and its fields tell what is true now. */
+static void a_slowed_gate_says_how_much_and_whose(void **state)
+{
+    (void)state;
+    struct report report = denial(REASON_ABNORMAL_USAGE, NAME_PACE);
+    report.explain = true;
+    report.note_count = 1;
+    report.notes[0].refused = true;
+    report.notes[0].amount = 0;
+    report.notes[0].is_paced = true;
+    report.notes[0].factor = 32;
+    report.notes[0].standing = STANDING_RESTRICTED;
+    report.retry_after_ms = 8000;
+    const char *text = rendered(&report);
+    assert_non_null(strstr(text, "{\"gate\":\"pace\",\"verdict\":\"refuse\",\"remaining\":0,"
+                                 "\"factor\":\"0.125\",\"standing\":\"restricted\"}"));
+    assert_non_null(strstr(text, "\"RateLimit-Policy\":\"\\\"pace\\\";q=60;w=480\""));
+    assert_non_null(strstr(text, "\"RateLimit\":\"\\\"pace\\\";r=0;t=8\""));
+    /* A pool that turns away: nothing to wait for, and no tokens to tell of. */
+    report.reason = REASON_TEMPORARY_REDUCED_CAPACITY;
+    report.notes[0].amount = 7;
+    report.notes[0].factor = 0;
+    report.notes[0].standing = STANDING_NORMAL;
+    report.retry_after_ms = -1;
+    text = rendered(&report);
+    assert_non_null(strstr(text, "\"remaining\":7,\"factor\":\"0\"}"));
+    assert_non_null(strstr(text, "\"retry_after_ms\":null"));
+    assert_non_null(strstr(text, "\"http\":{\"status\":503,\"headers\":{}}"));
+}
+
+static void a_pool_tells_what_it_runs_at_and_why(void **state)
+{
+    (void)state;
+    const struct pool_rule rule = {
+        .name = NAME_PACE, .capacity = 2000, .per_ms = 1000, .meter = NAME_REQUESTS};
+    struct wire_pool pool = {
+        .rule = &rule, .view = {.factor = 64},
+             .tiers = { 3, 1, 3},
+             .tier_count = 3
+    };
+    struct buffer buffer = buffer_over(block, sizeof block);
+    wire_render_pool(&pool, symbols(), &buffer);
+    assert_string_equal(
+        text_of(&buffer),
+        "{\"pool\":\"pace\",\"capacity\":2000,\"per\":\"1s\",\"meter\":\"requests\",\"factor\":"
+        "\"1\","
+        "\"override\":null,\"shed\":\"none\",\"why\":\"nominal\",\"since\":null,\"tiers\":[{"
+        "\"tier\":1,\"factor\":\"1\"},{\"tier\":3,\"factor\":\"1\"}]}");
+    pool.view = (struct pool_view){.factor = 19,
+                                   .has_override = true,
+                                   .override = 19,
+                                   .shed = SHED_SHEDDABLE,
+                                   .since_ms = at("2026-06-01T00:00:00Z")};
+    pool.tier_count = 0;
+    buffer = buffer_over(block, sizeof block);
+    wire_render_pool(&pool, symbols(), &buffer);
+    assert_non_null(
+        strstr(text_of(&buffer),
+               "\"factor\":\"0.296875\",\"override\":\"0.296875\",\"shed\":\"sheddable\","
+               "\"why\":\"override\",\"since\":\"2026-06-01T00:00:00Z\",\"tiers\":[]}"));
+}
+
 struct saying {
     const char *code;
     unsigned status;
@@ -313,7 +375,7 @@ static void every_reason_has_its_code_status_and_sentence(void **state)
          (struct saying){"temporary_reduced_capacity", 503, true},
          "Capacity is reduced for a while. The same request can pass in 1 s.");
     says(REASON_ABNORMAL_USAGE, SYMBOL_NONE, (struct saying){"abnormal_usage", 429, true},
-         "Usage is far above the usual, so requests are slowed down for now. The same request can "
+         "Requests are slowed down here for now; the operator can lift that. The same request can "
          "pass in 1 s.");
     says(REASON_ALLOWANCE_EXHAUSTED, NAME_INCLUDED,
          (struct saying){"allowance_exhausted", 429, true},
@@ -752,7 +814,8 @@ static void a_customer_shows_settings_and_plan(void **state)
     wire_render_customer(BYTES("acme"), &view, symbols(), &buffer);
     assert_string_equal(text_of(&buffer),
                         "{\"customer\":\"acme\",\"plan\":\"plus\",\"credit_mode\":\"ask\","
-                        "\"anchor\":null,\"suspended\":false,\"overrides\":1,\"open_holds\":2,"
+                        "\"anchor\":null,\"suspended\":false,\"standing\":\"normal\",\"overrides\":"
+                        "1,\"open_holds\":2,"
                         "\"created_at\":\"2026-05-01T12:00:00Z\"}");
     view.has_anchor = true;
     view.anchor_ms = 0;
@@ -763,7 +826,8 @@ static void a_customer_shows_settings_and_plan(void **state)
     wire_render_customer(BYTES("a\"b"), &view, symbols(), &buffer);
     assert_string_equal(text_of(&buffer),
                         "{\"customer\":\"a\\\"b\",\"plan\":null,\"credit_mode\":\"auto\","
-                        "\"anchor\":\"1970-01-01T00:00:00Z\",\"suspended\":true,\"overrides\":1,"
+                        "\"anchor\":\"1970-01-01T00:00:00Z\",\"suspended\":true,\"standing\":"
+                        "\"normal\",\"overrides\":1,"
                         "\"open_holds\":2,\"created_at\":\"2026-05-01T12:00:00Z\"}");
 }
 
@@ -1044,6 +1108,8 @@ int main(void)
         cmocka_unit_test(decisions_differ_by_kind_as_the_contract_says),
         cmocka_unit_test(a_denial_says_what_refused_and_what_helps),
         cmocka_unit_test(a_rate_refusal_carries_its_wait),
+        cmocka_unit_test(a_slowed_gate_says_how_much_and_whose),
+        cmocka_unit_test(a_pool_tells_what_it_runs_at_and_why),
         cmocka_unit_test(every_reason_has_its_code_status_and_sentence),
         cmocka_unit_test(money_limits_are_told_in_credits),
         cmocka_unit_test(a_limit_that_has_something_left_is_not_called_used_up),

@@ -208,12 +208,56 @@ void wire_render_customer(struct bytes customer, const struct customer_view *vie
         json_null(buffer);
     json_key(buffer, "suspended");
     json_bool(buffer, view->suspended);
+    json_key(buffer, "standing");
+    json_words(buffer, words_standing(view->standing));
     json_key(buffer, "overrides");
     json_count(buffer, view->override_count);
     json_key(buffer, "open_holds");
     json_count(buffer, view->open_holds);
     json_key(buffer, "created_at");
     json_instant(buffer, view->created_ms);
+    json_close(buffer, '}');
+}
+
+/* The next tier above `tier`; 0: there is none. */
+static uint32_t next_tier(const struct wire_pool *pool, uint32_t tier)
+{
+    uint32_t next = 0;
+    for (uint32_t i = 0; i < pool->tier_count; i++)
+        if (pool->tiers[i] > tier && (next == 0 || pool->tiers[i] < next)) next = pool->tiers[i];
+    return next;
+}
+
+void wire_render_pool(const struct wire_pool *pool, struct symbols symbols, struct buffer *buffer)
+{
+    const struct pool_rule *rule = pool->rule;
+    json_open(buffer, '{');
+    json_key(buffer, "pool");
+    words_symbol(buffer, symbols, rule->name);
+    json_key(buffer, "capacity");
+    json_count(buffer, rule->capacity);
+    json_key(buffer, "per");
+    json_text_begin(buffer);
+    words_period_part(buffer, (struct period){PERIOD_DURATION, START_SLIDING, rule->per_ms});
+    json_text_end(buffer);
+    json_key(buffer, "meter");
+    words_symbol(buffer, symbols, rule->meter);
+    words_pool(buffer, pool->view);
+    json_key(buffer, "why");
+    json_words(buffer, pool->view.has_override ? "override" : "nominal");
+    json_key(buffer, "since");
+    words_instant(buffer, pool->view.since_ms);
+    json_key(buffer, "tiers");
+    json_open(buffer, '[');
+    for (uint32_t tier = next_tier(pool, 0); tier != 0; tier = next_tier(pool, tier)) {
+        json_open(buffer, '{');
+        json_key(buffer, "tier");
+        json_count(buffer, tier);
+        json_key(buffer, "factor");
+        words_factor(buffer, pool->view.factor, FACTOR_ONE);
+        json_close(buffer, '}');
+    }
+    json_close(buffer, ']');
     json_close(buffer, '}');
 }
 
@@ -405,6 +449,7 @@ static void put_row(const struct status_row *row, struct symbols symbols, struct
     }
     json_key(buffer, "resets_at");
     words_instant(buffer, row->resets_at_ms);
+    if (row->is_paced) words_pace(buffer, row->factor, row->standing);
     json_close(buffer, '}');
 }
 

@@ -31,11 +31,28 @@ static const char *const category_words[] = {
     NULL,
 };
 
+const char *const standing_words[] = {
+    [STANDING_NORMAL] = "normal",
+    [STANDING_RESTRICTED] = "restricted",
+    [STANDING_PROBATION] = "probation",
+    [STANDING_TRUSTED] = "trusted",
+    NULL,
+};
+static const char *const shed_words[] = {
+    [SHED_NONE] = "none",
+    [SHED_SHEDDABLE] = "sheddable",
+    [SHED_DEFAULT] = "default",
+    [SHED_ALL] = "all",
+    NULL,
+};
+
 const char *const access_scope_words[] = {"decide", "report", "read", "admin", NULL};
 
 static const char *const specversion_words[] = {"1.0", NULL};
 
 const char event_key_expected[] = "no key of its own: the event's id and source are its key";
+
+const char subject_settings_expected[] = "at most 32 subjects, suspensions and standings together";
 
 const struct field_rule field_rules[FIELDS] = {
 #define X(field, name, rule, least, most, words, expected) \
@@ -55,7 +72,7 @@ const struct field_rule field_rules[FIELDS] = {
 #define EXTENSION (BIT(QUANTITIES) | BIT(TTL_MS) | BIT(KEY))
 #define SETTINGS                                                                             \
     (BIT(PLAN) | BIT(CREDIT_MODE) | BIT(ANCHOR) | BIT(SUSPENDED) | BIT(SUSPENDED_SUBJECTS) | \
-     BIT(LIMITS) | BIT(BUDGETS) | BIT(AUTO_TOPUP))
+     BIT(STANDING) | BIT(SUBJECT_STANDINGS) | BIT(LIMITS) | BIT(BUDGETS) | BIT(AUTO_TOPUP))
 #define PURCHASE                                                                                \
     (BIT(CATEGORY) | BIT(CREDITS) | BIT(GRANT_PRIORITY) | BIT(EFFECTIVE_AT) | BIT(EXPIRES_AT) | \
      BIT(FEATURES) | BIT(REASON) | BIT(KEY))
@@ -68,6 +85,7 @@ const struct field_rule field_rules[FIELDS] = {
      BIT(EVENT_SCHEMA) | BIT(EVENT_DATA_BASE64))
 #define EVENT_DATA ((ASK & ~BIT(KEY)) | BIT(EVENT_KEY) | SETTLE | BIT(TIME))
 #define ACCESS_KEY (BIT(SCOPES) | BIT(CUSTOMER) | BIT(LABEL) | BIT(EXPIRES_AT))
+#define POOL (BIT(OVERRIDE) | BIT(SHED) | BIT(LOAD))
 #define CLOCK (BIT(NOW) | BIT(ADVANCE_MS) | BIT(CONFIRM_JUMP))
 
 #define CALL(name, takes, requires, target, may_be_empty, op)                     \
@@ -99,6 +117,7 @@ const struct call_rule call_rules[CALLS] = {
     [WIRE_REFUND] = CALL(REFUND, GIVE_BACK, 0, DECISION, false, NULL),
     [WIRE_KEY_CREATE] = CALL(ACCESS, ACCESS_KEY, BIT(SCOPES), NONE, false, NULL),
     [WIRE_KEY_REVOKE] = CALL(ACCESS, 0, 0, KEY, true, NULL),
+    [WIRE_POOL] = CALL(POOL, POOL, 0, POOL, false, NULL),
     [WIRE_EVENT] = EVENT_CALL(ENVELOPE, ENVELOPE_NEEDS),
     [CALL_CLOCK] = NO_COMMAND(CLOCK, 0),
     [CALL_EVENT_DATA] = NO_COMMAND(EVENT_DATA, ASK_NEEDS),

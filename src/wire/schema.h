@@ -22,6 +22,7 @@ enum rule {
     RULE_STRING_TEXT,     /* least..most bytes, no NUL */
     RULE_STRING_WORD,     /* one of words */
     RULE_STRING_CREDITS,  /* least..most nano-credits */
+    RULE_STRING_FACTOR,   /* least..most billionths, as a decimal; or null */
     RULE_STRING_INSTANT,  /* RFC 3339 */
     RULE_STRING_JSON,     /* a media type that is JSON */
     RULE_STRING_DECISION, /* a decision id */
@@ -32,6 +33,7 @@ enum rule {
     RULE_MAP_LIMITS,     /* [feature/]name -> integer, credits or null, or a list of these */
     RULE_MAP_BUDGETS,    /* [feature/]name -> credits or null */
     RULE_MAP_SUBJECTS,   /* path -> bool */
+    RULE_MAP_STANDINGS,  /* path -> standing */
     RULE_MAP_DATA,       /* an event's data: the fields of CALL_EVENT_DATA */
     RULE_LIST_NAMES,     /* least..most distinct names */
     RULE_LIST_WORDS,     /* least..most distinct ones of words */
@@ -98,7 +100,11 @@ enum rule {
     X(FIELD_ANCHOR, "anchor", RULE_STRING_INSTANT, 0, 0, NULL, "an RFC 3339 time")                 \
     X(FIELD_SUSPENDED, "suspended", RULE_BOOL, 0, 0, NULL, "true or false")                        \
     X(FIELD_SUSPENDED_SUBJECTS, "suspended_subjects", RULE_MAP_SUBJECTS, 0, SUSPENSIONS_MAX, NULL, \
-      "at most 32 subjects")                                                                       \
+      subject_settings_expected)                                                                   \
+    X(FIELD_STANDING, "standing", RULE_STRING_WORD, 0, 0, standing_words,                          \
+      "one of normal, restricted, probation, trusted")                                             \
+    X(FIELD_SUBJECT_STANDINGS, "subject_standings", RULE_MAP_STANDINGS, 0, SUSPENSIONS_MAX, NULL,  \
+      subject_settings_expected)                                                                   \
     X(FIELD_LIMITS, "limits", RULE_MAP_LIMITS, 0, OVERRIDES_MAX, NULL,                             \
       "at most 32 overrides, limits and budgets together")                                         \
     X(FIELD_BUDGETS, "budgets", RULE_MAP_BUDGETS, 0, OVERRIDES_MAX, NULL,                          \
@@ -128,7 +134,13 @@ enum rule {
     X(FIELD_SCOPES, "scopes", RULE_LIST_WORDS, 1, 4, access_scope_words,                           \
       "1 to 4 of decide, report, read, admin, each once")                                          \
     X(FIELD_LABEL, "label", RULE_STRING_NAME, 1, ACCESS_LABEL_BYTES_MAX, NULL,                     \
-      "1 to 64 bytes without control characters")
+      "1 to 64 bytes without control characters")                                                  \
+    X(FIELD_OVERRIDE, "override", RULE_STRING_FACTOR, 0, NANO_PER_CREDIT, NULL,                    \
+      "a factor from 0 to 1, such as 0.5, or null")                                                \
+    X(FIELD_SHED, "shed", RULE_STRING_WORD, 0, 0, shed_words,                                      \
+      "one of none, sheddable, default, all")                                                      \
+    X(FIELD_LOAD, "load", RULE_UNSUPPORTED, 0, 0, NULL,                                            \
+      "override or shed: load signals are not taken yet")
 
 enum field {
 #define X(field, name, rule, least, most, words, expected) field,
@@ -154,7 +166,14 @@ extern const struct field_rule field_rules[FIELDS];
 /* Calls that are not of enum wire_call; the second is a part of WIRE_EVENT. */
 enum { CALL_CLOCK = WIRE_CALLS, CALL_EVENT_DATA, CALLS };
 
-enum target_kind { TARGET_NONE, TARGET_CUSTOMER, TARGET_DECISION, TARGET_GRANT, TARGET_KEY };
+enum target_kind {
+    TARGET_NONE,
+    TARGET_CUSTOMER,
+    TARGET_DECISION,
+    TARGET_GRANT,
+    TARGET_KEY,
+    TARGET_POOL
+};
 
 struct call_rule {
     enum command_kind kind; /* 0: makes no command */
@@ -168,6 +187,8 @@ struct call_rule {
 
 extern const struct call_rule call_rules[CALLS];
 extern const char event_key_expected[];
+extern const char subject_settings_expected[];
+extern const char *const standing_words[];
 extern const char *const access_scope_words[]; /* the index is the bit of enum access_scope */
 
 MUST_USE bool schema_is_name(struct bytes text, size_t least, size_t most);

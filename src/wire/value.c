@@ -69,6 +69,8 @@ static enum value_fault check_string(const struct field_rule *rule, struct bytes
         return check_word(rule, text, value_out);
     case RULE_STRING_CREDITS:
         return check_credits(rule, text, value_out);
+    case RULE_STRING_FACTOR:
+        return check_credits(rule, text, value_out) == VALUE_FINE ? VALUE_FINE : VALUE_BAD;
     case RULE_STRING_INSTANT:
         is_fine = calendar_parse(text, &value_out->number);
         break;
@@ -84,6 +86,7 @@ static enum value_fault check_string(const struct field_rule *rule, struct bytes
     case RULE_MAP_LIMITS:
     case RULE_MAP_BUDGETS:
     case RULE_MAP_SUBJECTS:
+    case RULE_MAP_STANDINGS:
     case RULE_MAP_DATA:
     case RULE_LIST_NAMES:
     case RULE_LIST_WORDS:
@@ -101,6 +104,8 @@ enum value_fault value_check(const struct field_rule *rule, const struct json_ev
     if (event->kind == JSON_STRING) return check_string(rule, event->text, value_out);
     if (event->kind == JSON_NUMBER && rule->rule == RULE_NUMBER_INTEGER)
         return check_integer(rule, event->text, value_out);
+    value_out->is_null = event->kind == JSON_NULL;
+    if (value_out->is_null && rule->rule == RULE_STRING_FACTOR) return VALUE_FINE;
     value_out->boolean = event->kind == JSON_TRUE;
     const bool is_bool = event->kind == JSON_TRUE || event->kind == JSON_FALSE;
     return is_bool && rule->rule == RULE_BOOL ? VALUE_FINE : VALUE_SHAPE;
@@ -119,6 +124,8 @@ const char *value_type_expected(enum rule rule)
         return "a string";
     case RULE_STRING_CREDITS:
         return "a string (credits are decimal strings)";
+    case RULE_STRING_FACTOR:
+        return "a string (a factor is a decimal string), or null";
     case RULE_NUMBER_INTEGER:
         return "an integer";
     case RULE_BOOL:
@@ -128,6 +135,7 @@ const char *value_type_expected(enum rule rule)
     case RULE_MAP_LIMITS:
     case RULE_MAP_BUDGETS:
     case RULE_MAP_SUBJECTS:
+    case RULE_MAP_STANDINGS:
     case RULE_MAP_DATA:
         return "an object";
     case RULE_LIST_NAMES:

@@ -40,6 +40,7 @@ enum wire_call {
     WIRE_REFUND,   /* target: decision id */
     WIRE_KEY_CREATE,
     WIRE_KEY_REVOKE, /* target: key id */
+    WIRE_POOL,       /* target: a pool's name */
     WIRE_EVENT,      /* usage as a CloudEvent */
     WIRE_CALLS
 };
@@ -196,6 +197,17 @@ void wire_render_customer(struct bytes customer, const struct customer_view *vie
 /* `settled`: of the books, no newer than the view. */
 void wire_render_balance(struct bytes customer, const struct balance_view *view, int64_t settled,
                          struct symbols symbols, struct buffer *buffer);
+
+/* A pool of the policy, as an element of a list: what the policy says of it, what it runs at and
+ * why. `tiers`: those of the plans, in no order, some twice. */
+struct wire_pool {
+    const struct pool_rule *rule;
+    struct pool_view view;
+    uint32_t tiers[PLANS_MAX];
+    uint32_t tier_count;
+};
+#define WIRE_POOL_BYTES_MAX (8 * (size_t)1024)
+void wire_render_pool(const struct wire_pool *pool, struct symbols symbols, struct buffer *buffer);
 
 /* An access key. `secret`: the one time that it is told; NULL. */
 void wire_render_access(const struct access_view *view, const char *secret, int64_t now_ms,

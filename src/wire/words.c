@@ -406,7 +406,7 @@ static const char *sentence_of(enum reason reason)
     case REASON_TEMPORARY_REDUCED_CAPACITY:
         return "Capacity is reduced for a while.";
     case REASON_ABNORMAL_USAGE:
-        return "Usage is far above the usual, so requests are slowed down for now.";
+        return "Requests are slowed down here for now; the operator can lift that.";
     case REASON_CREDITS_NEED_CONSENT:
         return "What is included does not cover this request; credits can pay for it once it says "
                "use_credits: true.";

@@ -60,6 +60,8 @@ ROUTES = [
     ("PUT", "/v1/policy", None, "", False),
     ("GET", "/v1/policy", None, "read", False),
     ("GET", "/v1/policy/versions", None, "read", False),
+    ("GET", "/v1/pools", None, "read", False),
+    ("PUT", "/v1/pools/gpu", {}, "", False),
     ("POST", "/v1/clock", {"advance_ms": 0}, "", False),
     ("POST", "/v1/keys", {"scopes": ["read"]}, "", False),
     ("GET", "/v1/keys", None, "", False),

@@ -254,7 +254,8 @@ def complete(line, cwd=None):
 def test_the_first_word_completes():
     first = {command.split()[0] for command in COMMANDS}
     assert complete("weir ") == first | {"help", "--help", "--version"}
-    assert complete("weir po") == {"policy"}
+    assert complete("weir po") == {"policy", "pool"}
+    assert complete("weir pol") == {"policy"}
     assert complete("weir help st") == {"status"}
 
 

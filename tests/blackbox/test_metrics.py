@@ -22,7 +22,7 @@ base:
       overshoot: debt
       waterfall:
         - grants: {category: paid}
-""")
+""") + "pools: {gpu: {capacity: 1, per: 1s, meter: requests}}\n"
 
 SAMPLE = re.compile(r'([a-z_]+)(?:\{(.*)\})? (\S+)$')
 LABEL = re.compile(r'([a-z_]+)="((?:[^"\\]|\\.)*)",?')

@@ -104,6 +104,10 @@ def play(server, words, held):
         customer, category, credits = rest
         Customer(server, customer).grant(credits, category)
         return "", held
+    if verb == "pool":
+        name, factor = rest
+        assert server.put(f"/v1/pools/{name}", {"override": factor}).status == 200
+        return "", held
     if verb == "balance":
         return Customer(server, rest[0]).balance()["available"], held
     if verb == "commit":

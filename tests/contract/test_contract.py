@@ -29,7 +29,8 @@ POLICY = (ROOT / "examples" / "policy.yaml").read_text()
 STATE = {"unknown_feature", "unknown_meter", "unknown_plan", "unknown_limit", "no_price", "unlisted_value",
          "out_of_range", "too_many_grants", "refund_exceeds", "clock_backward", "unsupported", "policy_invalid",
          "unknown_customer", "unknown_decision", "unknown_grant", "idempotency_conflict", "hold_committed",
-         "hold_released", "hold_expired", "not_settled", "not_found", "unknown_key", "last_admin_key"}
+         "hold_released", "hold_expired", "not_settled", "not_found", "unknown_key", "unknown_pool",
+         "last_admin_key"}
 TOGETHER = {"min_units", "expires_at", "to", "after", "before", "budgets", "limits", "quantities", "anchor", "from",
             "ttl_ms", "category", "features", "effective_at"}
 
@@ -69,6 +70,7 @@ class World:
             "quantities": [{"requests": 1}, {"requests": 3}, {"requests": 1, "seconds": 8}, {"requests": 60},
                            {"requests": 1, "input_tokens": 1000, "output_tokens": 50}],
             "attributes": [{}, {"model": "gpt-5.5"}, {"resolution": "480p"}, {"origin": "review", "model": "gpt-5.5"}],
+            "pool": ["codex-gpu"],
             "limit": ["included", "pace", "overage", "daily"], "LimitName": ["included", "chat/overage", "codex/pace"],
             "Key": [f"k{i}" for i in range(30)], "Idempotency-Key": [f"k{i}" for i in range(30)],
             "min_units": [1], "expires_at": ["2027-01-01T00:00:00Z"], "effective_at": ["2026-05-01T00:00:00Z"],

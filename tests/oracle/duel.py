@@ -5,6 +5,7 @@ import pathlib
 import shutil
 import sys
 import tempfile
+from fractions import Fraction
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "blackbox"))
 
@@ -74,6 +75,8 @@ class Duel:
             return server.put(f"/v1/customers/{target}", body)
         if kind == "refund":
             return server.post(f"/v1/decisions/{target}/refund", body)
+        if kind == "pool":
+            return server.put(f"/v1/pools/{target}", body)
         if kind == "policy":
             return server.put_policy(json.dumps(self.policies[body]))
         assert kind == "clock", kind
@@ -153,6 +156,10 @@ class Duel:
             over = got.get("overshoot")
             must_equal("overshoot", want["overshoot"],
                        over and (over["units"], over["charged"], over["refunded"]))
+        if kind == "pool":
+            must_equal("factor", want["factor"], Fraction(got["factor"]))
+            must_equal("override", want["is_overridden"], got["override"] is not None)
+            must_equal("shed", want["shed"], got["shed"])
         if kind == "refund":
             must_equal("refunded", want["refunded"], got["refunded"])
             must_equal("expired", want["expired"], got.get("expired", "0"))
@@ -266,7 +273,7 @@ def story(author, steps, difference):
     lines = []
     for n, policy in enumerate(author.policies):
         if n == 0 or any(step and step[0] == "policy" and step[2] == n for step in steps):
-            shown = {name: policy[name] for name in ("defaults", "prices", "plans")}
+            shown = {name: policy[name] for name in ("defaults", "prices", "pools", "plans")}
             lines.append(f"policy {n}: {json.dumps(shown)}")
     lines.append(f"from {to_text(author.start)}:")
     for n, step in enumerate(steps):

@@ -23,7 +23,11 @@ QUANTITY_MAX = 2**53 - 1
 PLENTY = 2**62
 HOUR, DAY, WEEK = 3_600_000, 86_400_000, 7 * 86_400_000
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-RETRY_CODES = ("rate_limited", "allowance_exhausted")
+RETRY_CODES = ("rate_limited", "allowance_exhausted", "abnormal_usage",
+               "temporary_reduced_capacity")
+BADNESS = {"normal": 0, "trusted": 1, "probation": 2, "restricted": 3}
+TURNED_AWAY = {"none": (), "sheddable": ("sheddable",), "default": ("sheddable", "default"),
+               "all": ("sheddable", "default", "critical")}
 RENEWALS_TRIED_MAX = 64  # with nothing but renewals ahead, further ones bring nothing new
 RETRY_MOMENTS_MAX = 24   # a server may bound its search: beyond so many changes nothing is compared
 UNTOLD = object()        # any answer will do
@@ -256,26 +260,95 @@ def give_back(place, amount, now):
         at.give(slot, amount)
 
 
+class Pool:
+    """What operators said of a pool: every factor that it ever had, and what it turns away."""
+
+    def __init__(self, name):
+        self.name, self.changes, self.factor, self.shed = name, [], Fraction(1), "none"
+        self.is_overridden = False
+
+    @property
+    def since(self):
+        return self.changes[-1][0]
+
+    def counted(self, standing, start, end):
+        """How much time passes for a standing between two moments."""
+        passed, factor = Fraction(0), Fraction(1)
+        for at, after in [*self.changes, (end, None)]:
+            if at > start:
+                until = min(at, end)
+                passed += max(0, until - start) * pace(factor, standing)
+                start = max(start, until)
+            factor = after
+        return passed
+
+
+def pace(factor, standing):
+    """A standing's share of a pool's factor."""
+    if standing == "trusted":
+        return Fraction(5, 4) if factor == 1 else 1 - (1 - factor) / 2
+    return factor * {"normal": 1, "probation": Fraction(1, 2), "restricted": Fraction(1, 4)}[standing]
+
+
+class Clock:
+    """By what a bucket is counted: a pool that somebody said something of (or None), a standing."""
+
+    def __init__(self, pool, standing):
+        self.pool, self.standing = pool, standing
+
+    def same(self, other):
+        names = [each.pool and each.pool.name for each in (self, other)]
+        return names[0] == names[1] and self.standing == other.standing
+
+    def counted(self, start, end):
+        if self.pool is None:
+            return (end - start) * pace(Fraction(1), self.standing)
+        return self.pool.counted(self.standing, start, end)
+
+    @property
+    def speed(self):
+        return pace(Fraction(1) if self.pool is None else self.pool.factor, self.standing)
+
+    @property
+    def grain(self):
+        """Parts of a millisecond that it counts."""
+        return 1 if self.pool is None and self.standing == "normal" else 256
+
+
 class Bucket:
     """A rate gate's tokens in virtual time (G2): exact, possibly below zero."""
 
-    def __init__(self, shape, now):
-        self.shape, self.level, self.at = shape, Fraction(shape[2]), now
+    def __init__(self, shape, now, clock):
+        self.shape, self.level, self.at, self.clock = shape, Fraction(shape[2]), now, clock
 
-    def level_at(self, shape, changed, now):
-        """Old shape until the limits changed; then the tokens stay, clipped (W3). A full bucket is
-        as one never used, and stays full."""
-        level, at = self.level, self.at
-        if shape != self.shape:
-            if changed > at:
-                level, at = self.refilled(level, self.shape, changed - at), changed
-            level = Fraction(shape[2]) if level >= self.shape[2] else min(level, Fraction(shape[2]))
-        return self.refilled(level, shape, now - at)
+    def met(self, shape, clock, changed):
+        """Its level, and since when that is so, once it is of a shape and a clock: its old ones count
+        until the last change of either, as far as clocks can be told; then the tokens stay, clipped
+        (W3). A full bucket is as one never used, and stays full."""
+        level, at, own = self.level, self.at, self.clock
+        if own.pool is None and clock.pool is not None and at <= clock.pool.changes[0][0]:
+            own = Clock(clock.pool, own.standing)
+        if shape != self.shape or not own.same(clock):
+            over = max([changed, at] + [each.pool.since for each in (own, clock) if each.pool])
+            level, at = self.refilled(level, self.shape, own.counted(at, over)), over
+            is_full = level >= self.shape[2]
+            if not own.same(clock):
+                level = whole_parts(level, self.shape[1] * clock.grain)
+            level = whole_parts(level, shape[1] * clock.grain)
+            level = Fraction(shape[2]) if is_full else min(level, Fraction(shape[2]))
+        if clock.pool is not None and at < clock.pool.since:
+            level = self.refilled(level, shape, clock.counted(at, clock.pool.since))
+            at = clock.pool.since
+        return level, at
 
     @staticmethod
     def refilled(level, shape, ms):
         limit, per, burst = shape
         return min(Fraction(burst), level + Fraction(limit * ms, per))
+
+
+def whole_parts(level, parts):
+    return Fraction(floor(level * parts), parts)
 
 
 # ---- what customers have -------------------------------------------------------------------------
@@ -336,6 +409,7 @@ class Customer:
     def __init__(self, name, plan, now):
         self.name, self.plan, self.created = name, plan, now
         self.mode, self.anchor, self.suspended = "auto", None, False
+        self.standing, self.standings = "normal", {}
         self.limits_changed = now
         self.counters, self.buckets, self.remainders, self.renewals = {}, {}, {}, {}
         self.grants, self.holds, self.debt = [], [], 0
@@ -354,6 +428,7 @@ class Ask:
 
     def __init__(self, **fields):
         self.min_units, self.start, self.takes_slot, self.consent = None, 0, True, None
+        self.priority = "default"
         self.__dict__.update(fields)
 
 
@@ -370,6 +445,7 @@ class Model:
         self.policy, self.policy_changed = policy, now
         self.now, self.sequence = now, 0
         self.customers, self.holds, self.grants, self.keys = {}, {}, {}, {}
+        self.pools = {}
         self.denials = {}
 
     def next_number(self):
@@ -553,7 +629,8 @@ class Model:
         divisible = spec.get("divisible", True)
         return Ask(feature=feature, unit=unit, quantities=quantities, quote=quote, units=units,
                    subject=body.get("subject"), divisible=divisible,
-                   consent=body.get("use_credits"), min_units=least if divisible else None)
+                   consent=body.get("use_credits"), min_units=least if divisible else None,
+                   priority=body.get("priority", "default"))
 
     # -- the ladder
 
@@ -567,12 +644,51 @@ class Model:
             return 1, duration(gate["per"]), 0
         return limit, duration(gate["per"]), limit if burst == gate["limit"] else burst
 
-    def tokens(self, customer, ask, gate, now):
+    def standing(self, customer, gate, subject):
+        """The worst that was said of the customer and the levels of the path down to the scope."""
+        scope = gate.get("scope", "customer")
+        parts = [] if scope == "customer" else (subject or "").split("/")
+        if isinstance(scope, dict):
+            parts = parts[:scope["level"]]
+        paths = ["/".join(parts[:n + 1]) for n in range(len(parts))]
+        said = [customer.standing] + [customer.standings.get(path, "normal") for path in paths]
+        return max(said, key=BADNESS.get)
+
+    def clock(self, customer, ask, gate):
+        return Clock(self.pools.get(gate.get("pool")), self.standing(customer, gate, ask.subject))
+
+    def bucket_met(self, customer, ask, gate, now):
+        """Level, and since when, by the shape and the clock of now."""
         bucket = customer.buckets.get(self.key_of(ask.feature, gate, ask.subject))
         shape = self.shape(customer, ask.feature, gate)
         if bucket is None:
-            return Fraction(shape[2])
-        return bucket.level_at(shape, max(self.policy_changed, customer.limits_changed), now)
+            return Fraction(shape[2]), now
+        changed = max(self.policy_changed, customer.limits_changed)
+        return bucket.met(shape, self.clock(customer, ask, gate), changed)
+
+    def tokens(self, customer, ask, gate, now):
+        level, at = self.bucket_met(customer, ask, gate, now)
+        passed = self.clock(customer, ask, gate).counted(at, now)
+        return Bucket.refilled(level, self.shape(customer, ask.feature, gate), passed)
+
+    def why_slow(self, customer, ask, gate, need, now):
+        """Whose doing it is that the tokens are not there: the standing's, else the pool's."""
+        shape, clock = self.shape(customer, ask.feature, gate), self.clock(customer, ask, gate)
+        level, at = self.bucket_met(customer, ask, gate, now)
+        if need <= shape[2]:
+            factor = 1 if clock.pool is None else clock.pool.factor
+            for code, speed in (
+                    ("abnormal_usage", pace(Fraction(factor), "normal")),
+                    ("temporary_reduced_capacity", max(1, pace(Fraction(1), clock.standing)))):
+                if speed > clock.speed and Bucket.refilled(level, shape, (now - at) * speed) >= need:
+                    return code
+        return "rate_limited"
+
+    def sheds(self, gate, ask, need):
+        pool = self.pools.get(gate.get("pool"))
+        if pool is None or (not ask.takes_slot and need == 0):
+            return False
+        return ask.priority in TURNED_AWAY[pool.shed] or (pool.is_overridden and pool.factor == 0)
 
     def in_flight(self, customer, key):
         return sum(key in hold.slots for hold in customer.holds)
@@ -666,17 +782,25 @@ class Model:
             if "rate" in gate:
                 gate = gate["rate"]
                 need, level = ask.quantities[gate["meter"]], self.tokens(customer, ask, gate, now)
+                if self.sheds(gate, ask, need):
+                    return Verdict("temporary_reduced_capacity", gate["name"])
                 if need > 0 and need > level:
                     limit, per, burst = self.shape(customer, ask.feature, gate)
-                    wait = ceil((need - level) * per / limit) if need <= burst else None
-                    return Verdict("rate_limited", gate["name"], wait=wait)
+                    speed = self.clock(customer, ask, gate).speed
+                    wait = (ceil((need - level) * per / limit / speed)
+                            if need <= burst and speed else None)
+                    code = self.why_slow(customer, ask, gate, need, now)
+                    return Verdict(code, gate["name"], wait=wait)
             elif "concurrency" in gate and ask.takes_slot:
                 gate = gate["concurrency"]
                 key = self.key_of(ask.feature, gate, ask.subject)
                 limit = self.limit_of(customer, ask.feature, gate["name"], 0, gate["limit"],
                                       False)
+                share = min(1, pace(Fraction(1), self.standing(customer, gate, ask.subject)))
                 if self.in_flight(customer, key) >= limit:
                     return Verdict("concurrency_limited", gate["name"])
+                if self.in_flight(customer, key) >= ceil(limit * share):
+                    return Verdict("abnormal_usage", gate["name"])
         consented = self.is_consented(customer, ask)
         budget = self.budget_left(customer, terms, ask, now)
         draws, offers = self.split(customer, terms, ask, now, consented, ask.divisible, budget)
@@ -857,7 +981,8 @@ class Model:
             level = self.tokens(customer, ask, gate, self.now)
             key = self.key_of(ask.feature, gate, ask.subject)
             bucket = customer.buckets[key] = Bucket(
-                self.shape(customer, ask.feature, gate), self.now)
+                self.shape(customer, ask.feature, gate), self.now,
+                self.clock(customer, ask, gate))
             bucket.level = level - amount
 
     # -- answers
@@ -916,7 +1041,7 @@ class Model:
         key = body.get("idempotency_key")
         if key is None:
             return work()
-        canonical = json.dumps([kind, target, {"status": "succeeded", **body,
+        canonical = json.dumps([kind, target, {"status": "succeeded", "priority": "default", **body,
                                                "idempotency_key": None}], sort_keys=True)
         known = self.keys.get((customer, key))
         if known is not None:
@@ -1314,10 +1439,38 @@ class Model:
             customer.plan, customer.limits_changed = plan, self.now
         customer.mode = body.get("credit_mode", customer.mode)
         customer.suspended = body.get("suspended", customer.suspended)
+        said = dict(customer.standings), customer.standing
+        customer.standing = body.get("standing", customer.standing)
+        for path, standing in body.get("subject_standings", {}).items():
+            customer.standings[path] = standing
+            if standing == "normal":
+                del customer.standings[path]
+        if (customer.standings, customer.standing) != said:
+            customer.limits_changed = self.now
         if "anchor" in body:
             customer.anchor = instant(body["anchor"])
         self.settle_due(customer, self.now)
         return {"status": 200}
+
+    def do_pool(self, name, body):
+        """An override is kept in 64ths; what says nothing new changes nothing."""
+        if name not in self.policy.get("pools", {}):
+            raise Refused(404, name)
+        pool = self.pools.get(name) or Pool(name)
+        factor, is_overridden = pool.factor, pool.is_overridden
+        if "override" in body:
+            is_overridden = body["override"] is not None
+            asked = Fraction(body["override"] if is_overridden else 1)
+            factor = Fraction(floor(asked * 64), 64)
+            if factor == 0 and asked:
+                factor = Fraction(1, 64)
+        shed = body.get("shed", pool.shed)
+        if (factor, is_overridden, shed) != (pool.factor, pool.is_overridden, pool.shed):
+            pool.factor, pool.is_overridden, pool.shed = factor, is_overridden, shed
+            pool.changes.append((self.now, factor))
+            self.pools[name] = pool
+        return {"status": 200, "factor": factor, "is_overridden": pool.is_overridden,
+                "shed": pool.shed}
 
     def do_policy(self, _, body):
         """P2: nothing that is held or quoted changes."""

@@ -84,6 +84,8 @@ def plan_feature(rng, spec):
             gate["limit"] *= 500
         if rng.random() < 0.7:
             gate["burst"] = max(1, gate["limit"] * rng.choice((1, 2, 3)) // rng.choice((1, 2)))
+        if rng.random() < 0.6:
+            gate["pool"] = rng.choice(("gpu", "gpu", "cpu"))
         gates.append({"rate": gate})
     if rng.random() < 0.15:
         gates.append({"rate": {"name": "pace-2", "meter": spec["meters"][0], "limit": 9,
@@ -170,8 +172,10 @@ def policy(rng, features, start):
                 "idempotency_retention": rng.choice(("1m", "1h", "24h"))}
     if rng.random() < 0.3:
         defaults["on_failure"] = rng.choice(("none", "full", "actual"))
+    meter = FEATURES[features[0]]["meters"][0]
+    pools = {name: {"capacity": 10, "per": "1s", "meter": meter} for name in ("gpu", "cpu")}
     return {"version": 1, "defaults": defaults, "features": {n: FEATURES[n] for n in features},
-            "prices": used, "plans": plans}
+            "prices": used, "pools": pools, "plans": plans}
 
 
 class Author:
@@ -221,6 +225,8 @@ class Author:
             return self.settings()
         if roll < 0.31:
             return ["policy", None, rng.randrange(len(self.policies))]
+        if roll < 0.325:
+            return self.pool()
         if roll < 0.33:
             return ["reset", rng.choice(CUSTOMERS), {
                 "limit": rng.choice(("included", "extra", "cap", "overage")),
@@ -317,6 +323,8 @@ class Author:
             body["min_units"] = rng.choice((1, 1, 1, 2))
         if rng.random() < 0.2:
             body["use_credits"] = rng.random() < 0.7
+        if rng.random() < 0.2:
+            body["priority"] = rng.choice(("default", "critical", "sheddable"))
         if holding and rng.random() < 0.4:
             body["ttl_ms"] = rng.choice((1, 800, 5000, 40_000, 3 * HOUR))
         if not holding and rng.random() < 0.12:
@@ -336,6 +344,16 @@ class Author:
             moment = now + rng.choice(
                 (1, 1, 17, 17, 999, 1000, 5000, 5000, 61_000, HOUR, 5 * HOUR, DAY, 20 * DAY))
         return ["clock", None, {"now": max(now, moment)}]
+
+    def pool(self):
+        rng = self.rng
+        body = {}
+        if rng.random() < 0.85:
+            body["override"] = rng.choice((None, None, "0.5", "0.25", "0.75", "0.3", "0.01", "1",
+                                           "0.999", "0"))
+        if rng.random() < 0.2:
+            body["shed"] = rng.choice(("none", "none", "sheddable", "default", "all"))
+        return ["pool", rng.choice(("gpu", "gpu", "gpu", "cpu", "tpu")), body]
 
     def grant(self):
         rng = self.rng
@@ -391,6 +409,12 @@ class Author:
             body["anchor"] = instant_text(self.start + rng.choice((0, -DAY, 1234, -20 * DAY, HOUR)))
         if rng.random() < 0.05:
             body["suspended"] = rng.random() < 0.5
+        standings = ("normal", "normal", "restricted", "probation", "trusted")
+        if rng.random() < 0.15:
+            body["standing"] = rng.choice(standings)
+        if rng.random() < 0.15:
+            body["subject_standings"] = {path: rng.choice(standings)
+                                         for path in rng.sample(("t", "t/x", "u"), 2)}
         if rng.random() < 0.25:
             self.override(body)
         return ["settings", rng.choice(CUSTOMERS), body]

@@ -36,7 +36,7 @@ static void a_slower_pace_says_whose_it_is(void **state)
 {
     (void)state;
     static const struct row rows[] = {
-        {                            "P",                             "pool tpu 0.5","! unknown_pool:tpu"                                                                                     },
+        {                            "P",                             "pool tpu 0.5","! unknown_pool pool:tpu"                                                                                     },
         {                            "P",                             "pool gpu 0.5",                 "factor 32/64 override"},
         {                           "G2", "consume a chat requests=10 subject=alice",            "allow 10/10 | unlimited 10"},
         {                           "G2",  "consume a chat requests=1 subject=alice", "deny 0/1 rate_limited(pace) retry +2s"},

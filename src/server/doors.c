@@ -38,20 +38,24 @@ static void log_not_listening(const char *front_end, const char *option, const c
 
 /* Less than 0: there is none; has_failed_out says whether that was asked for. */
 static int listen_at(const char *front_end, const char *option, struct door_address *door,
-                     char text_out[LISTENER_TEXT_SIZE], bool *has_failed_out)
+                     char address_out[LISTENER_TEXT_SIZE], bool *has_failed_out)
 {
+    char text[LISTENER_TEXT_SIZE];
     *has_failed_out = false;
     if (!door->is_open) return -1;
     const int fd = listener_open(&door->address);
     const int error = errno;
-    listener_format(&door->address, text_out);
-    if (fd >= 0) return fd;
+    listener_format(&door->address, text);
+    if (fd >= 0) {
+        memcpy(address_out, text, sizeof(text));
+        return fd;
+    }
     if (error == EADDRINUSE && door->is_usual) {
-        log_not_listening(front_end, option, text_out);
+        log_not_listening(front_end, option, text);
         return -1;
     }
     *has_failed_out = true;
-    (void)fprintf(stderr, "weir: %s %s: %s\n", option, text_out, strerror(error));
+    (void)fprintf(stderr, "weir: %s %s: %s\n", option, text, strerror(error));
     return -1;
 }
 
@@ -74,9 +78,9 @@ static bool add(struct doors *doors, struct doors_options *options, struct strea
 
 static bool open_resp(struct doors *doors, struct doors_options *options)
 {
-    char text[LISTENER_TEXT_SIZE];
     bool has_failed;
-    const int fd = listen_at("resp", "--resp", &options->resp, text, &has_failed);
+    const int fd =
+        listen_at("resp", "--resp", &options->resp, doors->addresses[FRONT_RESP], &has_failed);
     if (fd < 0) return !has_failed;
     doors->resp = resp_open(&(struct resp_options){
         .listener_fd = fd,
@@ -97,16 +101,14 @@ static bool open_resp(struct doors *doors, struct doors_options *options)
                       options->connections_max);
         return false;
     }
-    (void)printf("weir: listening on %s://%s\n", options->tls != NULL ? "rediss" : "redis", text);
-    log_listening("resp", text, options->connections_max);
     return add(doors, options, resp_stream(doors->resp));
 }
 
 static bool open_grpc(struct doors *doors, struct doors_options *options)
 {
-    char text[LISTENER_TEXT_SIZE];
     bool has_failed;
-    const int fd = listen_at("grpc", "--grpc", &options->grpc, text, &has_failed);
+    const int fd =
+        listen_at("grpc", "--grpc", &options->grpc, doors->addresses[FRONT_GRPC], &has_failed);
     if (fd < 0) return !has_failed;
     doors->grpc = grpc_open(&(struct grpc_options){
         .listener_fd = fd,
@@ -127,14 +129,32 @@ static bool open_grpc(struct doors *doors, struct doors_options *options)
                       options->connections_max);
         return false;
     }
-    (void)printf("weir: listening on %s://%s\n", options->tls != NULL ? "grpcs" : "grpc", text);
-    log_listening("grpc", text, options->connections_max);
     return add(doors, options, grpc_stream(doors->grpc));
 }
 
 bool doors_open(struct doors *doors, struct doors_options *options)
 {
+    doors->has_tls = options->tls != NULL;
+    doors->connections_max = options->connections_max;
     return open_resp(doors, options) && open_grpc(doors, options);
+}
+
+void doors_tell(const struct doors *doors)
+{
+    static const struct {
+        const char *name;
+        const char *scheme;
+    } words[FRONT_ENDS] = {
+        [FRONT_RESP] = {"resp", "redis"},
+          [FRONT_GRPC] = {"grpc",  "grpc"}
+    };
+    for (enum front_end which = FRONT_RESP; which < FRONT_ENDS; ++which) {
+        const char *address = doors->addresses[which];
+        if (address[0] == '\0') continue;
+        (void)printf("weir: listening on %s%s://%s\n", words[which].scheme,
+                     doors->has_tls ? "s" : "", address);
+        log_listening(words[which].name, address, doors->connections_max);
+    }
 }
 
 void doors_turn(struct doors *doors)

@@ -39,12 +39,16 @@ struct doors {
     struct grpc *grpc; /* likewise */
     struct stream *streams[FRONT_ENDS];
     uint32_t count;
+    bool has_tls;
+    uint32_t connections_max;                       /* of each */
+    char addresses[FRONT_ENDS][LISTENER_TEXT_SIZE]; /* "": none listens there */
 };
 
-/* Says on standard output where they listen; the log says which one does not, as its usual port is
- * taken. False: one could not be opened, and standard error says which; those that were are still
- * closed by doors_close. */
+/* The log says which one does not listen, as its usual port is taken. False: one could not be
+ * opened, and standard error says which; those that were are still closed by doors_close. */
 MUST_USE bool doors_open(struct doors *doors, struct doors_options *options);
+/* Says on standard output where they listen. */
+void doors_tell(const struct doors *doors);
 /* Behind the loop's step. */
 void doors_turn(struct doors *doors);
 /* How long nobody need turn to them; at most wait_ms. */

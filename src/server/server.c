@@ -599,25 +599,36 @@ static bool start_policy(struct server *server)
 
 /* ---- the door */
 
-/* Every connection is a descriptor: as many of each listener as the system gives. */
-static uint32_t connections_possible(uint32_t wanted, uint32_t listeners)
+/* Most connections of HTTP, and of each other listener. */
+struct connections_max {
+    uint32_t http;
+    uint32_t other;
+};
+
+/* Every connection is a descriptor: as many as the system gives. Where it gives too few, one of the
+ * others gets an eighth, since their clients keep a few connections for much, and HTTP the rest. */
+static struct connections_max connections_possible(uint32_t wanted, uint32_t others)
 {
+    const struct connections_max all = {wanted, wanted};
     struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return wanted;
-    const rlim_t needed = (rlim_t)wanted * listeners + DESCRIPTORS_SPARE;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return all;
+    const rlim_t needed = (rlim_t)wanted * (1 + others) + DESCRIPTORS_SPARE;
     if (limit.rlim_cur < needed) {
         limit.rlim_cur = limit.rlim_max < needed ? limit.rlim_max : needed;
         if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || getrlimit(RLIMIT_NOFILE, &limit) != 0)
-            return wanted;
+            return all;
     }
-    if (limit.rlim_cur >= needed) return wanted;
+    if (limit.rlim_cur >= needed) return all;
     const uint32_t left = limit.rlim_cur / 2 > DESCRIPTORS_SPARE
                               ? (uint32_t)limit.rlim_cur - DESCRIPTORS_SPARE
                               : DESCRIPTORS_SPARE;
-    const uint32_t possible = left / listeners;
-    (void)printf("weir: at most %" PRIu32 " connections%s: the system gives %" PRIu64
-                 " descriptors (ulimit -n)\n",
-                 possible, listeners > 1 ? " of each listener" : "", (uint64_t)limit.rlim_cur);
+    struct connections_max possible = {.other = left / 8 < wanted ? left / 8 : wanted};
+    const uint32_t rest = left - others * possible.other;
+    possible.http = rest < wanted ? rest : wanted;
+    (void)printf("weir: at most %" PRIu32 " connections of HTTP", possible.http);
+    if (others > 0) (void)printf(" and %" PRIu32 " of each other listener", possible.other);
+    (void)printf(": the system gives %" PRIu64 " descriptors (ulimit -n)\n",
+                 (uint64_t)limit.rlim_cur);
     return possible;
 }
 
@@ -754,8 +765,9 @@ static bool open_door(struct server *server)
 {
     char text[LISTENER_TEXT_SIZE];
     struct listener_address address = server->options.address;
-    const uint32_t connections =
-        connections_possible(server->options.connections_max, server->options.resp.is_open ? 2 : 1);
+    const struct connections_max connections = connections_possible(
+        server->options.connections_max,
+        (server->options.resp.is_open ? 1u : 0u) + (server->options.grpc.is_open ? 1u : 0u));
     const int fd = listener_open(&address);
     listener_format(&address, text);
     if (fd < 0) {
@@ -765,7 +777,7 @@ static bool open_door(struct server *server)
     const struct tls *tls = server->tls;
     server->http =
         http_open(&(struct http_options){.listener_fd = fd,
-                                         .connections_max = connections,
+                                         .connections_max = connections.http,
                                          .request_timeout_ms = server->options.request_timeout_ms,
                                          .write_timeout_ms = server->options.write_timeout_ms,
                                          .buffers_bytes_max = server->options.buffers_bytes_max,
@@ -776,14 +788,14 @@ static bool open_door(struct server *server)
                                          .self = server->loop});
     server->tls = NULL;
     if (server->http == NULL) {
-        (void)fprintf(stderr, "weir: no memory for %" PRIu32 " connections\n", connections);
+        (void)fprintf(stderr, "weir: no memory for %" PRIu32 " connections\n", connections.http);
         return false;
     }
     http_watch(server->http, server->wake.fd, on_wake, &server->wake);
     http_watch(server->http, server->signal_fd, on_signal, server);
     struct doors_options doors = {.resp = server->options.resp,
                                   .grpc = server->options.grpc,
-                                  .connections_max = connections,
+                                  .connections_max = connections.other,
                                   .request_timeout_ms = server->options.request_timeout_ms,
                                   .write_timeout_ms = server->options.write_timeout_ms,
                                   .buffers_bytes_max = server->options.buffers_bytes_max,
@@ -793,7 +805,8 @@ static bool open_door(struct server *server)
                                   .http = server->http};
     if (!doors_open(&server->doors, &doors)) return false;
     (void)printf("weir: listening on %s://%s\n", tls != NULL ? "https" : "http", text);
-    log_listening(text, connections);
+    log_listening(text, connections.http);
+    doors_tell(&server->doors);
     (void)fflush(stdout);
     tell_ready(server, text);
     return true;

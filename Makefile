@@ -12,8 +12,8 @@ PACKAGES_TEST = $(PACKAGES_BUILD) libcmocka-dev clang-14 clang-tidy-14 clang-for
 	groff-base redis-tools sqlite3 protobuf-compiler python3-protobuf python3-grpcio python3-h2
 # ... its Debian package and the clean system in which that is tried ...
 PACKAGES_PACKAGE = $(PACKAGES_BUILD) debhelper lintian mmdebstrap
-# ... and its benchmarks. Debian starts nginx as a service when it installs it.
-PACKAGES_BENCH = $(PACKAGES_BUILD) nginx-light wrk sqlite3
+# ... and its benchmarks. Debian starts nginx and redis as services when it installs them.
+PACKAGES_BENCH = $(PACKAGES_BUILD) nginx-light wrk sqlite3 redis-server redis-tools
 
 .PHONY: help deps deps-build deps-package deps-bench build test demo demo-stop package bench format clean
 

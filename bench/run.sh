@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # The performance promises, as ratios against a named reference in the same run on the same machine.
 #
-# usage: bench/run.sh [decide|snapshot|http|lone|overload|settle|soak]...     all when none is named
+# usage: bench/run.sh [decide|snapshot|http|resp|lone|overload|settle|soak]...     all when none is named
 #        BUILD=directory      where the programs are (build); data goes there too, not to a tmpfs
-#        ROUNDS=3 SECONDS_EACH=4 CONNECTIONS=256 CUSTOMERS=20000      of http
+#        ROUNDS=3 SECONDS_EACH=4 CONNECTIONS=256 CUSTOMERS=20000      of http; of resp too: ROUNDS, CUSTOMERS
+#        RESP_REQUESTS=100000                                         of resp, each; four times as many in pipelines
 #        OVERLOAD='10 8000' CGROUP=directory                          of overload: its seconds and connections; of
 #                             a cgroup with a quota of the processor, for the server to be put into
 #        SOAK='--customers 100000 --decisions 1000000'                of soak
@@ -14,10 +15,11 @@ rounds=${ROUNDS:-3}
 seconds=${SECONDS_EACH:-4}
 connections=${CONNECTIONS:-256}
 customers=${CUSTOMERS:-20000}
+resp_requests=${RESP_REQUESTS:-100000}
 read -ra soak <<<"${SOAK:---customers 100000 --decisions 1000000}"
 read -ra overload <<<"${OVERLOAD:-10 8000}"
 parts=("$@")
-[ $# -gt 0 ] || parts=(decide snapshot http lone overload settle soak)
+[ $# -gt 0 ] || parts=(decide snapshot http resp lone overload settle soak)
 
 mkdir -p "$build"
 folder=$(realpath "$(mktemp -d "$build/bench.XXXXXX")")
@@ -176,6 +178,83 @@ bench_overload() {
         "${overload[0]} s and at most ${overload[1]} connections each"
     [ -z "${CGROUP:-}" ] || echo "${servers[0]}" >"$CGROUP/cgroup.procs"
     "$build/bench/overload" "$weir" "${servers[0]}" "${overload[@]}"
+}
+
+start_redis() {
+    local tries=0
+    redis_port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+    mkdir -p "$folder/redis"
+    redis-server --port "$redis_port" --bind 127.0.0.1 --dir "$folder/redis" --save '' --appendonly yes \
+        --appendfsync always --daemonize no >"$folder/redis.log" &
+    servers+=($!)
+    until waterfall=$(redis-cli -p "$redis_port" SCRIPT LOAD "$(cat "$here/waterfall.lua")" 2>/dev/null) &&
+        [ ${#waterfall} = 40 ]; do
+        tries=$((tries + 1))
+        [ $tries -le 200 ] || { cat "$folder/redis.log" >&2 && exit 1; }
+        sleep 0.05
+    done
+}
+
+measure_resp() { # label, server, port, depth, requests, command...
+    local key="$1 $2" port=$3 depth=$4 requests=$5
+    shift 5
+    redis-benchmark -p "$port" -c 64 -P "$depth" -n "$requests" -r "$customers" --csv "$@" \
+        >"$folder/benchmark.out" 2>"$folder/benchmark.err"
+    if grep -qi 'error' "$folder/benchmark.out"; then
+        cat "$folder/benchmark.out" >&2
+        exit 1
+    fi
+    tail -1 "$folder/benchmark.out" | awk -F'","' -v key="$key" '{ print key, $2 }' >>"$folder/resp"
+}
+
+info_of_weir() {
+    redis-cli -p "$resp_port" INFO | tr -d '\r' | awk -F: -v name="$1" '$1 == name { print $2 }'
+}
+
+bench_resp() {
+    local round depth label requests began resp_port
+    local ours=(WEIR.CONSUME customer-__rand_int__ - metered - requests 1)
+    need redis-server
+    need redis-benchmark
+    resp_port=$(grep -o 'redis://.*' "$folder/weir.log" | sed 's/.*://')
+    start_redis
+    echo "durable decisions over RESP and a Lua waterfall in Redis $(redis-server --version | grep -o 'v=[^ ]*')" \
+        "with appendfsync always, in turn: redis-benchmark -c 64, $rounds rounds, $customers customers"
+    echo "  Weir:  $(redis-cli -p "$resp_port" "${ours[@]}" | tr '\n' ' ')"
+    echo "  Redis: $(redis-cli -p "$redis_port" EVALSHA "$waterfall" 1 customer-1 1 1000000000 604800 | tr '\n' ' ')"
+    for ((round = 0; round < rounds; round++)); do
+        for depth in 1 32; do
+            label=pipelined
+            requests=$((resp_requests * 4))
+            [ $depth -gt 1 ] || { label=unpipelined && requests=$resp_requests; }
+            measure_resp "$label" redis "$redis_port" "$depth" "$requests" \
+                EVALSHA "$waterfall" 1 customer-__rand_int__ 1 1000000000 604800
+            measure_resp "$label" weir "$resp_port" "$depth" "$requests" "${ours[@]}"
+        done
+    done
+    began=$(date +%s%N)
+    until [ "$(info_of_weir journal_batch_settled)" = "$(info_of_weir journal_batch_durable)" ]; do
+        sleep 0.1
+    done
+    sort -k1,2 -k3,3n "$folder/resp" | awk '
+        { key = $1 " " $2; n[key]++; value[key, n[key]] = $3 }
+        function median(key,    m) {
+            m = n[key]
+            return m % 2 ? value[key, (m + 1) / 2] : (value[key, m / 2] + value[key, m / 2 + 1]) / 2
+        }
+        function row(label, server,    key) {
+            key = label " " server
+            printf "  %-12s %-8s %12d %12d %12d %10.2f\n", label, server, median(key), \
+                value[key, 1], value[key, n[key]], median(key) / median(label " redis")
+        }
+        END {
+            printf "  %-12s %-8s %12s %12s %12s %10s\n", \
+                "64 clients", "server", "decisions/s", "least", "most", "of Redis"
+            row("unpipelined", "redis"); row("unpipelined", "weir")
+            row("pipelined", "redis"); row("pipelined", "weir")
+        }'
+    awk -v ns=$(($(date +%s%N) - began)) -v all="$(info_of_weir total_decisions)" \
+        'BEGIN { printf "  the books followed beside, and had all %d decisions %.1f s after the last\n", all, ns / 1e9 }'
 }
 
 bench_settle() {

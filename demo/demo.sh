@@ -15,24 +15,27 @@ trace=${1:-${TRACE:-}}
 "$here/stop.sh" quietly
 data=$(mktemp -d "${TMPDIR:-/tmp}/weir-demo.XXXXXX")
 
-# The default port, or a free one if somebody has it.
-port=$(python3 - <<'PYTHON'
+# The default ports, or free ones if somebody has them.
+ports=$(python3 - <<'PYTHON'
 import socket
 
-with socket.socket() as listener:
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind(("127.0.0.1", 7878))
-    except OSError:
-        listener.bind(("127.0.0.1", 0))
-    print(listener.getsockname()[1])
+for usual in (7878, 7879):
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", usual))
+        except OSError:
+            listener.bind(("127.0.0.1", 0))
+        print(listener.getsockname()[1])
 PYTHON
 )
+read -r port resp_port <<<"${ports//$'\n'/ }"
 url=http://127.0.0.1:$port
 
 # A test clock: five hours pass when they are told to, and the trace's day in seconds.
 setsid "$weir" serve --data "$data/data" --policy "$root/examples/policy.yaml" \
-    --http "127.0.0.1:$port" --resp 127.0.0.1:0 --grpc 127.0.0.1:0 --test-clock 2026-05-04T09:00:00Z \
+    --http "127.0.0.1:$port" --resp "127.0.0.1:$resp_port" --grpc 127.0.0.1:0 \
+    --test-clock 2026-05-04T09:00:00Z \
     >"$data/serve.log" 2>&1 </dev/null &
 pid=$!
 printf '%s %s\n' "$pid" "$data" >"$build/demo.running"
@@ -85,6 +88,7 @@ Your turn; the server goes on at $url. Let five hours pass, spend, and ask where
   curl -s --json '{"advance_ms":18000000}' $url/v1/clock
   curl -s --json '{"customer":"acme","feature":"chat","quantities":{"requests":46},"explain":true}' $url/v1/consume
   curl -s '$url/v1/customers/acme/ledger?limit=3'
+  redis-cli -p $resp_port WEIR.CONSUME acme - chat - requests 1      (any Redis client)
 
   $shown status acme$server
   $shown top$server

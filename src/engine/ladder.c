@@ -58,7 +58,8 @@ void gate_read(const struct view *view, const struct ask *ask, const struct gate
     case GATE_CONCURRENCY:
         reading_out->standing = view_standing(view, gate->scope);
         reading_out->uncut = reading_out->limit;
-        reading_out->limit = standing_cut(reading_out->limit, reading_out->standing);
+        if (reading_out->standing != STANDING_NORMAL)
+            reading_out->limit = standing_cut(reading_out->limit, reading_out->standing);
         reading_out->in_flight = view_in_flight(view, slot);
         return;
     case GATE_BUDGET:
@@ -87,8 +88,8 @@ static void refuse_by_gate(struct evaluation *out, const struct gate_rule *gate,
 
 /* Why a bucket lacks tokens: what of its pace the standing, and then the pool, took away since it
  * was written, as far as that is known. */
-static enum reason why_paced(const struct view *view, const struct gate_rule *gate,
-                             const struct gate_reading *reading, uint64_t tokens)
+SELDOM static enum reason why_paced(const struct view *view, const struct gate_rule *gate,
+                                    const struct gate_reading *reading, uint64_t tokens)
 {
     const struct pace_clock *clock = &reading->clock;
     if (pace_is_plain(clock->pool, clock->standing) || tokens > reading->bucket.burst)

@@ -14,6 +14,9 @@
 
 #define PACE_ONE 256u
 
+/* Of what only slowed gates run: out of the way of what all do. */
+#define SELDOM __attribute__((noinline, cold))
+
 struct pace_clock {
     uint8_t pool; /* its place in the state; 0: none */
     uint8_t standing;
@@ -39,7 +42,7 @@ static inline int64_t pace_at(const struct pace_clock *clock, int64_t at_ms)
 /* Its speed in 1/PACE_ONE, of the plain clock too. */
 static inline uint32_t pace_per_ms(const struct pace_clock *clock)
 {
-    return clock->speed * (PACE_ONE / clock->ticks);
+    return clock->ticks == 1 ? clock->speed * PACE_ONE : clock->speed;
 }
 
 /* Ticks in a millisecond under a pool's factor, in 1/FACTOR_ONE. */

@@ -47,8 +47,8 @@ void rate_scale(struct rate_slot *slot, uint32_t from_ticks, uint32_t to_ticks)
 
 /* A bucket of another clock or shape: both of its own count until the new ones came into force, or
  * as soon after it as both clocks can be told. */
-static void rate_hand_over(struct rate_slot *slot, const struct pace_clock *own,
-                           const struct rate_terms *terms)
+SELDOM static void rate_hand_over(struct rate_slot *slot, const struct pace_clock *own,
+                                  const struct rate_terms *terms)
 {
     const struct pace_clock *clock = terms->clock;
     const bool same_clock =
@@ -82,7 +82,8 @@ void rate_at(const struct rate_slot *slot, const struct pace_clock *own, uint32_
     }
     *now_out = *slot;
     if (ticks != own->ticks) rate_scale(now_out, ticks, own->ticks);
-    rate_hand_over(now_out, own, terms);
+    if (own != terms->clock || !has_shape(now_out, terms->shape))
+        rate_hand_over(now_out, own, terms);
     rate_refill(now_out, terms->clock->ticks, now);
 }
 

@@ -365,7 +365,7 @@ void counter_return(struct view *view, struct window_ref ref, int64_t amount)
         window_add(view, &counter, -amount);
 }
 
-enum standing view_standing_said(const struct view *view, struct scope_rule rule)
+SELDOM enum standing view_standing_said(const struct view *view, struct scope_rule rule)
 {
     enum standing worst = (enum standing)view->block->standing;
     uint32_t levels = rule.kind == SCOPE_CUSTOMER ? 0 : view->level_count;
@@ -386,8 +386,8 @@ struct kept_bucket {
     struct pace_clock behind;
 };
 
-static void bucket_kept(const struct view *view, struct slot_name slot,
-                        const struct pace_clock *clock, struct kept_bucket *kept_out)
+SELDOM static void bucket_kept(const struct view *view, struct slot_name slot,
+                               const struct pace_clock *clock, struct kept_bucket *kept_out)
 {
     uint8_t pool = 0;
     enum standing standing = STANDING_NORMAL;

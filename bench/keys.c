@@ -30,6 +30,7 @@ struct run {
     struct engine *engine;
     struct keys *set;
     struct key_desk desk;
+    struct harm harm;
     struct filing filing;
     struct fact *fact;
     struct command command;
@@ -177,8 +178,11 @@ static void file_keys(struct run *run)
     const uint32_t piece = filing_piece((uint32_t)(run->keys * 2));
     struct spent loop = {0};
     struct spent desk = {0};
+    char detail[KEY_FILE_DETAIL_SIZE];
     run->set = open_set(run, piece);
-    key_desk_start(&run->desk, run->set);
+    const bool is_accepted = keys_accept(run->set, detail) == KEY_FILE_OK;
+    ENSURE(is_accepted);
+    key_desk_start(&run->desk, run->set, &run->harm);
     filing_start(&run->filing, run->engine, run->set, piece, time_of(run));
     run->now_ms += HOUR_MS;
     for (;;) {

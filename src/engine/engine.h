@@ -54,7 +54,8 @@ enum ruling_kind {
     RULING_CROWD,  /* a denial that joins the crowd whose first is at `position`: answer from
                       fact->report, and count it. When the second is over, command and fact of one
                       of them are journaled, with report.crowd how many they were */
-    RULING_REPLAY, /* answer what the entry at `position` answered, byte for byte */
+    RULING_REPLAY, /* answer what the entry at `position` answered, byte for byte; that entry bound
+                      the key of hash `key`, unless that is zero (a commit is repeated) */
     RULING_RECALL, /* decide again with command.evidence, which says what `recall` asks for */
     RULING_KEY, /* decide again with command.key_elsewhere KEY_NOWHERE or KEY_FOUND: where the key
                    of hash `key` is kept, if anywhere, decides. Only of KEY_UNSOUGHT */

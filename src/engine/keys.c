@@ -21,12 +21,12 @@ static bool is_over(const struct key *key, int64_t now_ms)
 }
 
 static struct ruling answer_again(struct engine *engine, const struct command *command,
-                                  uint64_t body_hash, uint64_t position)
+                                  struct hash128 hash, uint64_t body_hash, uint64_t position)
 {
     if (body_hash != command_body_hash(engine->hash_key, command))
         return ruling_problem(PROBLEM_KEY_CONFLICT, "idempotency_key", command->key,
                               "a key that was not used with another body");
-    return (struct ruling){.kind = RULING_REPLAY, .position = position};
+    return (struct ruling){.kind = RULING_REPLAY, .position = position, .key = hash};
 }
 
 struct ruling key_rule(struct engine *engine, const struct command *command, struct hash128 hash,
@@ -36,14 +36,14 @@ struct ruling key_rule(struct engine *engine, const struct command *command, str
     if (number != 0) {
         const struct key *key = slab_at(&engine->keys, number);
         if (!is_over(key, now_ms))
-            return answer_again(engine, command, key->body_hash, key->position);
+            return answer_again(engine, command, hash, key->body_hash, key->position);
     }
     if (command->key_elsewhere == KEY_UNSOUGHT)
         return (struct ruling){.kind = RULING_KEY, .key = hash};
     const struct kept_key *kept = &command->key_kept;
     if (command->key_elsewhere == KEY_NOWHERE || now_ms >= kept->until_ms) return ruling_fact();
     ENSURE(hash_128_equal(kept->hash, hash));
-    return answer_again(engine, command, kept->body_hash, kept->position);
+    return answer_again(engine, command, hash, kept->body_hash, kept->position);
 }
 
 void key_bind(struct engine *engine, const struct policy *policy, const struct command *command,

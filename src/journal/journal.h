@@ -121,6 +121,13 @@ struct journal {
 MUST_USE enum journal_fault journal_sqlite_open(const char *directory, struct hash_key genesis_key,
                                                 uint64_t writer, struct journal **journal_out,
                                                 char detail_out[256]);
+/* The same in two: first everything is judged, and may be read; what the last process left in the
+ * log stays there. Then, before the first append, it is folded in, so that all that was read is on
+ * the disk. Closed in between, an existing file is as it was. */
+MUST_USE enum journal_fault
+journal_sqlite_open_as_it_is(const char *directory, struct hash_key genesis_key, uint64_t writer,
+                             struct journal **journal_out, char detail_out[256]);
+MUST_USE enum journal_fault journal_sqlite_fold(struct journal *journal);
 
 /* A second connection to the same file, for reading only, on another thread. append_* of it are
  * never called. Transactions are one row long. */

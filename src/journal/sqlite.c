@@ -781,16 +781,7 @@ static enum journal_fault open_writer(struct database *database)
     if (fault == JOURNAL_OK) fault = check_ends(database);
     if (fault != JOURNAL_OK) return fault;
 
-    set_fold_on_close(database, true);
     fault = apply_settings(database, SETTINGS_OF_WRITER, COUNT_OF(SETTINGS_OF_WRITER));
-    if (fault != JOURNAL_OK) return fault;
-    /* The last process may have ended on a failed sync: what the kernel still shows of its log need
-     * not be on the disk. Writing it into the file and syncing that makes sure. */
-    if (sqlite3_wal_checkpoint_v2(database->connection, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL,
-                                  NULL) != SQLITE_OK)
-        return refuse_sqlite(database, JOURNAL_WRITE_FAILED,
-                             "its log cannot be folded in (end whatever else reads the file)");
-    fault = check_newest_page(database);
     if (fault != JOURNAL_OK) return fault;
     const struct {
         const char *sql;
@@ -807,6 +798,19 @@ static enum journal_fault open_writer(struct database *database)
                                NULL) != SQLITE_OK)
             return refuse_sqlite(database, JOURNAL_CANNOT_OPEN, "cannot be written");
     return JOURNAL_OK;
+}
+
+enum journal_fault journal_sqlite_fold(struct journal *journal)
+{
+    struct database *database = (struct database *)journal;
+    set_fold_on_close(database, true);
+    /* The last process may have ended on a failed sync: what the kernel still shows of its log need
+     * not be on the disk. Writing it into the file and syncing that makes sure. */
+    if (sqlite3_wal_checkpoint_v2(database->connection, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL,
+                                  NULL) != SQLITE_OK)
+        return refuse_sqlite(database, JOURNAL_WRITE_FAILED,
+                             "its log cannot be folded in (end whatever else reads the file)");
+    return check_newest_page(database);
 }
 
 /* A connection that can neither commit nor checkpoint. It is judged through SQLite alone: see
@@ -841,9 +845,9 @@ static enum journal_fault hand_over(struct database **database, enum journal_fau
     return JOURNAL_OK;
 }
 
-enum journal_fault journal_sqlite_open(const char *directory, struct hash_key genesis_key,
-                                       uint64_t writer, struct journal **journal_out,
-                                       char detail_out[256])
+enum journal_fault journal_sqlite_open_as_it_is(const char *directory, struct hash_key genesis_key,
+                                                uint64_t writer, struct journal **journal_out,
+                                                char detail_out[256])
 {
     DATABASE_CLOSED_AT_END struct database *database = database_make();
     database->core.writer = writer;
@@ -856,6 +860,23 @@ enum journal_fault journal_sqlite_open(const char *directory, struct hash_key ge
     }
     if (fault == JOURNAL_OK) fault = open_writer(database);
     return hand_over(&database, fault, journal_out, detail_out);
+}
+
+enum journal_fault journal_sqlite_open(const char *directory, struct hash_key genesis_key,
+                                       uint64_t writer, struct journal **journal_out,
+                                       char detail_out[256])
+{
+    struct journal *journal = NULL;
+    enum journal_fault fault =
+        journal_sqlite_open_as_it_is(directory, genesis_key, writer, &journal, detail_out);
+    if (fault != JOURNAL_OK) return fault;
+    fault = journal_sqlite_fold(journal);
+    memcpy(detail_out, journal->detail, JOURNAL_DETAIL_SIZE);
+    if (fault == JOURNAL_OK)
+        *journal_out = journal;
+    else
+        journal->calls->close(journal);
+    return fault;
 }
 
 enum journal_fault journal_sqlite_open_reader(const char *directory, struct journal **journal_out,

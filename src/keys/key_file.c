@@ -415,6 +415,17 @@ enum key_file_fault key_file_find(const struct key_file *file, struct hash128 ha
     }
 }
 
+enum key_file_fault key_file_first(const struct key_file *file, uint64_t page,
+                                   struct kept_key *kept_out)
+{
+    uint8_t block[PAGE];
+    ENSURE(page < file->pages);
+    if (!read_at(file->fd, block, PAGE, (page + 1) * PAGE)) return KEY_FILE_UNREADABLE;
+    if (!page_is_whole(&file->head, page + 1, block)) return KEY_FILE_DAMAGED;
+    *kept_out = get_record(block);
+    return KEY_FILE_OK;
+}
+
 /* ---- writing */
 
 struct key_writer {

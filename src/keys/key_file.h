@@ -90,6 +90,10 @@ void key_file_close(struct key_file *file);
 MUST_USE enum key_file_fault key_file_find(const struct key_file *file, struct hash128 hash,
                                            struct kept_key *kept_out, bool *is_there_out);
 
+/* The first of the n-th page of records, from 0. */
+MUST_USE enum key_file_fault key_file_first(const struct key_file *file, uint64_t page,
+                                            struct kept_key *kept_out);
+
 /* Writing: begin, any number of adds, and end or drop. Under another name until it is whole and
  * durable, so that a file of that name is always whole. */
 struct key_writer;

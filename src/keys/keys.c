@@ -43,6 +43,10 @@ struct keys {
     bool has_failed;      /* the file at hand */
     struct key_list bad;  /* of the start: listed, and not what the list says */
     struct key_list over; /* of the start: still on the list that is on disk */
+    bool is_accepted;     /* the start is over */
+    bool has_news;        /* of the start: the list on disk is another, or there is none */
+    uint64_t made_first;  /* serial of the first file that the start wrote; 0: none */
+    uint64_t left_behind; /* serial of a file that a crash kept from the list; 0: there is none */
 
     struct kept_key *piece;
     struct kept_key *scratch;
@@ -74,12 +78,23 @@ struct keys *keys_over(void *block, struct keys_parts parts)
     return keys;
 }
 
+static void unlink_file(const struct keys *keys, uint64_t serial)
+{
+    char name[KEY_FILE_NAME_SIZE];
+    char path[FILE_PATH_SIZE];
+    key_file_name(serial, name);
+    if (file_path(keys->parts.directory, name, path)) (void)unlink(path);
+}
+
 void keys_close(struct keys *keys)
 {
     if (keys->writer != NULL) key_writer_drop(keys->writer);
     keys->writer = NULL;
     for (unsigned i = 0; i < KEY_FILES_MAX; i++)
         key_file_close(&keys->files[i]);
+    for (uint32_t i = 0; !keys->is_accepted && keys->made_first > 0 && i < keys->list.count; i++)
+        if (keys->list.files[i].serial >= keys->made_first)
+            unlink_file(keys, keys->list.files[i].serial);
 }
 
 /* ---- places */
@@ -113,14 +128,6 @@ static void show_slot(struct keys *keys, uint32_t slot)
 
 /* ---- the start */
 
-static void unlink_file(const struct keys *keys, uint64_t serial)
-{
-    char name[KEY_FILE_NAME_SIZE];
-    char path[FILE_PATH_SIZE];
-    key_file_name(serial, name);
-    if (file_path(keys->parts.directory, name, path)) (void)unlink(path);
-}
-
 static bool is_listed(const struct key_list *list, uint64_t serial)
 {
     for (uint32_t i = 0; i < list->count; i++)
@@ -138,8 +145,18 @@ static uint64_t serial_of_name(const char *text)
     return strcmp(name, text) == 0 ? serial : 0;
 }
 
-/* Files that a crash left half made go; one that stood but was not listed yet goes too, if there is
- * a list and it is ours to the last bit; others are told, and their serials passed by. */
+static void tell_unlisted(const struct keys *keys, uint64_t serial, keys_tell *tell, void *self)
+{
+    char detail[KEY_FILE_DETAIL_SIZE];
+    char name[KEY_FILE_NAME_SIZE];
+    key_file_name(serial, name);
+    (void)snprintf(detail, sizeof detail, "%s/%s: is on no list and not used: it may be moved away",
+                   keys->parts.directory, name);
+    tell(self, KEY_FILE_OK, detail);
+}
+
+/* One that stood but was not listed yet when a crash came is to go, if there is a list and it is
+ * ours to the last bit; others are told. The serials of all are passed by. */
 static void look_around(struct keys *keys, keys_tell *tell, void *self)
 {
     char detail[KEY_FILE_DETAIL_SIZE];
@@ -148,28 +165,37 @@ static void look_around(struct keys *keys, keys_tell *tell, void *self)
     if (directory == NULL) return;
     for (const struct dirent *entry = readdir(directory); entry != NULL;
          entry = readdir(directory)) {
-        char path[FILE_PATH_SIZE];
-        const size_t length = strlen(entry->d_name);
-        if (!file_path(keys->parts.directory, entry->d_name, path)) continue;
-        if (strncmp(entry->d_name, "keys", 4) == 0 && length > 9 &&
-            strcmp(entry->d_name + length - 9, ".weir.new") == 0) {
-            (void)unlink(path);
-            continue;
-        }
         const uint64_t serial = serial_of_name(entry->d_name);
         if (serial == 0 || is_listed(&keys->list, serial)) continue;
         struct key_file file = {.fd = -1};
+        if (serial >= keys->list.serial_next) keys->list.serial_next = serial + 1;
         if (serial == next && keys->list.generation > 0 &&
             key_file_open(keys->parts.directory, serial, &keys->parts.genesis, &file, detail) ==
                 KEY_FILE_OK) {
             key_file_close(&file);
-            (void)unlink(path);
+            keys->left_behind = serial;
             continue;
         }
-        if (serial >= keys->list.serial_next) keys->list.serial_next = serial + 1;
-        (void)snprintf(detail, sizeof detail,
-                       "%s: is on no list and not used: it may be moved away", path);
-        tell(self, KEY_FILE_OK, detail);
+        tell_unlisted(keys, serial, tell, self);
+    }
+    (void)closedir(directory);
+}
+
+/* Files that a crash left half made. */
+static void unlink_half_made(const struct keys *keys)
+{
+    static const char ending[] = ".weir.new";
+    const size_t ending_length = sizeof ending - 1;
+    DIR *directory = opendir(keys->parts.directory);
+    if (directory == NULL) return;
+    for (const struct dirent *entry = readdir(directory); entry != NULL;
+         entry = readdir(directory)) {
+        char path[FILE_PATH_SIZE];
+        const size_t length = strlen(entry->d_name);
+        if (strncmp(entry->d_name, "keys", 4) == 0 && length > ending_length &&
+            strcmp(entry->d_name + length - ending_length, ending) == 0 &&
+            file_path(keys->parts.directory, entry->d_name, path))
+            (void)unlink(path);
     }
     (void)closedir(directory);
 }
@@ -216,6 +242,7 @@ enum key_file_fault keys_open(struct keys *keys, int64_t now_ms, keys_tell *tell
     const enum key_file_fault fault =
         key_list_read(keys->parts.directory, &keys->parts.genesis, &keys->list, detail_out);
     *bad_out = 0;
+    keys->has_news = fault == KEY_FILE_MISSING;
     if (fault == KEY_FILE_MISSING) look_around(keys, tell, self);
     if (fault != KEY_FILE_OK) return fault;
     keys->generation = keys->list.generation;
@@ -235,24 +262,13 @@ enum key_file_fault keys_open(struct keys *keys, int64_t now_ms, keys_tell *tell
         i++;
     }
     *bad_out = keys->bad.count;
-    if (keys->bad.count > 0 || keys->over.count == 0) return KEY_FILE_OK;
-    const enum key_file_fault written = write_list(keys, detail_out);
-    keys->generation = keys->list.generation;
-    return written;
+    return KEY_FILE_OK;
 }
 
 void keys_number_from(struct keys *keys, uint64_t generation)
 {
-    ENSURE(keys->generation == 0);
-    keys->list.generation = generation;
-}
-
-enum key_file_fault keys_found(struct keys *keys, char detail_out[KEY_FILE_DETAIL_SIZE])
-{
-    if (keys->generation > 0) return KEY_FILE_OK;
-    const enum key_file_fault fault = write_list(keys, detail_out);
-    keys->generation = keys->list.generation;
-    return fault;
+    ENSURE(keys->generation == 0 && !keys->is_accepted);
+    keys->list.generation = keys->generation = generation;
 }
 
 struct key_file_head keys_bad(const struct keys *keys, uint32_t n)
@@ -261,14 +277,36 @@ struct key_file_head keys_bad(const struct keys *keys, uint32_t n)
     return keys->bad.files[n];
 }
 
-enum key_file_fault keys_forget_bad(struct keys *keys, char detail_out[KEY_FILE_DETAIL_SIZE])
+void keys_forget_bad(struct keys *keys)
 {
     for (uint32_t i = 0; i < keys->bad.count; i++)
         key_list_remove(&keys->list, keys->bad.files[i].serial);
+    keys->has_news = keys->has_news || keys->bad.count > 0;
     keys->bad.count = 0;
-    const enum key_file_fault fault = write_list(keys, detail_out);
-    keys->generation = keys->list.generation;
-    return fault;
+}
+
+const struct key_file *keys_file(const struct keys *keys, uint32_t n)
+{
+    ENSURE(n < keys->shown_count);
+    return &keys->files[keys->shown[n].slot];
+}
+
+enum key_file_fault keys_accept(struct keys *keys, char detail_out[KEY_FILE_DETAIL_SIZE])
+{
+    ENSURE(!keys->is_accepted && keys->bad.count == 0);
+    if (keys->left_behind > 0) {
+        unlink_file(keys, keys->left_behind);
+        if (keys->list.serial_next == keys->left_behind + 1)
+            keys->list.serial_next = keys->left_behind;
+    }
+    unlink_half_made(keys);
+    if (keys->has_news || keys->over.count > 0) {
+        const enum key_file_fault fault = write_list(keys, detail_out);
+        if (fault != KEY_FILE_OK) return fault;
+        keys->generation = keys->list.generation;
+    }
+    keys->is_accepted = true;
+    return KEY_FILE_OK;
 }
 
 bool keys_has(struct keys *keys, struct kept_key kept)
@@ -456,6 +494,12 @@ enum key_file_fault keys_write_end(struct keys *keys, char detail_out[KEY_FILE_D
                                  same, and then it must be that file */
     struct key_list list = keys->list;
     key_list_add(&list, &file->head);
+    if (!keys->is_accepted) {
+        if (keys->made_first == 0) keys->made_first = file->head.serial;
+        keys->has_news = true;
+        keys->list = list;
+        return KEY_FILE_OK;
+    }
     fault = key_list_write(keys->parts.directory, &keys->parts.genesis, &list, detail_out);
     keys->list.generation = list.generation;
     if (fault == KEY_FILE_OK) {

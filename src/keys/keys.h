@@ -20,6 +20,7 @@
 #include "engine/engine.h"
 #include "keys/key_file.h"
 #include "keys/key_list.h"
+#include "keys/key_origin.h"
 
 struct keys; /* lives at the start of its block */
 
@@ -40,21 +41,24 @@ void keys_close(struct keys *keys);
 typedef void keys_tell(void *self, enum key_file_fault fault, const char *detail);
 
 /* Reads the list and verifies every file that is not over at now_ms; each that will not do is told,
- * and counted in *bad_out. Leftovers of a crash are removed, unlisted files told (KEY_FILE_OK).
- * Changes nothing on disk but those. A fault is the list's own; MISSING leaves a set without files.
- */
+ * and counted in *bad_out; unlisted files are told (KEY_FILE_OK). A fault is the list's own;
+ * MISSING leaves a set without files. Changes nothing on disk: until keys_accept all of the start
+ * is in memory, but for files that it writes, and keys_close takes those back. */
 MUST_USE enum key_file_fault keys_open(struct keys *keys, int64_t now_ms, keys_tell *tell,
                                        void *self, uint32_t *bad_out,
                                        char detail_out[KEY_FILE_DETAIL_SIZE]);
 /* For a directory that has no list: what generation the first one follows, so that none is taken
- * for an older one; then, unless a file was written meanwhile, the list. */
+ * for an older one. */
 void keys_number_from(struct keys *keys, uint64_t generation);
-MUST_USE enum key_file_fault keys_found(struct keys *keys, char detail_out[KEY_FILE_DETAIL_SIZE]);
 /* Of the n-th bad one, as the list knows it. */
 struct key_file_head keys_bad(const struct keys *keys, uint32_t n);
 /* Their keys are somewhere else by now: they leave the list, and stay on the disk. */
-MUST_USE enum key_file_fault keys_forget_bad(struct keys *keys,
-                                             char detail_out[KEY_FILE_DETAIL_SIZE]);
+void keys_forget_bad(struct keys *keys);
+/* The n-th of keys_status().files. */
+const struct key_file *keys_file(const struct keys *keys, uint32_t n);
+/* The start goes on: the list on the disk becomes this one, what is over or was left half made by
+ * a crash goes. Before the loop's side and the desk's. */
+MUST_USE enum key_file_fault keys_accept(struct keys *keys, char detail_out[KEY_FILE_DETAIL_SIZE]);
 /* Whether a file says just this; of the start. */
 MUST_USE bool keys_has(struct keys *keys, struct kept_key kept);
 

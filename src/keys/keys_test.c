@@ -36,7 +36,8 @@ static void finish(struct keys *keys)
     memory_release(keys, keys_bytes(PIECE));
 }
 
-static struct keys *start(const struct scratch *scratch, int64_t now_ms)
+/* As a start that is not over. */
+static struct keys *begin(const struct scratch *scratch, int64_t now_ms)
 {
     struct told told = {0};
     uint32_t bad = 0;
@@ -45,6 +46,13 @@ static struct keys *start(const struct scratch *scratch, int64_t now_ms)
     assert_true(fault == KEY_FILE_OK || fault == KEY_FILE_MISSING);
     assert_int_equal(told.count, 0);
     assert_int_equal(bad, 0);
+    return keys;
+}
+
+static struct keys *start(const struct scratch *scratch, int64_t now_ms)
+{
+    struct keys *keys = begin(scratch, now_ms);
+    assert_int_equal(keys_accept(keys, detail), KEY_FILE_OK);
     return keys;
 }
 
@@ -116,7 +124,7 @@ static void files_are_asked_until_all_in_them_is_over(void **state)
 
     keys = start(&scratch, 1999);
     assert_kept(keys, 1000, 500);
-    assert_int_equal(keys_status(keys).generation, 3);
+    assert_int_equal(keys_status(keys).generation, 4);
     finish(keys);
     keys = start(&scratch, 5000); /* over while nobody ran */
     assert_int_equal(keys_status(keys).files, 0);
@@ -178,6 +186,7 @@ static void no_more_filters_than_there_is_memory_for(void **state)
     uint32_t bad = 0;
     struct keys *keys = make(&scratch, 3 * key_file_memory(1000));
     assert_int_equal(keys_open(keys, 0, tell, &told, &bad, detail), KEY_FILE_MISSING);
+    assert_int_equal(keys_accept(keys, detail), KEY_FILE_OK);
     for (unsigned i = 0; i < 3; i++)
         put_file(keys, i * 1000, 1000);
     assert_false(keys_plan(keys, 1000, 0, 1));
@@ -250,6 +259,7 @@ static void a_strange_file_under_our_name_is_told_and_stays(void **state)
     assert_int_equal(keys_open(keys, 0, tell, &told, &bad, detail), KEY_FILE_MISSING);
     assert_int_equal(told.count, 1);
     assert_non_null(strstr(told.detail, path));
+    assert_int_equal(keys_accept(keys, detail), KEY_FILE_OK);
     put_file(keys, 0, 10); /* beside it */
     assert_kept(keys, 0, 10);
     finish(keys);
@@ -365,8 +375,10 @@ static void damage_is_found_named_and_nothing_overwritten(void **state)
             assert_non_null(strstr(told.detail, "keys-00000"));
             assert_int_equal(keys_bad(keys, bad - 1).serial, 2);
             assert_kept(keys, 600, 300);
-            assert_int_equal(keys_forget_bad(keys, detail), KEY_FILE_OK);
             put_file(keys, 300, 300); /* their keys were found elsewhere */
+            keys_forget_bad(keys);
+            assert_kept(keys, 300, 600);
+            assert_int_equal(keys_accept(keys, detail), KEY_FILE_OK);
             assert_kept(keys, 300, 600);
         }
         finish(keys);
@@ -378,16 +390,74 @@ static void a_list_made_again_is_newer_than_what_it_follows(void **state)
 {
     (void)state;
     struct scratch scratch = scratch_make();
-    struct keys *keys = start(&scratch, 0);
+    struct keys *keys = begin(&scratch, 0);
     keys_number_from(keys, 1000);
     put_file(keys, 0, 300);
-    assert_int_equal(keys_found(keys, detail), KEY_FILE_OK); /* there is one by now */
+    assert_int_equal(keys_accept(keys, detail), KEY_FILE_OK);
     assert_int_equal(keys_status(keys).generation, 1001);
     finish(keys);
     keys = start(&scratch, 0);
     assert_int_equal(keys_status(keys).generation, 1001);
     assert_kept(keys, 0, 300);
     finish(keys);
+    scratch_remove(&scratch);
+}
+
+/* What the directory has: names and lengths, and of our files the bytes' sum. */
+static uint64_t digest_of(const struct scratch *scratch, uint64_t *files_out)
+{
+    uint64_t sum = 0;
+    *files_out = 0;
+    for (uint64_t serial = 0; serial < 9; serial++) {
+        char path[FILE_PATH_SIZE];
+        static uint8_t block[1 << 20];
+        struct bytes bytes;
+        struct file_detail file_detail;
+        if (serial == 0)
+            assert_true(file_path(scratch->path, "keys.weir", path));
+        else
+            path_of(scratch, serial, path);
+        if (file_read(path, block, sizeof block, &bytes, &file_detail) != FILE_OK) continue;
+        ++*files_out;
+        for (size_t i = 0; i < bytes.length; i++)
+            sum = sum * 31 + bytes.at[i] + serial;
+    }
+    return sum;
+}
+
+static void a_start_that_is_given_up_changes_nothing(void **state)
+{
+    (void)state;
+    struct scratch scratch = scratch_make();
+    struct told told = {0};
+    uint32_t bad = 0;
+    uint64_t files = 0;
+    uint64_t files_after = 0;
+    char list[FILE_PATH_SIZE];
+    char aside[FILE_PATH_SIZE];
+    assert_true(file_path(scratch.path, "keys.weir", list));
+    assert_true(file_path(scratch.path, "aside", aside));
+    struct keys *keys = start(&scratch, 0);
+    put_file(keys, 0, 300);
+    put_file(keys, 300, 300);
+    assert_int_equal(link(list, aside), 0);
+    put_file(keys, 600, 300);
+    finish(keys);
+    assert_int_equal(rename(aside, list), 0); /* an older list: the third is on none */
+    harm_byte(&scratch);                      /* and the second is bad */
+    const uint64_t sum = digest_of(&scratch, &files);
+    assert_int_equal(files, 4);
+    keys = make(&scratch, 1 << 24);
+    /* The first is over by then. */
+    assert_int_equal(keys_open(keys, 1400, tell, &told, &bad, detail), KEY_FILE_OK);
+    assert_int_equal(bad, 1);
+    put_file(keys, 300, 300);
+    keys_forget_bad(keys);
+    assert_kept(keys, 300, 300);
+    assert_absent(keys, 0, 300);
+    finish(keys);
+    assert_int_equal(digest_of(&scratch, &files_after), sum);
+    assert_int_equal(files_after, files);
     scratch_remove(&scratch);
 }
 
@@ -448,6 +518,7 @@ int main(void)
         cmocka_unit_test(a_strange_file_under_our_name_is_told_and_stays),
         cmocka_unit_test(damage_is_found_named_and_nothing_overwritten),
         cmocka_unit_test(a_list_made_again_is_newer_than_what_it_follows),
+        cmocka_unit_test(a_start_that_is_given_up_changes_nothing),
         cmocka_unit_test(every_bit_of_the_list_counts),
         cmocka_unit_test(what_cannot_be_written_is_said_and_changes_nothing),
     };

@@ -287,6 +287,11 @@ static uint64_t last_position(const struct usage_scan *scan)
     return position_make(scan->state.cursor, POSITION_INDEX_MAX);
 }
 
+static void note_stretch(struct usage_scan *scan, const struct usage_stretch *stretch)
+{
+    if (stretch->first < scan->events_from) scan->events_from = stretch->first;
+}
+
 static bool add_stretch(struct ledger_reader *reader, struct usage_scan *scan, int64_t from_ms,
                         int64_t to_ms)
 {
@@ -306,7 +311,7 @@ static bool add_stretch(struct ledger_reader *reader, struct usage_scan *scan, i
     stretch->to_ms = to_ms;
     if (behind <= stretch->first) return true;
     stretch->last = behind - 1;
-    if (stretch->first < scan->edges_from) scan->edges_from = stretch->first;
+    note_stretch(scan, stretch);
     ++scan->stretch_count;
     return true;
 }
@@ -439,7 +444,7 @@ static bool start(struct ledger_reader *reader, struct usage_scan *scan)
     const int64_t from_ms = scan->query.from_ms;
     const int64_t to_ms = scan->query.to_ms;
     if (!forget(reader, scan) || !read_state(reader, &scan->state)) return false;
-    scan->edges_from = UINT64_MAX;
+    scan->events_from = UINT64_MAX;
     scan->rolled_least = UINT64_MAX;
     scan->hours_from_ms = hour_up(from_ms);
     scan->hours_to_ms = to_ms == INT64_MAX ? to_ms : calendar_hour_start(to_ms);
@@ -451,8 +456,9 @@ static bool start(struct ledger_reader *reader, struct usage_scan *scan)
     if (!add_stretch(reader, scan, from_ms, scan->hours_from_ms) ||
         !add_stretch(reader, scan, scan->hours_to_ms, to_ms))
         return false;
-    if (is_spanned(scan) && scan->state.rolled_through < last_position(scan))
-        scan->stretches[scan->stretch_count++] = tail_of(scan, scan->state.rolled_through);
+    if (!is_spanned(scan) || scan->state.rolled_through >= last_position(scan)) return true;
+    scan->stretches[scan->stretch_count] = tail_of(scan, scan->state.rolled_through);
+    note_stretch(scan, &scan->stretches[scan->stretch_count++]);
     return true;
 }
 
@@ -773,17 +779,6 @@ static enum ledger_read step_span_rollup(struct ledger_reader *reader, struct us
     return LEDGER_MORE;
 }
 
-/* Retention takes events when they are in the rollup; of an hour that is cut they are needed. */
-static bool are_edges_kept(struct ledger_reader *reader, const struct usage_scan *scan)
-{
-    struct ledger_state state;
-    if (scan->edges_from == UINT64_MAX) return true;
-    if (!read_state(reader, &state)) return false;
-    return state.usage_cut < position_sequence(scan->edges_from) ||
-           state.usage_cut == scan->state.usage_cut ||
-           read_failed(reader, "usage events went while they were summed up");
-}
-
 /* The span's events that its fences do not cover. */
 static enum ledger_read step_span_events(struct ledger_reader *reader, struct usage_scan *scan)
 {
@@ -796,10 +791,7 @@ static enum ledger_read step_span_events(struct ledger_reader *reader, struct us
         reader, "SELECT position,customer FROM temp.usage_behind WHERE scan=?1 AND "
                 "(customer,position)>(?3,?2) AND customer<?5 ORDER BY customer,position "
                 "LIMIT 1 OFFSET ?6");
-    if (statement == NULL || !are_edges_kept(reader, scan)) {
-        (void)sqlite3_finalize(statement);
-        return LEDGER_FAILED;
-    }
+    if (statement == NULL) return LEDGER_FAILED;
     (void)sqlite3_bind_int64(statement, AT_SCAN, scan->number);
     read_bind(statement, AT_LOW, scan->tail.first);
     bind_text(statement, AT_LOW_NAME, buffer_bytes(&scan->at_customer));
@@ -837,6 +829,7 @@ static enum ledger_read step(struct ledger_reader *reader, struct usage_scan *sc
         result = step_rollup(reader, scan);
         if (result != LEDGER_END) return result;
         scan->tail = tail_of(scan, scan->rolled_least);
+        note_stretch(scan, &scan->tail);
         scan->phase = scan->rolled_least < last_position(scan) ? USAGE_TAIL : USAGE_EDGES;
         return LEDGER_MORE;
     case USAGE_TAIL:
@@ -869,10 +862,25 @@ static enum ledger_read step(struct ledger_reader *reader, struct usage_scan *sc
     return LEDGER_FAILED;
 }
 
+/* What this transaction sees of the events: whether some are gone that the scan may yet read, or
+ * has read in this very step. What went before the scan began it has judged then. Events go a
+ * seal at a time, with the number of its last batch in the same transaction. */
+static enum ledger_read check_kept(struct ledger_reader *reader, struct usage_scan *scan)
+{
+    struct ledger_state state;
+    if (!read_state(reader, &state)) return LEDGER_FAILED;
+    scan->is_lost = state.usage_cut != scan->state.usage_cut &&
+                    state.usage_cut >= position_sequence(scan->events_from);
+    return scan->is_lost ? LEDGER_END : LEDGER_MORE;
+}
+
 enum ledger_read usage_scan_step(struct ledger_reader *reader, struct usage_scan *scan)
 {
     if (!make_tables(reader) || !read_begin(reader)) return LEDGER_FAILED;
-    return read_end(reader, step(reader, scan));
+    const bool has_events = scan->phase != USAGE_START && scan->events_from != UINT64_MAX;
+    enum ledger_read result = has_events ? check_kept(reader, scan) : LEDGER_MORE;
+    if (result == LEDGER_MORE) result = step(reader, scan);
+    return read_end(reader, result);
 }
 
 /* ---- giving */

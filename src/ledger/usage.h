@@ -7,7 +7,8 @@
  * were whole when the sum began are taken from usage_days, which are sums of the rollup and final.
  *
  * It is taken in steps, each a transaction of its own, while settlement goes on. Every event up to
- * the cursor at the beginning is in it once; of hours not over yet some later ones may be.
+ * the cursor at the beginning is in it once; of hours not over yet some later ones may be. Where
+ * retention takes events before the step that would have summed them, the sum is lost.
  *
  * Where customers are told apart, groups come customer by customer, and are given a span of
  * customers at a time: the first soon, whatever the whole is, and memory is that of a span. Who
@@ -75,13 +76,14 @@ struct usage_part {
     int64_t from_ms, to_ms;
 };
 
-/* A sum under way. Opaque but for `state` and `is_cut`. */
+/* A sum under way. Opaque but for `state`, `is_cut` and `is_lost`. */
 struct usage_scan {
     struct usage_query query;
     uint32_t number; /* of the scan, among those under way on one reader */
     enum usage_phase phase;
     struct ledger_state state; /* when it began */
-    bool is_cut; /* an hour is cut whose events retention has taken: there is no sum */
+    bool is_cut;  /* an hour is cut whose events retention has taken: there is no sum */
+    bool is_lost; /* retention took events meanwhile: begun anew, there is one, or it is cut */
     int64_t hours_from_ms, hours_to_ms;
     struct usage_part parts[3]; /* hours, days, hours; in the order of time */
     uint32_t part_count, part;  /* of how many, the one under way */
@@ -91,7 +93,7 @@ struct usage_scan {
     struct usage_stretch tail;         /* behind the rollup */
     struct usage_stretch stretches[3]; /* hours that are cut; span by span: the tail too */
     uint32_t stretch_count;
-    uint64_t edges_from; /* the first position in an hour that is cut; UINT64_MAX: there is none */
+    uint64_t events_from; /* the first position of all stretches; UINT64_MAX: there are none */
     /* The span: customers from <= name < to. */
     bool is_last_span;
     uint32_t slots;      /* of hours and days there were, and */
@@ -107,7 +109,7 @@ struct usage_scan {
 };
 
 void usage_scan_begin(struct usage_scan *scan, const struct usage_query *query, uint32_t number);
-/* One step. LEDGER_END: there is something to give, or is_cut. */
+/* One step. LEDGER_END: there is something to give, or is_cut, or is_lost. */
 enum ledger_read usage_scan_step(struct ledger_reader *reader, struct usage_scan *scan);
 
 /* One line of a group: the event line first (all requests), then meters, overshoot, sources. */

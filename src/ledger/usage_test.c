@@ -550,6 +550,109 @@ static void an_hour_cut_through_what_retention_took_has_no_sum(void **state)
     assert_true(told.requests >= EVENTS);
 }
 
+static void cut(struct books *books, uint64_t through)
+{
+    books_sql(books,
+              "BEGIN;DELETE FROM usage_events WHERE position<=%llu;"
+              "UPDATE meta SET value=%llu WHERE name='usage_cut';COMMIT",
+              (unsigned long long)position_make(through, POSITION_INDEX_MAX),
+              (unsigned long long)through);
+}
+
+/* Sums up and takes all; after so many steps retention has its turn. False: the sum was lost. */
+static bool run_while_cut(struct books *books, struct usage_scan *scan, unsigned steps,
+                          uint64_t through, struct told *told, bool *is_cut_out)
+{
+    enum ledger_read result = LEDGER_MORE;
+    *is_cut_out = false;
+    for (unsigned step = 0; result == LEDGER_MORE; ++step) {
+        if (step == steps) {
+            roll(books, position_make(books->sequence, POSITION_INDEX_MAX));
+            cut(books, through);
+            *is_cut_out = true;
+        }
+        if (scan->phase == USAGE_SUMMED) {
+            result = usage_scan_take(books->reader, scan, take_line, told);
+            continue;
+        }
+        result = usage_scan_step(books->reader, scan);
+        assert_int_not_equal(LEDGER_FAILED, result);
+        if (scan->is_lost) return false;
+        if (result == LEDGER_END) result = LEDGER_MORE; /* to be given */
+    }
+    assert_int_equal(LEDGER_END, result);
+    return true;
+}
+
+static const struct usage_query groupings[] = {
+    {.group_count = 0                                   },
+    { .group_count = 1,                              .group_by = {BY_HOUR}},
+    { .group_count = 2,               .group_by = {BY_FEATURE, BY_SUBJECT}},
+    { .group_count = 2,                 .group_by = {BY_CUSTOMER, BY_HOUR}},
+    { .group_count = 0,.only = {[BY_CUSTOMER] = {(const uint8_t *)"a", 1}}},
+};
+
+/* Whatever step retention comes behind: the sum is whole, or it says that it is lost. */
+static void expect_whole_or_lost(void **state, const struct usage_query *query, uint64_t rolled,
+                                 uint64_t through, bool is_cut_behind)
+{
+    static struct told before;
+    static struct told during;
+    static struct usage_scan scan;
+    unsigned lost = 0;
+    bool is_cut = true;
+    for (unsigned steps = 1; is_cut; ++steps) {
+        assert_int_equal(0, books_start(state)); /* the same books each time */
+        struct books *books = *state;
+        struct prng prng = {17};
+        (void)put_some(books, &prng, EVENTS, DAY_MS);
+        roll(books, position_make(rolled, 0));
+        memset(&before, 0, sizeof(before));
+        memset(&during, 0, sizeof(during));
+        before.groups_max = during.groups_max = UINT32_MAX;
+        run_scan(books, query, &before);
+        during.group_count = query->group_count;
+        usage_scan_begin(&scan, query, 1);
+        if (run_while_cut(books, &scan, steps, through, &during, &is_cut)) {
+            assert_string_equal(before.text, during.text);
+        } else {
+            ++lost;
+            usage_scan_end(books->reader, &scan);
+            usage_scan_begin(&scan, query, 1); /* anew */
+            assert_int_equal(LEDGER_END, sum_up(books, &scan));
+            assert_int_equal(is_cut_behind, scan.is_cut);
+            usage_scan_end(books->reader, &scan);
+            if (!is_cut_behind) {
+                memset(&during, 0, sizeof(during));
+                during.groups_max = UINT32_MAX;
+                run_scan(books, query, &during);
+                assert_string_equal(before.text, during.text);
+            }
+        }
+        assert_int_equal(0, books_stop(state));
+    }
+    assert_in_range(lost, 1, UINT32_MAX);
+}
+
+static void an_hour_that_retention_takes_while_it_is_summed_is_missed(void **state)
+{
+    for (unsigned i = 0; i < COUNT_OF(groupings); ++i) {
+        struct usage_query query = groupings[i];
+        query.from_ms = DAY_MS + 1;
+        query.to_ms = INT64_MAX;
+        expect_whole_or_lost(state, &query, EVENTS, 300, true);
+    }
+}
+
+static void what_is_rolled_and_taken_while_it_is_summed_is_missed(void **state)
+{
+    for (unsigned i = 0; i < COUNT_OF(groupings); ++i) {
+        struct usage_query query = groupings[i];
+        query.to_ms = INT64_MAX;
+        expect_whole_or_lost(state, &query, EVENTS / 2, EVENTS - 100, false);
+    }
+}
+
 static void keys_that_are_none_are_refused(void **state)
 {
     (void)state;
@@ -587,6 +690,8 @@ int main(void)
         BOOKS_TEST(the_rollup_may_go_on_between_spans),
         BOOKS_TEST(a_scan_that_was_given_up_leaves_nothing_to_the_next_of_its_number),
         BOOKS_TEST(an_hour_cut_through_what_retention_took_has_no_sum),
+        cmocka_unit_test(an_hour_that_retention_takes_while_it_is_summed_is_missed),
+        cmocka_unit_test(what_is_rolled_and_taken_while_it_is_summed_is_missed),
         cmocka_unit_test(keys_that_are_none_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -112,7 +112,20 @@ static void show_notes(const struct page *page, struct table *table, yajl_val re
     table_print(table, page);
 }
 
-static void event_rows(struct table *table, yajl_val event)
+/* A denial in a crowd is told by its first and by those that joined: together they are one line. */
+static size_t denials_from(yajl_val receipt, size_t from, uint64_t *denials_out)
+{
+    size_t at = from;
+    *denials_out = 0;
+    for (; at < answer_length(receipt, "events"); ++at) {
+        const yajl_val event = answer_item(receipt, "events", at);
+        if (strcmp(answer_text(event, "kind"), "denial") != 0) break;
+        *denials_out += answer_count(event, "count");
+    }
+    return at - from;
+}
+
+static void event_rows(struct table *table, yajl_val event, uint64_t denials)
 {
     char text[TEXT_NUMBER_BYTES];
     const char *ended_at = answer_text(event, "event_at");
@@ -127,7 +140,10 @@ static void event_rows(struct table *table, yajl_val event)
     }
     if (answer_length(event, "allocations") > 0) return;
     table_row(table, PAINT_PLAIN);
-    table_cell(table, "%s", answer_text(event, "kind"));
+    if (denials > 1)
+        table_cell(table, "%s denials", text_number(denials, text));
+    else
+        table_cell(table, "%s", answer_text(event, "kind"));
     table_cell(table, "0");
     table_cell(table, "%s", answer_text(event, "reason.limit"));
     table_cell(table, "%s credits", answer_text(event, "charged"));
@@ -145,8 +161,12 @@ static void show_events(const struct page *page, struct table *table, yajl_val r
     (void)fputs("\n", page->file);
     if (answer_length(receipt, "events") == 0) return;
     table_begin(table, "lrlrl");
-    for (size_t i = 0; i < answer_length(receipt, "events"); ++i)
-        event_rows(table, answer_item(receipt, "events", i));
+    for (size_t i = 0; i < answer_length(receipt, "events");) {
+        uint64_t denials = 0;
+        const size_t events = denials_from(receipt, i, &denials);
+        event_rows(table, answer_item(receipt, "events", i), denials);
+        i += events > 0 ? events : 1;
+    }
     table_print(table, page);
 }
 

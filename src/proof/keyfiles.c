@@ -17,8 +17,14 @@
     "Restore the data directory from a backup; or start the server, which makes the file " \
     "anew from the journal if that still has its range, and refuses by name if not"
 
+#define ADVICE_MOMENT                                                                           \
+    "Restore the data directory from one backup; or move keys.weir away: the server takes the " \
+    "keys that count from the journal"
+
 struct key_check {
     const struct place *place;
+    const struct walk *walk;
+    struct fact *fact;
     struct key_file_hash genesis;
     struct proof_verdict *verdict;
     struct key_list list;
@@ -81,6 +87,27 @@ static bool is_dropped(const struct key_check *check, uint64_t serial)
     return true;
 }
 
+/* A server may have added batches, and the file, since the journal was read. */
+static bool is_of_journal(const struct key_check *check, const struct key_file *file,
+                          const char *name)
+{
+    char detail[KEY_FILE_DETAIL_SIZE];
+    const bool is_served = check->place->access == JOURNAL_SERVED;
+    switch (key_origin(file, check->walk->journal, is_served ? UINT64_MAX : check->walk->newest,
+                       check->fact, detail)) {
+    case KEY_ORIGIN_HERE:
+        return true;
+    case KEY_ORIGIN_AHEAD:
+        verdict_found(check->verdict, "%s", detail);
+        return verdict_find(check->verdict, name, "it is ahead of the journal", ADVICE_MOMENT);
+    case KEY_ORIGIN_ELSEWHERE:
+        break;
+    }
+    verdict_found(check->verdict, "%s", detail);
+    return verdict_find(check->verdict, name, "it is of another life of the journal",
+                        ADVICE_MOMENT);
+}
+
 static bool check_file(struct key_check *check, const struct key_file_head *listed)
 {
     char detail[KEY_FILE_DETAIL_SIZE] = "";
@@ -92,19 +119,43 @@ static bool check_file(struct key_check *check, const struct key_file_head *list
     if (fault != KEY_FILE_OK)
         return is_dropped(check, listed->serial) || find_fault(check, name, fault, detail);
     const bool is_same = is_same_head(&file.head, listed);
+    const bool is_ours = is_of_journal(check, &file, name);
     key_file_close(&file);
     ++check->files;
     check->keys += listed->count;
-    return is_same || verdict_find(check->verdict, name,
-                                   "it is not the file that " LIST_FILE " lists", ADVICE_KEYS);
+    if (!is_same)
+        return verdict_find(check->verdict, name, "it is not the file that " LIST_FILE " lists",
+                            ADVICE_KEYS);
+    return is_ours;
 }
 
-bool keyfiles_check(const struct place *place, const struct journal_hash *genesis,
-                    const struct proof_parts *parts, struct proof_verdict *verdict)
+bool keyfiles_check_older(const struct place *place, const struct journal_hash *genesis,
+                          uint64_t generation, const char *snapshot, struct proof_verdict *verdict)
+{
+    struct key_check *check = calloc(1, sizeof(*check));
+    char detail[KEY_FILE_DETAIL_SIZE];
+    ENSURE(check != NULL);
+    memcpy(check->genesis.byte, genesis->byte, KEY_FILE_HASH_BYTES);
+    const bool is_read =
+        key_list_read(place->directory, &check->genesis, &check->list, detail) == KEY_FILE_OK;
+    const uint64_t found = check->list.generation;
+    free(check);
+    if (!is_read || found >= generation) return true;
+    verdict_expected(verdict, "list number %" PRIu64 " or a later one, of which %s knows",
+                     generation, snapshot);
+    verdict_found(verdict, "number %" PRIu64, found);
+    return verdict_find(verdict, LIST_FILE, "it is an older list of key files", ADVICE_MOMENT);
+}
+
+bool keyfiles_check(const struct place *place, const struct walk *walk,
+                    const struct journal_hash *genesis, const struct proof_parts *parts,
+                    struct proof_verdict *verdict)
 {
     struct key_check *check = calloc(1, sizeof(*check));
     ENSURE(check != NULL);
-    *check = (struct key_check){.place = place, .verdict = verdict};
+    *check = (struct key_check){
+        .place = place, .walk = walk, .verdict = verdict, .fact = malloc(sizeof(*check->fact))};
+    ENSURE(check->fact != NULL);
     memcpy(check->genesis.byte, genesis->byte, KEY_FILE_HASH_BYTES);
     bool is_good = read_list(check);
     for (uint32_t i = 0; is_good && i < check->list.count; ++i) {
@@ -113,6 +164,7 @@ bool keyfiles_check(const struct place *place, const struct journal_hash *genesi
     }
     verdict_count(verdict, "keys", "files", check->files);
     verdict_count(verdict, "keys", "keys in them", check->keys);
+    free(check->fact);
     free(check);
     return is_good;
 }

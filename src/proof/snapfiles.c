@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "proof/keyfiles.h"
 #include "proof/verdict.h"
 
 struct snap_check {
@@ -62,6 +63,24 @@ static bool check_batch(const struct snap_check *check, uint64_t sequence,
     return true;
 }
 
+/* The piece with the policy ends in it: a number, behind bytes that end below 0x80 (a number, or
+ * the name of who put a policy), so that its first byte is found from its end. */
+static uint64_t generation_of_keys(struct snapshot_reader *reader)
+{
+    struct snapshot_detail detail;
+    struct bytes piece;
+    uint32_t kind = SNAPSHOT_PIECE_POLICY;
+    while (snapshot_next(reader, &kind, &piece, &detail) == SNAPSHOT_OK && kind != 0) {
+        if (kind != SNAPSHOT_PIECE_POLICY || piece.length == 0) continue;
+        size_t at = piece.length - 1;
+        while (at > 0 && piece.at[at - 1] >= 0x80)
+            --at;
+        struct reader last = reader_over((struct bytes){piece.at + at, piece.length - at});
+        return reader_take_unsigned(&last);
+    }
+    return 0;
+}
+
 static bool check_file(struct snap_check *check, uint64_t sequence)
 {
     struct snapshot_detail detail;
@@ -73,12 +92,17 @@ static bool check_file(struct snap_check *check, uint64_t sequence)
                find(check, sequence, snapshot_fault_text(fault), detail.text);
     const struct snapshot_header header = snapshot_header(reader);
     const struct journal_hash batch = snapshot_batch_hash(reader);
+    const uint64_t generation = generation_of_keys(reader);
     snapshot_close(reader);
     ++check->files;
     if (header.sequence != sequence)
         return find(check, sequence, "it is the snapshot of another batch", "another sequence");
     if (!is_hash(&header.genesis, check->genesis))
         return find(check, sequence, snapshot_fault_text(SNAPSHOT_FOREIGN), "another genesis hash");
+    char name[64];
+    (void)snprintf(name, sizeof(name), "snapshot-%" PRIu64 ".weir", sequence);
+    if (!keyfiles_check_older(check->place, check->genesis, generation, name, check->verdict))
+        return false;
     check->has_state = check->has_state || sequence + 1 >= check->walk->first;
     return check_batch(check, sequence, &batch);
 }

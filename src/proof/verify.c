@@ -138,7 +138,7 @@ void proof_verify(const struct proof_parts *parts, struct proof_verdict *verdict
      */
     const bool is_whole = books_open(&v.books, &v.place, verdict_out) && prepare(&v) &&
                           check_journal(&v) && check_ledger(&v) &&
-                          keyfiles_check(&v.place, &v.genesis, parts, verdict_out) &&
+                          keyfiles_check(&v.place, &v.walk, &v.genesis, parts, verdict_out) &&
                           snapfiles_check(&v.place, &v.walk, &v.genesis, verdict_out);
     ENSURE(is_whole == verdict_out->is_clean);
     (void)sqlite3_finalize(v.seal_time);

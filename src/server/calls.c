@@ -771,12 +771,15 @@ uint32_t loop_conditions(const struct loop *loop, struct condition conditions_ou
 {
     const struct settling *settling = loop->parts.settling;
     const struct snapshots *snapshots = loop->parts.snapshots;
+    const struct harm *harm = &loop->parts.desk->harm;
     const struct condition conditions[] = {
         {"clock_jump_unconfirmed",       clock_state(loop->parts.clock).unconfirmed_ms != 0},
         {     "settlement_behind", settling != NULL && settling->lag_ms > SETTLING_HURRY_MS},
         {     "journal_log_large",           loop_journal_log_bytes(loop) > LOG_LARGE_BYTES},
         {      "ledger_log_large",            loop_ledger_log_bytes(loop) > LOG_LARGE_BYTES},
         {       "snapshot_failed",       snapshots != NULL && snapshots->news.failures != 0},
+        {       "journal_damaged",                         atomic_load(&harm->batches) != 0},
+        {          "keys_damaged",                            atomic_load(&harm->keys) != 0},
         {   "certificate_expires",            certificate_left_s(loop) < CERTIFICATE_WARN_S},
     };
     _Static_assert(COUNT_OF(conditions) <= CONDITIONS_MAX, "they fit");
@@ -849,6 +852,15 @@ static void put_snapshots(const struct loop *loop, struct buffer *out)
     buffer_put_byte(out, '}');
 }
 
+static void put_harm(const struct loop *loop, struct buffer *out)
+{
+    const struct harm *harm = &loop->parts.desk->harm;
+    put_number(out, ",\"damage\":{\"batches\":", atomic_load(&harm->batches));
+    put_number(out, ",\"batch\":", atomic_load(&harm->batch));
+    put_number(out, ",\"keys\":", atomic_load(&harm->keys));
+    buffer_put_byte(out, '}');
+}
+
 /* What bounds the journal's beginning, as of the last look. */
 static void put_retention(const struct loop *loop, struct buffer *out)
 {
@@ -883,6 +895,7 @@ static void put_health(const struct loop *loop, const char *status, struct buffe
     put_settlement(loop, out);
     put_snapshots(loop, out);
     put_retention(loop, out);
+    put_harm(loop, out);
     put_number(out, ",\"state_bytes\":", counts.bytes_live);
     put_books_memory(loop, out);
     put_number(out, ",\"exchanges\":", loop->exchanges);

@@ -23,7 +23,8 @@ struct desk *desk_over(void *block, struct journal *journal, struct policies *po
 {
     struct desk *desk = block;
     uint8_t *at = (uint8_t *)block + ALIGNED(sizeof(*desk));
-    desk->tools = (struct reading_tools){.journal = journal, .command = (struct command *)at};
+    desk->tools = (struct reading_tools){
+        .journal = journal, .command = (struct command *)at, .harm = &desk->harm};
     at += ALIGNED(sizeof(struct command));
     desk->fact = desk->tools.fact = (struct fact *)at;
     at += ALIGNED(sizeof(struct fact));
@@ -32,7 +33,7 @@ struct desk *desk_over(void *block, struct journal *journal, struct policies *po
     desk->journal = journal;
     desk->policies = policies;
     desk->loop_wake = loop_wake;
-    key_desk_start(&desk->keys, keys);
+    key_desk_start(&desk->keys, keys, &desk->harm);
     for (uint32_t i = DESK_JOBS_MAX; i >= 1; --i) {
         desk->jobs[i].block = at;
         at += (size_t)FACT_BYTES_MAX;
@@ -131,11 +132,7 @@ static enum desk_result read_batch(struct desk *desk, uint64_t sequence)
         desk->journal->calls->read(desk->journal, sequence, &header, &desk->read_body);
     if (fault == JOURNAL_CUT) return DESK_OLD;
     if (fault != JOURNAL_OK) {
-        struct log_line line = log_begin(LOG_ERROR, "journal_read_failed");
-        log_number(&line, "sequence", (int64_t)sequence);
-        log_text(&line, "fault", journal_fault_text(fault));
-        log_text(&line, "detail", desk->journal->detail);
-        log_end(&line);
+        harm_batch(&desk->harm, desk->journal, sequence, fault);
         return DESK_FAILED;
     }
     if (header.kind != BATCH_ENTRIES) return DESK_MISSING;
@@ -246,27 +243,33 @@ static enum desk_result recall(struct desk *desk, struct desk_job *job)
     return DESK_FOUND;
 }
 
+static bool read_header(struct desk *desk, uint64_t sequence, struct batch_header *header_out)
+{
+    struct bytes body;
+    const enum journal_fault fault =
+        desk->journal->calls->read(desk->journal, sequence, header_out, &body);
+    if (fault != JOURNAL_OK) harm_batch(&desk->harm, desk->journal, sequence, fault);
+    return fault == JOURNAL_OK;
+}
+
 /* The last one of [first, last] before which all batches end before that time: they end in order.
  */
 static enum desk_result find_cut(struct desk *desk, struct desk_job *job)
 {
-    struct journal *journal = desk->journal;
     struct batch_header header;
-    struct bytes body;
     uint64_t low = job->cut.first;
     uint64_t high = job->cut_last;
     desk->read_sequence = 0;
     while (low < high) {
         const uint64_t middle = low + (high - low + 1) / 2;
-        if (journal->calls->read(journal, middle - 1, &header, &body) != JOURNAL_OK)
-            return DESK_FAILED;
+        if (!read_header(desk, middle - 1, &header)) return DESK_FAILED;
         if (header.last_ms < job->before_ms)
             low = middle;
         else
             high = middle - 1;
     }
     if (low == job->cut.first) return DESK_MISSING;
-    if (journal->calls->read(journal, low - 1, &header, &body) != JOURNAL_OK) return DESK_FAILED;
+    if (!read_header(desk, low - 1, &header)) return DESK_FAILED;
     job->cut = (struct journal_cut){.first = low};
     for (unsigned i = 0; i < JOURNAL_HASH_BYTES; ++i)
         job->cut.before[i / 8] |= (uint64_t)header.hash.byte[i] << (8 * (i % 8));

@@ -15,6 +15,7 @@
 #include "platform/platform.h"
 #include "server/ceilings.h"
 #include "server/exchange.h"
+#include "server/harm.h"
 #include "server/key_desk.h"
 #include "server/policies.h"
 #include "server/reading.h"
@@ -51,7 +52,8 @@ struct desk_question {
     enum desk_kind kind; /* FETCH: an entry whose answer is told again; RECALL: evidence */
     uint64_t position;
     enum recall recall;
-    uint64_t id; /* RECALL: the decision or grant that is asked after */
+    uint64_t id;        /* RECALL: the decision or grant that is asked after */
+    struct hash128 key; /* FETCH: what that entry must have bound; zero: nothing */
 };
 
 struct desk_job {
@@ -93,6 +95,7 @@ struct desk {
     uint32_t order_items[DESK_JOBS_MAX];
     uint32_t end_items[DESK_JOBS_MAX];
     struct key_desk keys;
+    struct harm harm;
     struct wake *loop_wake; /* NULL: nobody sleeps (simulation) */
     struct runner runner;
     bool has_thread;

@@ -3,9 +3,10 @@
  */
 #include "server/key_desk.h"
 
-void key_desk_start(struct key_desk *desk, struct keys *keys)
+void key_desk_start(struct key_desk *desk, struct keys *keys, struct harm *harm)
 {
     desk->keys = keys;
+    desk->harm = harm;
     ring_start(&desk->orders, desk->order_items, sizeof(desk->order_items[0]), KEY_ORDERS_MAX);
     ring_start(&desk->ends, desk->end_items, sizeof(desk->end_items[0]), KEY_ORDERS_MAX);
 }
@@ -37,7 +38,10 @@ bool key_desk_step(struct key_desk *desk)
     switch (order.kind) {
     case KEY_ORDER_LOOK:
         keys_look(desk->keys, &order.question, &end.answer, detail);
-        if (end.answer.found == KEY_LOOK_FAILED) tell("key_file_read_failed", detail);
+        if (end.answer.found == KEY_LOOK_FAILED) {
+            harm_key(desk->harm);
+            tell("key_file_read_failed", detail);
+        }
         break;
     case KEY_ORDER_WRITE:
         end.fault = keys_write(desk->keys, order.count, order.first, order.last, detail);

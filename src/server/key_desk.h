@@ -10,6 +10,7 @@
 #include "keys/keys.h"
 #include "platform/platform.h"
 #include "server/ceilings.h"
+#include "server/harm.h"
 
 struct exchange;
 
@@ -37,13 +38,14 @@ struct key_end {
 
 struct key_desk {
     struct keys *keys;
+    struct harm *harm;
     struct ring orders;
     struct ring ends;
     struct key_order order_items[KEY_ORDERS_MAX];
     struct key_end end_items[KEY_ORDERS_MAX];
 };
 
-void key_desk_start(struct key_desk *desk, struct keys *keys);
+void key_desk_start(struct key_desk *desk, struct keys *keys, struct harm *harm);
 /* Loop's side; there is always room. */
 void key_desk_order(struct key_desk *desk, const struct key_order *order);
 MUST_USE bool key_desk_take_end(struct key_desk *desk, struct key_end *end_out);

@@ -787,6 +787,62 @@ static void a_file_that_rots_under_the_server_gives_no_answer_at_all(void **stat
     close_fixture(&f);
 }
 
+/* A file that is whole to the last bit, in which a key has this position. */
+static void put_misplaced(struct fixture *f, struct kept_key kept, uint64_t position)
+{
+    char detail[KEY_FILE_DETAIL_SIZE];
+    struct keys *keys = f->world->keys;
+    kept.position = position; /* the latest of a key's counts */
+    assert_true(keys_plan(keys, 1, now_of(f), 1));
+    keys_piece(keys)[0] = kept;
+    assert_int_equal(keys_write(keys, 1, 0, UINT64_MAX, detail), KEY_FILE_OK);
+    assert_int_equal(keys_write_end(keys, detail), KEY_FILE_OK);
+    keys_show(keys);
+}
+
+static uint64_t position_of(const char *answer)
+{
+    uint64_t position = 0;
+    const char *id = strstr(answer, "\"decision_id\":\"");
+    assert_non_null(id);
+    id += strlen("\"decision_id\":\"");
+    assert_true(id_parse('d', (struct bytes){(const uint8_t *)id, strcspn(id, "\"")}, &position));
+    return position;
+}
+
+/* Another's entry, none of its batch, none of the journal: what names them is answered nothing, and
+ * decided no second time. */
+static void a_key_that_names_an_entry_not_its_own_gets_no_answer(void **state)
+{
+    (void)state;
+    struct fixture f = open_fixture(4096);
+    struct kept_key kept;
+    char other[1024];
+    char health[64];
+    (void)consume(&f, "k", 1);
+    live_on(&f, 3 * HOUR_MS);
+    assert_int_equal(key_file_first(keys_file(f.world->keys, 0), 0, &kept), KEY_FILE_OK);
+    keep(other, sizeof(other), consume(&f, "other", 1));
+    const uint64_t position = position_of(other);
+    const uint64_t positions[] = {position, position + 9,
+                                  position_make(position_sequence(position) + 99, 0)};
+    for (unsigned i = 0; i < COUNT_OF(positions); ++i) {
+        put_misplaced(&f, kept, positions[i]);
+        const uint64_t tip = f.world->journal->tip.sequence;
+        (void)consume(&f, "k", 1);
+        assert_int_equal(f.asker->status, 500);
+        assert_null(strstr(f.asker->body, "decision_id"));
+        assert_int_equal(f.world->journal->tip.sequence, tip);
+        assert_string_equal(consume(&f, "other", 1), other);
+        world_do(f.world, f.asker, "GET", "/healthz", "");
+        (void)snprintf(health, sizeof(health), "\"damage\":{\"batches\":0,\"batch\":0,\"keys\":%u}",
+                       i + 1);
+        assert_says(f.asker->body, health);
+        assert_says(f.asker->body, "\"conditions\":[\"keys_damaged\"]");
+    }
+    close_fixture(&f);
+}
+
 /* ---- a model */
 
 enum { NAMES = 60, MODEL_STEPS = 4000 };
@@ -920,6 +976,7 @@ int main(void)
         cmocka_unit_test(an_older_list_is_refused_beside_a_snapshot),
         cmocka_unit_test(what_the_journal_no_longer_holds_is_refused_by_name),
         cmocka_unit_test(a_file_that_rots_under_the_server_gives_no_answer_at_all),
+        cmocka_unit_test(a_key_that_names_an_entry_not_its_own_gets_no_answer),
         cmocka_unit_test(agrees_with_a_plain_table_over_random_hours),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

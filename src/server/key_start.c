@@ -202,8 +202,10 @@ static bool replace(const struct key_start *start, uint32_t bad,
         if (sequence < from) from = sequence;
         if (head.until_last_ms > over_ms) over_ms = head.until_last_ms;
     }
-    if (from >= journal->first && rebuild(start, from, why))
-        return keys_forget_bad(start->keys, detail_out) == KEY_FILE_OK;
+    if (from >= journal->first && rebuild(start, from, why)) {
+        keys_forget_bad(start->keys);
+        return true;
+    }
     char name[KEY_FILE_NAME_SIZE];
     char instant[INSTANT_TEXT_SIZE];
     key_file_name(keys_bad(start->keys, 0).serial, name);
@@ -215,6 +217,26 @@ static bool replace(const struct key_start *start, uint32_t bad,
     return false;
 }
 
+/* Files of a later moment than the journal, or of another life of it: what it binds itself may be
+ * in none of them, so they are not mended one by one. */
+static bool are_ours(const struct key_start *start, char detail_out[KEY_START_DETAIL_SIZE])
+{
+    const uint32_t files = keys_status(start->keys).files;
+    for (uint32_t i = 0; i < files; ++i) {
+        char why[KEY_FILE_DETAIL_SIZE];
+        if (key_origin(keys_file(start->keys, i), start->journal, start->journal->tip.sequence,
+                       start->scratch, why) == KEY_ORIGIN_HERE)
+            continue;
+        (void)snprintf(detail_out, KEY_START_DETAIL_SIZE,
+                       "keys.weir and its files are not of the journal's moment: %s: restore "
+                       "journal and key files from the same backup, or move keys.weir away: then "
+                       "the keys that count are taken from the journal",
+                       why);
+        return false;
+    }
+    return true;
+}
+
 bool key_start(const struct key_start *start, char detail_out[KEY_START_DETAIL_SIZE])
 {
     char detail[KEY_FILE_DETAIL_SIZE];
@@ -223,15 +245,13 @@ bool key_start(const struct key_start *start, char detail_out[KEY_START_DETAIL_S
         keys_open(start->keys, start->now_ms, tell_file, (void *)(uintptr_t)start, &bad, detail);
     switch (fault) {
     case KEY_FILE_OK:
-        return bad == 0 || replace(start, bad, detail_out);
+        return are_ours(start, detail_out) && (bad == 0 || replace(start, bad, detail_out));
     case KEY_FILE_MISSING:
         /* A directory has a list from its first start on. */
-        if (!start->journal->is_new) {
-            start->tell(start->self, detail);
-            keys_number_from(start->keys, (uint64_t)start->now_ms);
-            if (!rebuild(start, start->journal->first, detail_out)) return false;
-        }
-        return keys_found(start->keys, detail_out) == KEY_FILE_OK;
+        if (start->journal->is_new) return true;
+        start->tell(start->self, detail);
+        keys_number_from(start->keys, (uint64_t)start->now_ms);
+        return rebuild(start, start->journal->first, detail_out);
     case KEY_FILE_DAMAGED:
     case KEY_FILE_FOREIGN:
     case KEY_FILE_OTHER_VERSION:

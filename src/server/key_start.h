@@ -23,6 +23,6 @@ struct key_start {
     void *self;
 };
 
-/* False: the server must not start; detail_out says which file, why, and what can be done. Nothing
- * that is on the disk is overwritten. */
+/* False: the server must not start; detail_out says which file, why, and what can be done. Either
+ * way nothing on the disk changes before keys_accept, when the rest of the start has succeeded. */
 MUST_USE bool key_start(const struct key_start *start, char detail_out[KEY_START_DETAIL_SIZE]);

@@ -281,9 +281,30 @@ static enum reading_end begin(struct reading *reading, const struct reading_tool
     return READING_GOES_ON;
 }
 
+/* Of what was summed up some was gone before it was read. Nothing was sent yet: once more, which
+ * finds what is kept, or refuses. Else whoever reads must notice. */
+static enum reading_end begin_anew(struct reading *reading, const struct reading_tools *tools)
+{
+    end_scan(reading, tools);
+    if (reading->is_sending) {
+        struct log_line line = log_begin(LOG_WARN, "export_cut");
+        log_text(&line, "detail", "usage events went while they were summed up");
+        log_end(&line);
+        return READING_FAILED;
+    }
+    usage_scan_begin(&reading->scan, &reading->usage, reading->number);
+    /* It was one when it was asked for. */
+    const bool is_key = !reading->has_before || usage_scan_behind(&reading->scan, reading->before);
+    ENSURE(is_key);
+    reading->has_begun = reading->is_limit = false;
+    reading->taken = 0;
+    return READING_GOES_ON;
+}
+
 static enum reading_end step(struct reading *reading, const struct reading_tools *tools)
 {
     const enum ledger_read result = step_rows(reading, tools);
+    if (reading->what == READING_USAGE && reading->scan.is_lost) return begin_anew(reading, tools);
     if (reading->what == READING_USAGE && reading->scan.is_cut) {
         end_scan(reading, tools);
         return refuse(reading,

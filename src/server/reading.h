@@ -78,12 +78,15 @@ struct reading {
     uint8_t *block; /* READING_BYTES */
 };
 
+struct harm;
+
 /* What a step works with. */
 struct reading_tools {
     struct ledger_reader *books;
     struct journal *journal; /* a reader */
     struct command *command; /* scratch */
     struct fact *fact;
+    struct harm *harm;
 };
 
 /* Whether everything of a reading is sent in pieces. */

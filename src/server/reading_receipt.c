@@ -4,6 +4,7 @@
  */
 #include <string.h>
 
+#include "server/harm.h"
 #include "server/reading.h"
 #include "wire/wire.h"
 
@@ -28,7 +29,10 @@ static enum found find_entry(struct receipt *receipt)
     const enum journal_fault fault =
         journal->calls->read(journal, position_sequence(decision), &receipt->header, &body);
     if (fault == JOURNAL_CUT) return FOUND_OLD;
-    if (fault != JOURNAL_OK) return FOUND_FAILED;
+    if (fault != JOURNAL_OK) {
+        harm_batch(receipt->tools->harm, journal, position_sequence(decision), fault);
+        return FOUND_FAILED;
+    }
     if (receipt->header.kind != BATCH_ENTRIES) return FOUND_NOT;
     struct reader reader = reader_over(body);
     struct entry entry = {0};

@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "ledger/store.h"
 #include "platform/testing.h"
 #include "server/settling.h"
 #include "server/world.h"
@@ -263,6 +264,97 @@ static void a_reader_who_leaves_in_the_middle_of_a_sum_is_not_summed_for(void **
     (void)answer(scene, 200, "GET", "/v1/usage?group_by=subject,hour", "");
 }
 
+/* What retention of usage does, all at once. */
+static void take_all_usage(struct scene *scene)
+{
+    static const char cut[] = "UPDATE meta SET value=(SELECT value FROM meta WHERE "
+                              "name='cursor_sequence') WHERE name='usage_cut'";
+    while (settling_step(&scene->settling)) {
+    }
+    assert_true(ledger_exec(scene->settling.ledger, "DELETE FROM usage_events"));
+    assert_true(ledger_exec(scene->settling.ledger, cut));
+}
+
+/* Turn by turn until its sum is under way; then retention takes what it would have summed. */
+static void ask_and_take(struct scene *scene, const char *target)
+{
+    struct reading *reading = &scene->world->loop->readings[0];
+    ask(scene, scene->other, "GET", target, "");
+    scene->other->reads_slowly = true;
+    for (int i = 0; i < 100 && !(reading->is_taken && reading->has_begun); ++i) {
+        (void)loop_step(scene->world->loop);
+        (void)settling_step(&scene->settling);
+        (void)desk_step(scene->world->desk);
+    }
+    assert_true(reading->has_begun && reading->end == READING_GOES_ON);
+    take_all_usage(scene);
+    run(scene);
+}
+
+static void a_sum_whose_hour_is_taken_meanwhile_is_refused_as_it_is_afterwards(void **state)
+{
+    static const char *const targets[] = {
+        "/v1/usage?to=2026-05-01T12:30:00Z&group_by=feature",
+        "/v1/usage?to=2026-05-01T12:30:00Z&group_by=customer",
+        "/v1/usage?to=2026-05-01T12:30:00Z&customer=a",
+        "/v1/usage?to=2026-05-01T12:30:00Z&format=ndjson",
+        "/v1/usage?to=2026-05-01T12:30:00Z&group_by=customer,hour&format=csv",
+    };
+    for (unsigned i = 0; i < COUNT_OF(targets); ++i) {
+        struct scene *scene = *state;
+        spend(scene);
+        ask_and_take(scene, targets[i]);
+        assert_true(scene->other->is_answered);
+        assert_int_equal(422, scene->other->status);
+        assert_non_null(strstr(scene->other->body, "usage events are no longer kept"));
+        assert_non_null(strstr(answer(scene, 422, "GET", targets[i], ""), "no longer kept"));
+        assert_int_equal(0, close_scene(state));
+        assert_int_equal(0, open_scene(state));
+    }
+}
+
+/* A thousand consumes, each of a subject of its own. */
+static void spend_by_subject(struct scene *scene, const char *customer)
+{
+    enum { COUNT = 1000, SIZE = COUNT * 160 };
+    char *body = malloc(SIZE);
+    assert_non_null(body);
+    size_t used = (size_t)snprintf(body, SIZE, "{\"operations\":[");
+    for (int i = 0; i < COUNT; ++i)
+        used += (size_t)snprintf(body + used, SIZE - used,
+                                 "%s{\"op\":\"consume\",\"customer\":\"%s\",\"feature\":\"chat\","
+                                 "\"quantities\":{\"requests\":1},\"subject\":\"somebody-%d\"}",
+                                 i > 0 ? "," : "", customer, i);
+    used += (size_t)snprintf(body + used, SIZE - used, "]}");
+    assert_true(used < SIZE);
+    world_ask(scene->world, scene->asker, "POST", "/v1/batch", body);
+    scene->asker->is_dropping = true;
+    run(scene);
+    assert_int_equal(200, scene->asker->status);
+    free(body);
+}
+
+/* Its first customers are out when what the last ones used goes. */
+static void an_export_whose_hour_is_taken_while_it_is_sent_is_cut(void **state)
+{
+    struct scene *scene = *state;
+    static const char *const customers[] = {"a", "b", "c", "d"};
+    for (unsigned i = 0; i < COUNT_OF(customers); ++i)
+        spend_by_subject(scene, customers[i]);
+    ask(scene, scene->other, "GET",
+        "/v1/usage?to=2026-05-01T12:30:00Z&group_by=customer,subject&format=ndjson", "");
+    scene->other->reads_slowly = true;
+    run(scene);
+    assert_true(scene->other->is_lent);
+    take_all_usage(scene);
+    while (scene->other->is_lent) {
+        world_read_on(scene->other);
+        run(scene);
+    }
+    assert_true(scene->other->is_answered && scene->other->is_cut);
+    assert_true(loop_is_idle(scene->world->loop));
+}
+
 static void exports_are_cut_when_the_server_has_to_stop(void **state)
 {
     struct scene *scene = *state;
@@ -350,6 +442,8 @@ int main(void)
         SCENE_TEST(a_reader_who_does_not_read_holds_up_nobody),
         SCENE_TEST(a_reader_who_leaves_gives_back_all),
         SCENE_TEST(a_reader_who_leaves_in_the_middle_of_a_sum_is_not_summed_for),
+        SCENE_TEST(a_sum_whose_hour_is_taken_meanwhile_is_refused_as_it_is_afterwards),
+        SCENE_TEST(an_export_whose_hour_is_taken_while_it_is_sent_is_cut),
         SCENE_TEST(exports_are_cut_when_the_server_has_to_stop),
         SCENE_TEST(health_says_what_the_books_have_in_memory),
         SCENE_TEST(the_line_for_readings_is_so_long_and_no_longer),

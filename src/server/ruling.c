@@ -166,22 +166,50 @@ static enum ruled answer_internal(struct loop *loop, struct buffer *out, unsigne
     return RULED;
 }
 
-/* The first answer again: a pure function of the entry. */
-static enum ruled replay(struct loop *loop, uint64_t position, const struct desk_job *brought,
-                         struct buffer *out, unsigned *status_out)
+/* A key that names an entry which did not bind it: what it was found in is of another moment than
+ * the journal, or damaged. Neither is that entry's answer this one's, nor may it be decided again.
+ */
+static enum ruled answer_misplaced(struct loop *loop, uint64_t position, struct buffer *out,
+                                   unsigned *status_out)
 {
+    harm_key(&loop->parts.desk->harm);
+    struct log_line line = log_begin(LOG_ERROR, "key_misplaced");
+    log_number(&line, "sequence", (int64_t)position_sequence(position));
+    log_number(&line, "entry", (int64_t)position_index(position));
+    log_text(&line, "detail", "the entry that an idempotency key names did not bind it");
+    if (loop->request_id.length != 0) log_bytes(&line, "request_id", loop->request_id);
+    log_end(&line);
+    return answer_internal(loop, out, status_out);
+}
+
+/* The first answer again: a pure function of the entry, which must be the one that bound the key.
+ */
+static enum ruled replay(struct loop *loop, const struct desk_question *question,
+                         const struct desk_job *brought, struct buffer *out, unsigned *status_out)
+{
+    static const struct hash128 NO_KEY = {
+        {0, 0}
+    };
+    const bool has_key = !hash_128_equal(question->key, NO_KEY);
+    const uint64_t position = question->position;
     struct entry entry;
     if (!find_in_memory(loop, position, &entry)) {
-        if (!may_be_durable(loop, position)) return answer_internal(loop, out, status_out);
+        if (!may_be_durable(loop, position))
+            return has_key ? answer_misplaced(loop, position, out, status_out)
+                           : answer_internal(loop, out, status_out);
         if (brought == NULL || brought->kind != DESK_FETCH ||
             brought->question.position != position) {
-            loop->question = (struct desk_question){.kind = DESK_FETCH, .position = position};
+            loop->question = *question;
             return RULED_FETCH;
         }
+        if (has_key && (brought->result == DESK_MISSING || brought->result == DESK_OLD))
+            return answer_misplaced(loop, position, out, status_out);
         if (brought->result != DESK_FOUND) return answer_internal(loop, out, status_out);
         entry = (struct entry){.at_ms = brought->at_ms, .fact = brought->fact};
     }
     if (!fact_decode(entry.fact, &loop->fact)) return answer_internal(loop, out, status_out);
+    if (has_key && !key_is_bound_by(&loop->fact, question->key))
+        return answer_misplaced(loop, position, out, status_out);
     wire_answer_report(loop->form, &loop->fact.report, entry.at_ms,
                        engine_symbols(loop->parts.engine), out, &loop->fields);
     *status_out = 200;
@@ -345,7 +373,7 @@ enum ruled loop_rule(struct loop *loop, struct command *command, const struct ex
     if (!batch_has_room(loop->open)) return RULED_BLOCKED;
     /* What a sticky answer was does not change; other evidence would have to be fetched again. */
     if (brought != NULL && brought->kind == DESK_FETCH)
-        return replay(loop, brought->question.position, brought, out, status_out);
+        return replay(loop, &brought->question, brought, out, status_out);
     if (!run_due_for(loop, command)) return RULED_BLOCKED;
 
     struct ruling ruling = engine_decide(loop->parts.engine, policy_in_force(loop), command,
@@ -376,7 +404,10 @@ enum ruled loop_rule(struct loop *loop, struct command *command, const struct ex
         render_fact(loop, command, out);
         return RULED;
     case RULING_REPLAY:
-        return replay(loop, ruling.position, brought, out, status_out);
+        return replay(loop,
+                      &(struct desk_question){
+                          .kind = DESK_FETCH, .position = ruling.position, .key = ruling.key},
+                      brought, out, status_out);
     case RULING_PROBLEM:
         render_problem(loop, &ruling.problem, out, status_out);
         return RULED;

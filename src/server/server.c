@@ -172,8 +172,8 @@ static bool open_journal(struct server *server)
         return false;
     }
     if (refuse_empty_journal(directory) || refuse_lost_journal(directory)) return false;
-    enum journal_fault fault =
-        journal_sqlite_open(directory, entropy_hash_key(), entropy_u64(), &server->journal, detail);
+    enum journal_fault fault = journal_sqlite_open_as_it_is(
+        directory, entropy_hash_key(), entropy_u64(), &server->journal, detail);
     if (fault == JOURNAL_OK) fault = journal_sqlite_open_reader(directory, &server->reader, detail);
     if (fault == JOURNAL_OK) return true;
     (void)fprintf(stderr, "weir: %s: %s: %s\n", directory, journal_fault_text(fault), detail);
@@ -438,6 +438,22 @@ static bool look_up_owner(void *self, uint64_t id, struct desk_owner *owner_out)
 
 /* ---- threads */
 
+/* Nothing behind it refuses the start for what is in the directory, and nothing before it changes
+ * what is there. */
+static bool accept_directory(struct server *server)
+{
+    char detail[KEY_FILE_DETAIL_SIZE];
+    const enum journal_fault fault = journal_sqlite_fold(server->journal);
+    if (fault != JOURNAL_OK) {
+        (void)fprintf(stderr, "weir: %s: %s: %s\n", server->options.data, journal_fault_text(fault),
+                      server->journal->detail);
+        return false;
+    }
+    if (keys_accept(server->keys, detail) == KEY_FILE_OK) return true;
+    (void)fprintf(stderr, "weir: %s\n", detail);
+    return false;
+}
+
 static bool start_threads(struct server *server)
 {
     server->has_wake = wake_open(&server->wake);
@@ -445,7 +461,7 @@ static bool start_threads(struct server *server)
         (void)fprintf(stderr, "weir: no file descriptors left\n");
         return false;
     }
-    if (!open_books(server)) return false;
+    if (!open_books(server) || !accept_directory(server)) return false;
     journaling_start(&server->journaling, server->journal, &server->wake);
     server->journaling.settling = &server->settling;
     server->desk = desk_over(server->desk_memory.block, server->reader, server->policies,

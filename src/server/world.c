@@ -237,6 +237,11 @@ struct world *world_open_snapshotting(struct journal *journal, const char *polic
     world->policies = policies_over(take_block(world, policies_bytes()));
     if (directory != NULL) open_keys(world, ceilings.keys, directory);
     recover(world, ceilings, directory);
+    if (world->keys != NULL) {
+        char detail[KEY_FILE_DETAIL_SIZE];
+        const bool is_accepted = keys_accept(world->keys, detail) == KEY_FILE_OK;
+        ENSURE(is_accepted);
+    }
     const int64_t last_ms = world->recovered.last_ms;
     world->clock = clock_test(last_ms > WORLD_START_MS ? last_ms : WORLD_START_MS);
     world->journaling = take_block(world, sizeof(*world->journaling));

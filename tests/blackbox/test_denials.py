@@ -92,6 +92,17 @@ def test_who_waits_for_each_answer_is_a_crowd_too(fresh, new_customer, op):
     proven(server)
 
 
+def test_explain_tells_a_crowd_in_one_line_with_its_count(fresh, new_customer):
+    server = fresh()
+    customer = new_customer(server)
+    ids = refused(server, customer, 900)
+    for decision, told in ((ids[0], "denial "), (ids[-1], "884 denials ")):
+        status, text, errors = run("explain", decision, "--server", f"http://127.0.0.1:{server.port}")
+        assert status == 0, errors
+        lines = [line for line in text.splitlines() if "denial" in line]
+        assert len(lines) == 1 and lines[0].strip().startswith(told), text
+
+
 def test_where_time_stands_still_a_reader_ends_the_count(fresh, new_customer):
     server = fresh()
     customer = new_customer(server)

@@ -1,14 +1,12 @@
 """GET /metrics: its form, that docs/METRICS.md lists what there is, and that the numbers are those of
 what was done."""
 
-import pathlib
 import re
 
 import policies
 import raw
+from exposition import documented, family_of, one, read, scrape, total
 from weir_client import SECOND, allowed, denied, expect, to_text
-
-DOCUMENT = pathlib.Path(__file__).resolve().parents[2] / "docs" / "METRICS.md"
 
 POLICY = policies.policy("""
 base:
@@ -23,61 +21,6 @@ base:
       waterfall:
         - grants: {category: paid}
 """) + "pools: {gpu: {capacity: 1, per: 1s, meter: requests}}\n"
-
-SAMPLE = re.compile(r'([a-z_]+)(?:\{(.*)\})? (\S+)$')
-LABEL = re.compile(r'([a-z_]+)="((?:[^"\\]|\\.)*)",?')
-
-
-def read(text):
-    """Families: name to (type, help), and samples: (name, labels) to the number."""
-    families, samples = {}, {}
-    for line in text.splitlines():
-        if line.startswith("# HELP "):
-            name, told = line[7:].split(" ", 1)
-            assert name not in families, f"{name} twice"
-            families[name] = [None, told]
-        elif line.startswith("# TYPE "):
-            name, kind = line[7:].split(" ")
-            assert families[name][0] is None
-            families[name][0] = kind
-        else:
-            name, labels, value = SAMPLE.fullmatch(line).groups()
-            key = (name, tuple(sorted(LABEL.findall(labels or ""))))
-            assert key not in samples, f"{line} twice"
-            samples[key] = float(value)
-    return families, samples
-
-
-def scrape(server):
-    answer = server.get("/metrics")
-    assert answer.status == 200
-    return read(answer.raw.decode())
-
-
-def one(samples, name, **labels):
-    return samples.get((name, tuple(sorted(labels.items()))), 0.0)
-
-
-def total(samples, name, **labels):
-    wanted = set(labels.items())
-    return sum(value for (found, of), value in samples.items() if found == name and wanted <= set(of))
-
-
-def family_of(name, families):
-    if name in families:
-        return name
-    return re.sub(r"_(bucket|sum|count)$", "", name)
-
-
-def documented():
-    """docs/METRICS.md's tables: name to (type, labels)."""
-    rows = {}
-    for line in DOCUMENT.read_text().splitlines():
-        match = re.match(r"\| `([a-z_]+)` \| (\w+) \|([^|]*)\|", line)
-        if match:
-            assert match[1] not in rows, f"{match[1]} twice"
-            rows[match[1]] = (match[2], frozenset(re.findall(r"`([a-z_]+)`", match[3])))
-    return rows
 
 
 def test_every_metric_is_documented_and_every_documented_one_is_there(weir, customer):

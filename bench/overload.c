@@ -627,7 +627,7 @@ int main(int argc, char **argv)
     printf(
         "  capacity: %.0f jobs/s (authorize and commit) over %u connections, %.0f for each second "
         "of the server's processor; %.0f MiB\n",
-        capacity.by_clock, CAPACITY_CONNECTIONS, capacity.by_processor,
+        capacity.by_clock, (unsigned)CAPACITY_CONNECTIONS, capacity.by_processor,
         (double)run.resident_most / (1 << 20));
     for (size_t i = 0; i < COUNT_OF(stages); ++i)
         run_stage(stages[i], capacity, seconds);

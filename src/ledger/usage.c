@@ -1053,6 +1053,27 @@ enum ledger_read usage_scan_take(struct ledger_reader *reader, struct usage_scan
     return LEDGER_MORE;
 }
 
+bool usage_scan_is_whole(const struct usage_scan *scan)
+{
+    return scan->phase == USAGE_SUMMED && !is_spanned(scan);
+}
+
+uint64_t usage_scan_lines(struct ledger_reader *reader, const struct usage_scan *scan)
+{
+    struct found found;
+    sqlite3_stmt *statement =
+        prepare_text(reader, "SELECT count(*) FROM temp.usage_groups WHERE scan=?1");
+    if (statement == NULL) return UINT64_MAX;
+    (void)sqlite3_bind_int64(statement, 1, scan->number);
+    return find(reader, statement, &found, NULL) ? (uint64_t)found.number : UINT64_MAX;
+}
+
+void usage_scan_go_on(struct usage_scan *scan, uint32_t number)
+{
+    scan->number = number;
+    scan->phase = USAGE_SUMMED;
+}
+
 void usage_scan_end(struct ledger_reader *reader, struct usage_scan *scan)
 {
     if (reader->has_groups && scan->phase != USAGE_START) (void)forget(reader, scan);

@@ -130,5 +130,12 @@ enum ledger_read usage_scan_take(struct ledger_reader *reader, struct usage_scan
                                  usage_taker *take, void *self);
 /* Goes on behind a group instead: its key as bytes of scan->after. False: that is no key. */
 MUST_USE bool usage_scan_behind(struct usage_scan *scan, struct bytes after);
+/* All groups there are, of all customers: another scan may give the rest of them. */
+bool usage_scan_is_whole(const struct usage_scan *scan);
+/* As many lines as they have; UINT64_MAX: it cannot be read. */
+uint64_t usage_scan_lines(struct ledger_reader *reader, const struct usage_scan *scan);
+/* The same query was summed under this number, by a scan that was whole and was not ended: what is
+ * given now is of that one. */
+void usage_scan_go_on(struct usage_scan *scan, uint32_t number);
 /* Forgets the sum; also of one that did not come to its end. */
 void usage_scan_end(struct ledger_reader *reader, struct usage_scan *scan);

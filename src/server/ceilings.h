@@ -74,9 +74,12 @@
 
 /* ---- what is worked on at once */
 
-#define LOOP_RUNS_MAX 4u        /* batches and lists */
-#define READINGS_MAX 32u        /* of the books */
-#define READING_STREAMS_MAX 24u /* of these exports, which a slow reader may keep for long */
+#define LOOP_RUNS_MAX 4u    /* batches and lists */
+#define READINGS_MAX 32u    /* of the books */
+#define READING_SUMS_MAX 2u /* of usage, kept for the next page of who asked for them, ... */
+#define READING_SUMS_LINES_MAX 100000u /* ... if they are no more than these, ... */
+#define READING_SUMS_KEPT_MS 60000     /* ... for so long */
+#define READING_STREAMS_MAX 24u        /* of these exports, which a slow reader may keep for long */
 #define DESK_JOBS_MAX 64u
 #define KEY_LOOKS_MAX 64u
 

@@ -23,8 +23,10 @@ struct desk *desk_over(void *block, struct journal *journal, struct policies *po
 {
     struct desk *desk = block;
     uint8_t *at = (uint8_t *)block + ALIGNED(sizeof(*desk));
-    desk->tools = (struct reading_tools){
-        .journal = journal, .command = (struct command *)at, .harm = &desk->harm};
+    desk->tools = (struct reading_tools){.sums = &desk->sums,
+                                         .journal = journal,
+                                         .command = (struct command *)at,
+                                         .harm = &desk->harm};
     at += ALIGNED(sizeof(struct command));
     desk->fact = desk->tools.fact = (struct fact *)at;
     at += ALIGNED(sizeof(struct fact));

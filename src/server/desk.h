@@ -104,6 +104,7 @@ struct desk {
     struct ring begun;
     uint32_t begun_items[DESK_JOBS_MAX];
     struct reading_tools tools;
+    struct reading_sums sums;
     _Atomic bool is_stopping; /* readings under way are given up */
     uint64_t read_sequence;
     struct bytes read_body;

@@ -255,7 +255,8 @@ static void end_scan(struct reading *reading, const struct reading_tools *tools)
 static enum reading_end done(struct reading *reading, const struct reading_tools *tools)
 {
     if (!reading_is_stream(reading)) put_page_tail(reading);
-    end_scan(reading, tools);
+    if (reading->what != READING_USAGE || !reading_sums_keep(reading, tools))
+        end_scan(reading, tools);
     return READING_DONE;
 }
 
@@ -268,6 +269,7 @@ static enum reading_end begin(struct reading *reading, const struct reading_tool
     reading->show.out = buffer_over(reading->block, OUT_BYTES - TAIL_BYTES);
     reading->show.scratch = buffer_over(reading->block + OUT_BYTES, READING_BYTES - OUT_BYTES);
     if (!ledger_read_state(tools->books, &reading->state)) return failed(tools);
+    if (reading->what == READING_USAGE) reading_sums_take(reading, tools);
     if (!begin_rows(reading, tools))
         return refuse(reading, (struct problem){.code = PROBLEM_INVALID_VALUE,
                                                 .field = "before",
@@ -292,7 +294,7 @@ static enum reading_end begin_anew(struct reading *reading, const struct reading
         log_end(&line);
         return READING_FAILED;
     }
-    usage_scan_begin(&reading->scan, &reading->usage, reading->number);
+    usage_scan_begin(&reading->scan, &reading->usage, 0);
     /* It was one when it was asked for. */
     const bool is_key = !reading->has_before || usage_scan_behind(&reading->scan, reading->before);
     ENSURE(is_key);

@@ -20,6 +20,7 @@
 #define READING_PIECE_BYTES ((size_t)32 << 10) /* a piece is sent when it is so long */
 #define READING_LIMIT_DEFAULT 100u
 #define READING_LIMIT_MAX 1000u
+#define READING_FILTER_BYTES_MAX 512u
 
 enum reading_what { READING_RECEIPT, READING_LEDGER, READING_EVENTS, READING_USAGE };
 
@@ -38,7 +39,6 @@ struct reading {
     bool has_head;
     bool is_stream;  /* counted among them */
     bool is_sending; /* its answer has begun */
-    uint32_t number;
     uint64_t wanted; /* batch that should be settled first: durable when the request came */
     int64_t asked_ns;
     enum reading_end end;
@@ -80,9 +80,24 @@ struct reading {
 
 struct harm;
 
+/* Of a page of usage that had more behind it, for the next one. */
+struct reading_kept {
+    bool is_kept;
+    uint32_t number; /* of the scan */
+    int64_t kept_ns;
+    struct ledger_state state; /* as of which they are */
+    struct usage_query query;  /* texts are in `text` */
+    uint8_t text[USAGE_FILTERS * READING_FILTER_BYTES_MAX];
+};
+struct reading_sums {
+    uint32_t scans; /* there were: each has a number of its own */
+    struct reading_kept kept[READING_SUMS_MAX];
+};
+
 /* What a step works with. */
 struct reading_tools {
     struct ledger_reader *books;
+    struct reading_sums *sums;
     struct journal *journal; /* a reader */
     struct command *command; /* scratch */
     struct fact *fact;
@@ -102,7 +117,7 @@ static inline struct bytes reading_out(const struct reading *reading)
 }
 const char *reading_content_type(const struct reading *reading);
 
-/* reading_query.c: makes a reading of its request; what and number, block and text are set. False:
+/* reading_query.c: makes a reading of its request; what, block and text are set. False:
  * *problem_out says which parameter is wrong. `target`: decoded. bound_to: the one customer that
  * may be asked about; empty: all. */
 MUST_USE bool reading_parse(struct reading *reading, struct bytes target, struct bytes query,
@@ -112,6 +127,11 @@ MUST_USE bool reading_parse(struct reading *reading, struct bytes target, struct
 enum reading_end reading_step(struct reading *reading, const struct reading_tools *tools);
 /* Instead of a step, when nobody waits for it any more: forgets what was gathered. */
 enum reading_end reading_give_up(struct reading *reading, const struct reading_tools *tools);
+
+/* reading_sums.c: of a reading of usage that begins, and of one whose page is full. Kept: they are
+ * not the reading's any more. */
+void reading_sums_take(struct reading *reading, const struct reading_tools *tools);
+MUST_USE bool reading_sums_keep(struct reading *reading, const struct reading_tools *tools);
 
 /* reading_receipt.c */
 enum reading_end reading_receipt(struct reading *reading, const struct reading_tools *tools);

@@ -7,8 +7,6 @@
 #include "server/routes.h"
 #include "wire/wire.h"
 
-enum { FILTER_BYTES_MAX = 512 };
-
 enum parameter {
     PARAMETER_LIMIT,
     PARAMETER_FORMAT,
@@ -209,7 +207,7 @@ static bool may_ask_about(struct parsing *parsing, struct bytes customer)
 static bool take_name(struct parsing *parsing, enum parameter which, struct bytes value)
 {
     struct reading *reading = parsing->reading;
-    if (value.length > FILTER_BYTES_MAX || !bytes_is_utf8(value))
+    if (value.length > READING_FILTER_BYTES_MAX || !bytes_is_utf8(value))
         return refuse_value(parsing, which, value, "at most 512 bytes of UTF-8");
     if (which == PARAMETER_CUSTOMER && !may_ask_about(parsing, value)) return false;
     reading->usage.only[parameters[which].by] = value;
@@ -289,7 +287,7 @@ static bool check_whole(struct parsing *parsing)
     if (!reading->has_limit && !reading_is_stream(reading)) reading->limit = READING_LIMIT_DEFAULT;
     if (reading->what != READING_USAGE) return true;
     if (reading->bound_to.length != 0) reading->usage.only[BY_CUSTOMER] = reading->bound_to;
-    usage_scan_begin(&reading->scan, &reading->usage, reading->number);
+    usage_scan_begin(&reading->scan, &reading->usage, 0); /* its number is the desk's */
     reading->show.usage = &reading->usage;
     if (!reading->has_before) return true;
     if (reading->usage.group_count > 0 && usage_scan_behind(&reading->scan, reading->before))

@@ -39,6 +39,7 @@ struct scene {
     struct asker *asker;
     struct asker *other;
     uint8_t *whole;
+    char next[256];
 };
 
 static int open_scene(void **state)
@@ -355,6 +356,96 @@ static void an_export_whose_hour_is_taken_while_it_is_sent_is_cut(void **state)
     assert_true(loop_is_idle(scene->world->loop));
 }
 
+/* Consumes by three subjects, one request each. */
+static void use(struct scene *scene)
+{
+    static const char *const subjects[] = {"x", "y", "z"};
+    for (size_t i = 0; i < COUNT_OF(subjects); ++i) {
+        char body[128];
+        (void)snprintf(body, sizeof body,
+                       "{\"customer\":\"a\",\"subject\":\"%s\",\"feature\":\"chat\","
+                       "\"quantities\":{\"requests\":1}}",
+                       subjects[i]);
+        (void)answer(scene, 200, "POST", "/v1/consume", body);
+    }
+}
+
+/* A page; where the next one begins is kept. */
+static const char *read_page(struct scene *scene, const char *target)
+{
+    const char *body = answer(scene, 200, "GET", target, "");
+    const char *next = strstr(body, "\"next\":\"");
+    if (next != NULL)
+        (void)snprintf(scene->next, sizeof scene->next, "%.*s", (int)strcspn(next + 8, "\""),
+                       next + 8);
+    return body;
+}
+
+static const char *turn_page(struct scene *scene, const char *query)
+{
+    char target[512];
+    (void)snprintf(target, sizeof target, "%s&after=%s", query, scene->next);
+    return read_page(scene, target);
+}
+
+static unsigned kept(const struct scene *scene)
+{
+    unsigned count = 0;
+    for (unsigned i = 0; i < READING_SUMS_MAX; ++i)
+        count += scene->world->desk->sums.kept[i].is_kept;
+    return count;
+}
+
+#define BY_SUBJECT "/v1/usage?group_by=subject&limit=1"
+
+static void pages_of_usage_are_of_the_moment_of_the_first(void **state)
+{
+    struct scene *scene = *state;
+    use(scene);
+    assert_non_null(strstr(read_page(scene, BY_SUBJECT), "\"requests\":1,"));
+    assert_int_equal(1, kept(scene));
+    use(scene);
+    assert_non_null(strstr(turn_page(scene, BY_SUBJECT), "\"requests\":1,"));
+    use(scene);
+    const char *last = turn_page(scene, BY_SUBJECT);
+    assert_non_null(strstr(last, "\"subject\":\"z\""));
+    assert_non_null(strstr(last, "\"requests\":1,"));
+    assert_non_null(strstr(last, "\"next\":null"));
+    assert_int_equal(0, kept(scene)); /* there is nothing behind it */
+    assert_non_null(strstr(read_page(scene, BY_SUBJECT), "\"requests\":3,"));
+}
+
+static void sums_that_are_no_longer_kept_are_made_anew(void **state)
+{
+    struct scene *scene = *state;
+    use(scene);
+    (void)read_page(scene, BY_SUBJECT);
+    use(scene);
+    scene->world->desk->sums.kept[0].kept_ns -= (READING_SUMS_KEPT_MS + 1) * INT64_C(1000000);
+    assert_non_null(strstr(turn_page(scene, BY_SUBJECT), "\"requests\":2,"));
+    assert_int_equal(1, kept(scene)); /* those of this page */
+}
+
+static void sums_are_kept_for_their_own_query_and_for_so_many(void **state)
+{
+    struct scene *scene = *state;
+    use(scene);
+    (void)read_page(scene, BY_SUBJECT);
+    use(scene);
+    /* Another filter, another time: their sums are their own. */
+    assert_non_null(strstr(turn_page(scene, BY_SUBJECT "&feature=chat"), "\"requests\":2,"));
+    assert_int_equal(2, kept(scene));
+    (void)read_page(scene, BY_SUBJECT);
+    use(scene);
+    assert_non_null(
+        strstr(turn_page(scene, BY_SUBJECT "&from=2020-01-01T00:00:00Z"), "\"requests\":3,"));
+    assert_int_equal(READING_SUMS_MAX, kept(scene));
+    /* Of one customer they are found where they lie: nothing is kept. */
+    (void)read_page(scene, BY_SUBJECT "&customer=a");
+    assert_non_null(strstr(turn_page(scene, BY_SUBJECT "&customer=a"), "\"subject\":\"y\""));
+    assert_int_equal(READING_SUMS_MAX, kept(scene));
+}
+
 static void exports_are_cut_when_the_server_has_to_stop(void **state)
 {
     struct scene *scene = *state;
@@ -444,6 +535,9 @@ int main(void)
         SCENE_TEST(a_reader_who_leaves_in_the_middle_of_a_sum_is_not_summed_for),
         SCENE_TEST(a_sum_whose_hour_is_taken_meanwhile_is_refused_as_it_is_afterwards),
         SCENE_TEST(an_export_whose_hour_is_taken_while_it_is_sent_is_cut),
+        SCENE_TEST(pages_of_usage_are_of_the_moment_of_the_first),
+        SCENE_TEST(sums_that_are_no_longer_kept_are_made_anew),
+        SCENE_TEST(sums_are_kept_for_their_own_query_and_for_so_many),
         SCENE_TEST(exports_are_cut_when_the_server_has_to_stop),
         SCENE_TEST(health_says_what_the_books_have_in_memory),
         SCENE_TEST(the_line_for_readings_is_so_long_and_no_longer),

@@ -20,7 +20,6 @@ static struct reading *take_slot(struct loop *loop)
         uint8_t *block = reading->block;
         memset(reading, 0, offsetof(struct reading, text_block));
         reading->is_taken = true;
-        reading->number = i;
         reading->block = block;
         reading->text = arena_over(reading->text_block, sizeof(reading->text_block));
         return reading;

@@ -58,6 +58,14 @@ uint32_t heads_add(struct heads *heads, struct hash128 id)
     return number;
 }
 
+uint32_t heads_accounts(const struct heads *heads, uint32_t number)
+{
+    uint32_t count = 0;
+    for (uint32_t n = heads_at(heads, number)->accounts; n != 0; count++)
+        n = ((const struct overage_account *)slab_at(&heads->accounts, n))->next;
+    return count;
+}
+
 struct overage_account *heads_account(struct heads *heads, uint32_t number, uint32_t symbol)
 {
     struct head *head = heads_at(heads, number);
@@ -82,7 +90,9 @@ bool heads_chain(struct heads *heads, uint32_t number, struct balance_row *row)
         struct overage_account *account = heads_account(heads, number, row->overage);
         if (account == NULL) return false;
         account->after = sum_of(sum_value(account->after) + row->delta);
-        account->is_dirty = 1;
+        account->is_dirty = true;
+        account->last_position = row->position;
+        account->last_place = row->place;
         row->account_after = account->after.low;
         row->account_after_e18 = account->after.e18;
     } else {

@@ -21,14 +21,18 @@ struct head {
     struct ledger_hash last_hash;
     uint32_t last_place;
     uint32_t accounts; /* chain of overage accounts */
+    uint32_t overages; /* how many there are, says the checkpoint that was loaded */
     bool is_dirty;     /* the checkpoint is older */
+    bool is_checked;   /* by the rows that it stands for (heads_check.c) */
 };
 
 struct overage_account {
     uint32_t next;
     uint32_t symbol;
+    uint32_t last_place;
+    bool is_dirty;
     struct sum after;
-    uint32_t is_dirty;
+    uint64_t last_position; /* of the row that says so */
 };
 
 struct heads {
@@ -52,6 +56,8 @@ static inline struct head *heads_at(const struct heads *heads, uint32_t number)
     return slab_at(&heads->heads, number);
 }
 
+/* How many overage accounts a customer has. */
+uint32_t heads_accounts(const struct heads *heads, uint32_t number);
 /* The overage account of that name; NULL: no room for a new one. */
 struct overage_account *heads_account(struct heads *heads, uint32_t number, uint32_t symbol);
 

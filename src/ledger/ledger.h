@@ -75,13 +75,17 @@ struct ledger_detail {
                                       do */
 };
 
+/* Whether the books can be made anew from it. */
+enum ledger_journal { LEDGER_JOURNAL_UNKNOWN, LEDGER_JOURNAL_WHOLE, LEDGER_JOURNAL_CUT };
 struct ledger_origin {
     struct journal_hash genesis_hash; /* of the journal's first batch */
     struct hash_key key;              /* its genesis key: customers' ids are made with it */
+    enum ledger_journal journal;
 };
 
 /* Opens or founds `<directory>/ledger.db` for the settler. The caller holds the directory's lock.
- * A ledger is founded where there is none: it is rebuilt from the journal. Refuses, by name and
+ * A ledger is founded where there is none, unless the journal's beginning was
+ * cut: it is rebuilt from the journal. Refuses, by name and
  * without changing a byte, files that are not ours, other versions, ledgers of other journals, and
  * those whose tables were altered. */
 MUST_USE enum ledger_fault ledger_open(const char *directory, const struct ledger_origin *origin,

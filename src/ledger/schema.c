@@ -57,17 +57,18 @@ const struct schema_object LEDGER_SCHEMA[] = {
      "CREATE TABLE customers(number INTEGER PRIMARY KEY,id BLOB NOT NULL UNIQUE,name TEXT NOT NULL,"
      "founded INTEGER NOT NULL,"
      "updates INTEGER NOT NULL,after INTEGER NOT NULL,last_position INTEGER NOT NULL,"
-     "last_place INTEGER NOT NULL,last_hash BLOB NOT NULL,last_usage INTEGER NOT NULL) STRICT"                                                                                     },
+     "last_place INTEGER NOT NULL,last_hash BLOB NOT NULL,last_usage INTEGER NOT NULL,"
+     "overages INTEGER NOT NULL) STRICT"                                                                                     },
     {"table",                 "accounts",
      "CREATE TABLE accounts(customer INTEGER NOT NULL,symbol INTEGER NOT NULL,"
-     "after INTEGER NOT NULL,after_e18 INTEGER NOT NULL,PRIMARY KEY(customer,symbol)) "
-     "STRICT,WITHOUT ROWID"                  },
+     "after INTEGER NOT NULL,after_e18 INTEGER NOT NULL,last_position INTEGER NOT NULL,"
+     "last_place INTEGER NOT NULL,PRIMARY KEY(customer,symbol)) STRICT,WITHOUT ROWID"                  },
     {"table",                    "seals",
      "CREATE TABLE seals(through INTEGER PRIMARY KEY,first INTEGER NOT NULL,at_ms INTEGER NOT NULL,"
      "usage_rows INTEGER NOT NULL,monetization_rows INTEGER NOT NULL,balance_rows INTEGER NOT NULL,"
      "usage_hash BLOB NOT NULL,monetization_hash BLOB NOT NULL,balance_hash BLOB NOT NULL) STRICT"                             },
-    {"table",             "usage_rollup",                                     ROLLUP_TABLE_SQL("usage_rollup")                },
-    {"table",               "usage_days",                                       ROLLUP_TABLE_SQL("usage_days")                                                                                   },
+    {"table",             "usage_rollup",                                     ROLLUP_TABLE_SQL("usage_rollup")                                                                      },
+    {"table",               "usage_days",                                       ROLLUP_TABLE_SQL("usage_days")                         },
  /* The hour row added to usage_days last, in the order of its key. */
     {"table",            "usage_days_at",
      "CREATE TABLE usage_days_at(one INTEGER PRIMARY KEY CHECK(one=1)," ROLLUP_KEY_SQL ") STRICT"            },

@@ -128,6 +128,7 @@ static bool put_rows(struct settler *settler, uint32_t number)
 {
     struct projection *projection = settler->projection;
     struct head *head = number == 0 ? NULL : heads_at(&settler->heads, number);
+    if (head != NULL && !settler_check_head(settler, number)) return false;
     if (projection->has_usage) {
         if (head != NULL) {
             projection->usage.previous = head->last_usage;
@@ -205,6 +206,7 @@ static bool found_customer(struct settler *settler, uint32_t *number_out)
     }
     struct head *head = heads_at(&settler->heads, *number_out);
     head->founded = settler->fact->position;
+    head->is_checked = true;
     const struct value row[] = {
         value_of_unsigned(*number_out),
         {.kind = VALUE_BLOB, .bytes = {(const uint8_t *)head->id.word, sizeof head->id.word}},
@@ -215,6 +217,7 @@ static bool found_customer(struct settler *settler, uint32_t *number_out)
         value_of_unsigned(0),
         value_of_unsigned(0),
         value_of_hash(&head->last_hash),
+        value_of_unsigned(0),
         value_of_unsigned(0),
     };
     return settler_put(settler, PUT_CUSTOMER, row, COUNT_OF(row));
@@ -231,13 +234,15 @@ static bool look_up_name(struct settler *settler, uint32_t number, struct bytes 
         is_found = length > 0 && (size_t)length <= sizeof settler->name;
         if (is_found) memcpy(settler->name, sqlite3_column_text(statement, 0), (size_t)length);
         *name_out = (struct bytes){settler->name, (size_t)length};
+        is_found = is_found && hash_128_equal(hash_128(settler->ledger->origin.key, *name_out),
+                                              heads_at(&settler->heads, number)->id);
     }
     (void)sqlite3_reset(statement);
     if (is_found) return true;
     (void)ledger_refuse(settler->ledger, LEDGER_DAMAGED,
-                        "%s: customer %" PRIu32 " is missing from the table customers. Move the "
-                        "file away, and the ledger is made anew from the journal",
-                        settler->ledger->path, number);
+                        "%s: customer %" PRIu32
+                        " is missing from the table customers, or has another name. %s",
+                        settler->ledger->path, number, ledger_advice(settler->ledger));
     return settler_fail(settler, LEDGER_DAMAGED);
 }
 

@@ -37,14 +37,19 @@ static const char *const SQL[SETTLER_STATEMENTS] = {
     [PUT_GRANT] = LEDGER_INSERT_SQL("grants", GRANT),
     [PUT_POLICY] = LEDGER_INSERT_SQL("policies", POLICY),
     [PUT_SYMBOL] = "INSERT INTO symbols VALUES(?,?)",
-    [PUT_CUSTOMER] = "INSERT INTO customers VALUES(?,?,?,?,?,?,?,?,?,?)",
+    [PUT_CUSTOMER] = "INSERT INTO customers VALUES(?,?,?,?,?,?,?,?,?,?,?)",
     [PUT_SEAL] = "INSERT INTO seals VALUES(?,?,?,?,?,?,?,?,?)",
     [MOVE_CURSOR] = "UPDATE meta SET value=?3 WHERE name=?1 AND value=?2",
     [SET_META] = "UPDATE meta SET value=?2 WHERE name=?1",
     [SWEEP_HEAD] = "UPDATE customers SET updates=?2,after=?3,last_position=?4,last_place=?5,"
-                   "last_hash=?6,last_usage=?7 WHERE number=?1",
-    [SWEEP_ACCOUNT] = "INSERT INTO accounts VALUES(?,?,?,?) ON CONFLICT DO UPDATE SET "
-                      "after=excluded.after,after_e18=excluded.after_e18",
+                   "last_hash=?6,last_usage=?7,overages=?8 WHERE number=?1",
+    [SWEEP_ACCOUNT] = "INSERT INTO accounts VALUES(?,?,?,?,?,?) ON CONFLICT DO UPDATE SET "
+                      "after=excluded.after,after_e18=excluded.after_e18,"
+                      "last_position=excluded.last_position,last_place=excluded.last_place",
+    [ROW_OF_BALANCE] = "SELECT " LEDGER_COLUMNS_SQL(BALANCE) " FROM balance_updates "
+                                                             "WHERE position=? AND place=?",
+    [HASH_OF_BALANCE] = "SELECT hash FROM balance_updates WHERE position=? AND place=?",
+    [CUSTOMER_OF_USAGE] = "SELECT customer FROM usage_events WHERE position=?",
     [NAME_OF_CUSTOMER] = "SELECT name FROM customers WHERE number=?",
     [CATEGORY_OF_GRANT] =
         "SELECT CASE category WHEN 'promotional' THEN 1 WHEN 'entitlement' THEN 2 "
@@ -53,11 +58,11 @@ static const char *const SQL[SETTLER_STATEMENTS] = {
                   "ORDER BY through DESC LIMIT 1",
     [LOAD_SYMBOLS] = "SELECT number,name FROM symbols ORDER BY number",
     [LOAD_CUSTOMERS] =
-        "SELECT number,id,updates,after,last_position,last_place,last_hash,last_usage,founded "
-        "FROM customers WHERE number>?1 ORDER BY number" LOAD_LIMIT,
-    [LOAD_ACCOUNTS] =
-        "SELECT customer,symbol,after,after_e18 FROM accounts WHERE (customer,symbol)>(?1,?2) "
-        "ORDER BY customer,symbol" LOAD_LIMIT,
+        "SELECT number,id,updates,after,last_position,last_place,last_hash,last_usage,founded,"
+        "overages FROM customers WHERE number>?1 ORDER BY number" LOAD_LIMIT,
+    [LOAD_ACCOUNTS] = "SELECT customer,symbol,after,after_e18,last_position,last_place FROM "
+                      "accounts WHERE (customer,symbol)>(?1,?2) "
+                      "ORDER BY customer,symbol" LOAD_LIMIT,
     [LOAD_BALANCES] =
         "SELECT customer,position,place,number,customer_after,hash,account,name,"
         "account_after,account_after_e18 FROM balance_updates WHERE (position,place)>(?1,?2) "
@@ -79,7 +84,8 @@ static const char *const SQL[SETTLER_STATEMENTS] = {
     [MOVE_DAYS] =
         "INSERT OR REPLACE INTO usage_days_at SELECT 1," HOUR_KEY HOURS_LEFT " LIMIT 1 OFFSET ?2-1",
     /* No row is of that instant. */
-    [END_DAY] = "UPDATE usage_days_at SET start_ms=?1-1",
+    [END_DAY] = "UPDATE usage_days_at SET start_ms=?1-1,customer='',subject='',feature='',"
+                "endpoint='',model='',origin='',outcome='',what='',name=''",
     /* As many seals as hold about so many events, and at least one. */
     [CUT_NEXT] = "SELECT max(through) FROM (SELECT through,"
                  "sum(usage_rows) OVER (ORDER BY through)-usage_rows AS before FROM "
@@ -151,9 +157,8 @@ static enum ledger_fault start_statements(struct settler *settler)
 
 static enum ledger_fault damaged(struct settler *settler, const char *what)
 {
-    return ledger_refuse(settler->ledger, LEDGER_DAMAGED,
-                         "%s: %s. Move the file away, and the ledger is made anew from the journal",
-                         settler->ledger->path, what);
+    return ledger_refuse(settler->ledger, LEDGER_DAMAGED, "%s: %s. %s", settler->ledger->path, what,
+                         ledger_advice(settler->ledger));
 }
 
 static enum ledger_fault read_symbols(struct settler *settler)
@@ -207,6 +212,15 @@ static bool read_cursor_hash(struct settler *settler)
     return true;
 }
 
+/* Without it no hour would be added to days any more, and they would be taken for whole. */
+static bool has_days_at(struct settler *settler)
+{
+    LEDGER_STATEMENT_ENDED_AT_END sqlite3_stmt *statement = NULL;
+    return ledger_prepare(settler->ledger, "SELECT start_ms FROM usage_days_at", &statement) &&
+           sqlite3_step(statement) == SQLITE_ROW &&
+           sqlite3_column_int64(statement, 0) >= settler->days_through_ms - 1;
+}
+
 static enum ledger_fault read_meta(struct settler *settler)
 {
     int64_t cursor = 0, heads = 0, rolled = 0, cut = 0;
@@ -218,6 +232,8 @@ static enum ledger_fault read_meta(struct settler *settler)
         !ledger_meta(settler->ledger, "usage_cut", &cut))
         return LEDGER_DAMAGED;
     if (!read_cursor_hash(settler)) return damaged(settler, "its cursor has no hash");
+    if (!has_days_at(settler))
+        return damaged(settler, "its table usage_days_at does not go on from days_through_ms");
     settler->cursor = (uint64_t)cursor;
     settler->heads_position = (uint64_t)heads;
     settler->rolled_through = (uint64_t)rolled;
@@ -242,22 +258,22 @@ static enum ledger_fault check_history(struct settler *settler)
                              ": bring back the journal.db that belongs to it",
                              settler->ledger->path, settler->cursor, durable);
     struct journal *reader = settler->reader;
-    if (reader->calls->read(reader, settler->cursor, &header, &body) == JOURNAL_OK) {
-        if (memcmp(header.hash.byte, settler->cursor_hash.byte, JOURNAL_HASH_BYTES) == 0)
-            return LEDGER_OK;
-        return ledger_refuse(
-            settler->ledger, LEDGER_DISAGREES,
-            "%s has settled a batch %" PRIu64
-            " that is not the journal's: bring back the journal.db that belongs to "
-            "it, or move the ledger away to have it made anew",
-            settler->ledger->path, settler->cursor);
-    }
+    const bool is_there =
+        reader->calls->read(reader, settler->cursor, &header, &body) == JOURNAL_OK;
+    if (is_there && memcmp(header.hash.byte, settler->cursor_hash.byte, JOURNAL_HASH_BYTES) != 0)
+        return ledger_refuse(settler->ledger, LEDGER_DISAGREES,
+                             "%s has settled a batch %" PRIu64
+                             " that is not the journal's: bring back the journal.db that belongs "
+                             "to it. %s",
+                             settler->ledger->path, settler->cursor,
+                             ledger_advice(settler->ledger));
+    if (settler->cursor == durable && is_there) return LEDGER_OK;
     if (settler->cursor == durable ||
         reader->calls->read(reader, settler->cursor + 1, &header, &body) != JOURNAL_OK)
         return ledger_refuse(settler->ledger, LEDGER_JOURNAL_FAILED,
                              "%s goes on behind batch %" PRIu64
                              " of the journal, which cannot be read (%s): bring back a ledger.db "
-                             "that has settled more",
+                             "that has settled more, from the backup that goes with the journal",
                              settler->ledger->path, settler->cursor, reader->detail);
     return LEDGER_OK;
 }

@@ -2,6 +2,7 @@
  * settler_inner.h: what the parts of the settler share. Private to src/ledger.
  *
  *   settler.c  opening, the step, what other threads see
+ *   heads_check.c  a loaded head against its rows
  *   settle.c   one transaction: whole batches become rows, and the cursor moves
  *   upkeep.c   what can wait: loading heads and writing their checkpoint, the rollups, cutting
  * usage
@@ -29,6 +30,9 @@ enum settler_statement {
     SET_META,
     SWEEP_HEAD,
     SWEEP_ACCOUNT,
+    ROW_OF_BALANCE,
+    HASH_OF_BALANCE,
+    CUSTOMER_OF_USAGE,
     NAME_OF_CUSTOMER,
     CATEGORY_OF_GRANT,
     LAST_SEAL,
@@ -162,6 +166,10 @@ MUST_USE bool settler_commit(struct settler *settler);
 
 /* --- settle.c --- */
 bool settle_batches(struct settler *settler); /* false: nothing durable that is not settled */
+
+/* --- heads_check.c --- */
+/* Before a loaded head is gone on from, once: it must be what the rows say that it names. */
+MUST_USE bool settler_check_head(struct settler *settler, uint32_t number);
 
 /* --- upkeep.c --- */
 bool upkeep_load(struct settler *settler); /* false: all is loaded */

@@ -49,6 +49,22 @@ enum ledger_fault ledger_refuse(struct ledger *ledger, enum ledger_fault fault, 
     return fault;
 }
 
+const char *ledger_advice(const struct ledger *ledger)
+{
+    switch (ledger->origin.journal) {
+    case LEDGER_JOURNAL_WHOLE:
+        return "Move the file away, and the ledger is made anew from the journal";
+    case LEDGER_JOURNAL_CUT:
+        return "Restore ledger.db from the backup that goes with the journal, whose beginning was "
+               "cut: it cannot be made anew";
+    case LEDGER_JOURNAL_UNKNOWN:
+        break;
+    }
+    return "Restore ledger.db from a backup, or, while the journal still has its beginning, move "
+           "it "
+           "away: the server makes it anew";
+}
+
 enum ledger_fault ledger_refuse_sqlite(struct ledger *ledger, enum ledger_fault fault,
                                        const char *what)
 {
@@ -211,18 +227,17 @@ static enum ledger_fault judge_header(struct ledger *ledger, struct bytes header
 {
     if (header.length < FILE_HEADER_BYTES || memcmp(header.at, "SQLite format 3", 16) != 0 ||
         big_endian(header.at + 68) != APPLICATION_ID)
-        return ledger_refuse(ledger, LEDGER_FOREIGN,
-                             "%s is not a Weir ledger: move it away, and the ledger is made anew "
-                             "from the journal",
-                             ledger->path);
+        return ledger_refuse(ledger, LEDGER_FOREIGN, "%s is not a Weir ledger. %s", ledger->path,
+                             ledger_advice(ledger));
     const uint32_t version = big_endian(header.at + 60);
     if (version != LEDGER_VERSION)
-        return ledger_refuse(
-            ledger, LEDGER_OTHER_VERSION,
-            "%s is of format %" PRIu32
-            ", this program reads and writes format %u: use the program that "
-            "wrote it, or move the file away to have it made anew from the journal",
-            ledger->path, version, LEDGER_VERSION);
+        return ledger_refuse(ledger, LEDGER_OTHER_VERSION,
+                             "%s is of format %" PRIu32
+                             ", this program reads and writes format %u: use the program that "
+                             "wrote it. %s",
+                             ledger->path, version, LEDGER_VERSION,
+                             ledger->origin.journal == LEDGER_JOURNAL_WHOLE ? ledger_advice(ledger)
+                                                                            : "");
     return LEDGER_OK;
 }
 
@@ -253,9 +268,11 @@ static enum ledger_fault look(struct ledger *ledger, bool *is_there_out)
         return ledger_refuse(
             ledger, LEDGER_DAMAGED,
             "%s is missing or empty but its log %s-wal is there: restore both from "
-            "a backup, or move the log away to have the ledger made anew from the "
-            "journal",
-            ledger->path, ledger->path);
+            "a backup%s",
+            ledger->path, ledger->path,
+            ledger->origin.journal == LEDGER_JOURNAL_WHOLE
+                ? ", or move the log away to have the ledger made anew from the journal"
+                : "");
     return LEDGER_OK;
 }
 
@@ -336,9 +353,8 @@ static enum ledger_fault check_schema(struct ledger *ledger)
             code == SQLITE_ROW ? (const char *)sqlite3_column_text(statement, 0) : NULL;
         if (sql == NULL || strcmp(sql, object->sql) != 0)
             return ledger_refuse(ledger, LEDGER_DAMAGED,
-                                 "%s: its %s %s is missing or was altered. Move the file away, and "
-                                 "the ledger is made anew from the journal",
-                                 ledger->path, object->type, object->name);
+                                 "%s: its %s %s is missing or was altered. %s", ledger->path,
+                                 object->type, object->name, ledger_advice(ledger));
         (void)sqlite3_reset(statement);
     }
     return LEDGER_OK;
@@ -356,15 +372,13 @@ static enum ledger_fault check_origin(struct ledger *ledger)
     if (code == SQLITE_ROW && !ledger_take_row(statement, 1, &origin)) origin.kind = VALUE_NULL;
     if (origin.kind != VALUE_BLOB || origin.bytes.length != JOURNAL_HASH_BYTES)
         return ledger_refuse(ledger, LEDGER_DAMAGED,
-                             "%s: it does not say which journal it belongs to. Move the file away, "
-                             "and the ledger is made anew from the journal",
-                             ledger->path);
+                             "%s: it does not say which journal it belongs to. %s", ledger->path,
+                             ledger_advice(ledger));
     if (memcmp(origin.bytes.at, ledger->origin.genesis_hash.byte, JOURNAL_HASH_BYTES) != 0)
         return ledger_refuse(ledger, LEDGER_OTHER_JOURNAL,
                              "%s belongs to another journal than the journal.db beside it: bring "
-                             "back the one that belongs there, or move the file away to have the "
-                             "ledger made anew",
-                             ledger->path);
+                             "back the one that belongs there. %s",
+                             ledger->path, ledger_advice(ledger));
     return LEDGER_OK;
 }
 
@@ -591,6 +605,9 @@ enum ledger_fault ledger_open(const char *directory, const struct ledger_origin 
     bool is_there = false;
     enum ledger_fault fault = name_files(ledger, directory);
     if (fault == LEDGER_OK) fault = look(ledger, &is_there);
+    if (fault == LEDGER_OK && !is_there && origin->journal == LEDGER_JOURNAL_CUT)
+        fault = ledger_refuse(ledger, LEDGER_MISSING, "%s is missing. %s", ledger->path,
+                              ledger_advice(ledger));
     if (fault == LEDGER_OK && !is_there) fault = found(ledger, directory);
     if (fault == LEDGER_OK) fault = open_writer(ledger);
     return hand_over(&ledger, fault, ledger_out, detail_out);

@@ -32,6 +32,9 @@ ledger_refuse(struct ledger *ledger, enum ledger_fault fault, const char *format
 enum ledger_fault ledger_refuse_sqlite(struct ledger *ledger, enum ledger_fault fault,
                                        const char *what);
 
+/* What can be done about a ledger that cannot be used. */
+const char *ledger_advice(const struct ledger *ledger);
+
 void ledger_statement_end(sqlite3_stmt **statement);
 #define LEDGER_STATEMENT_ENDED_AT_END __attribute__((cleanup(ledger_statement_end)))
 

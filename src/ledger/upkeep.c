@@ -34,9 +34,8 @@
 
 static bool fail_load(struct settler *settler, const char *what)
 {
-    (void)ledger_refuse(settler->ledger, LEDGER_DAMAGED,
-                        "%s: %s. Move the file away, and the ledger is made anew from the journal",
-                        settler->ledger->path, what);
+    (void)ledger_refuse(settler->ledger, LEDGER_DAMAGED, "%s: %s. %s", settler->ledger->path, what,
+                        ledger_advice(settler->ledger));
     return settler_fail(settler, LEDGER_DAMAGED);
 }
 
@@ -102,6 +101,7 @@ static bool take_customer(struct settler *settler, sqlite3_stmt *row)
     head->last_hash = hash;
     head->last_usage = (uint64_t)sqlite3_column_int64(row, 7);
     head->founded = (uint64_t)sqlite3_column_int64(row, 8);
+    head->overages = (uint32_t)sqlite3_column_int64(row, 9);
     settler->load_number = number;
     return true;
 }
@@ -118,6 +118,8 @@ static bool take_account(struct settler *settler, sqlite3_stmt *row)
     if (account == NULL) return fail_load(settler, "there are more accounts than fit");
     account->after =
         (struct sum){.low = sqlite3_column_int64(row, 2), .e18 = sqlite3_column_int64(row, 3)};
+    account->last_position = (uint64_t)sqlite3_column_int64(row, 4);
+    account->last_place = (uint32_t)sqlite3_column_int64(row, 5);
     settler->load_number = (uint32_t)number;
     settler->load_symbol = (uint32_t)symbol;
     return true;
@@ -147,7 +149,9 @@ static bool take_overage(struct settler *settler, sqlite3_stmt *row, uint32_t nu
     if (account == NULL) return fail_load(settler, "an overage account has no name or no room");
     account->after =
         (struct sum){.low = sqlite3_column_int64(row, 8), .e18 = sqlite3_column_int64(row, 9)};
-    account->is_dirty = 1;
+    account->is_dirty = true;
+    account->last_position = settler->load_position;
+    account->last_place = settler->load_place;
     return true;
 }
 
@@ -189,6 +193,15 @@ static bool take_usage(struct settler *settler, sqlite3_stmt *row)
     return true;
 }
 
+/* Of an account whose row was lost the sum would begin at 0. */
+static bool check_accounts(struct settler *settler)
+{
+    for (uint32_t number = 1; number <= settler->heads.heads.used; number++)
+        if (heads_accounts(&settler->heads, number) != heads_at(&settler->heads, number)->overages)
+            return fail_load(settler, "a customer has more or fewer accounts than were written");
+    return true;
+}
+
 bool upkeep_load(struct settler *settler)
 {
     uint32_t rows = 0;
@@ -216,6 +229,7 @@ bool upkeep_load(struct settler *settler)
         return false;
     }
     if (!is_read || rows == LOAD_ROWS) return true;
+    if (settler->load == LOADING_ACCOUNTS && !check_accounts(settler)) return true;
     settler->load++;
     settler->load_number = 0;
     settler->load_symbol = 0;
@@ -231,12 +245,15 @@ static bool sweep_accounts(struct settler *settler, uint32_t number)
     for (uint32_t n = heads_at(&settler->heads, number)->accounts; n != 0;) {
         struct overage_account *account = slab_at(&settler->heads.accounts, n);
         n = account->next;
-        if (account->is_dirty == 0) continue;
-        const struct value row[] = {value_of_unsigned(number), value_of_unsigned(account->symbol),
+        if (!account->is_dirty) continue;
+        const struct value row[] = {value_of_unsigned(number),
+                                    value_of_unsigned(account->symbol),
                                     value_of_signed(account->after.low),
-                                    value_of_signed(account->after.e18)};
+                                    value_of_signed(account->after.e18),
+                                    value_of_unsigned(account->last_position),
+                                    value_of_unsigned(account->last_place)};
         if (!settler_put(settler, SWEEP_ACCOUNT, row, COUNT_OF(row))) return false;
-        account->is_dirty = 0;
+        account->is_dirty = false;
     }
     return true;
 }
@@ -246,10 +263,14 @@ static bool sweep_head(struct settler *settler, uint32_t number)
     struct head *head = heads_at(&settler->heads, number);
     if (!head->is_dirty) return true;
     const struct value row[] = {
-        value_of_unsigned(number),           value_of_unsigned(head->updates),
-        value_of_signed(head->after),        value_of_unsigned(head->last_position),
-        value_of_unsigned(head->last_place), value_of_hash(&head->last_hash),
+        value_of_unsigned(number),
+        value_of_unsigned(head->updates),
+        value_of_signed(head->after),
+        value_of_unsigned(head->last_position),
+        value_of_unsigned(head->last_place),
+        value_of_hash(&head->last_hash),
         value_of_unsigned(head->last_usage),
+        value_of_unsigned(heads_accounts(&settler->heads, number)),
     };
     if (!settler_put(settler, SWEEP_HEAD, row, COUNT_OF(row))) return false;
     head->is_dirty = false;

@@ -20,9 +20,6 @@ const char *dataset_table(enum dataset dataset)
 
 static const char *advice_of(enum ledger_fault fault)
 {
-    if (fault == LEDGER_FOREIGN || fault == LEDGER_OTHER_JOURNAL)
-        return "Put back the ledger.db of this data directory, or move the file away: the server "
-               "makes it anew from a journal whose beginning is still there";
     if (fault == LEDGER_OTHER_VERSION) return "Use the program that wrote it";
     return ADVICE_REBUILD;
 }
@@ -73,26 +70,31 @@ static bool read_meta(struct books *books)
         struct journal_hash *hash;
         bool is_seen;
     } wanted[] = {
-        {"cursor_sequence",                &books->cursor,                 NULL, false},
-        {    "cursor_hash",                          NULL,  &books->cursor_hash, false},
-        {   "genesis_hash",                          NULL, &books->genesis_hash, false},
-        {      "cursor_ms", (uint64_t *)&books->cursor_ms,                 NULL, false},
-        { "heads_position",        &books->heads_position,                 NULL, false},
-        { "rolled_through",        &books->rolled_through,                 NULL, false},
-        {      "usage_cut",             &books->usage_cut,                 NULL, false},
+        {"cursor_sequence",                      &books->cursor,                 NULL, false},
+        {    "cursor_hash",                                NULL,  &books->cursor_hash, false},
+        {   "genesis_hash",                                NULL, &books->genesis_hash, false},
+        {      "cursor_ms",       (uint64_t *)&books->cursor_ms,                 NULL, false},
+        { "heads_position",              &books->heads_position,                 NULL, false},
+        { "rolled_through",              &books->rolled_through,                 NULL, false},
+        {      "usage_cut",                   &books->usage_cut,                 NULL, false},
+        {"days_through_ms", (uint64_t *)&books->days_through_ms,                 NULL, false},
     };
     sqlite3_stmt *statement = NULL;
     const char *bad = NULL;
+    unsigned unknown = 0;
     int code = sqlite3_prepare_v2(ledger_connection(books->ledger), "SELECT name,value FROM meta",
                                   -1, &statement, NULL);
     while (code == SQLITE_OK && bad == NULL && (code = sqlite3_step(statement)) == SQLITE_ROW) {
         const char *name = (const char *)sqlite3_column_text(statement, 0);
+        bool is_known = false;
         for (unsigned i = 0; i < COUNT_OF(wanted) && name != NULL; ++i) {
             if (strcmp(name, wanted[i].name) != 0) continue;
+            is_known = true;
             wanted[i].is_seen = wanted[i].number != NULL ? take_number(statement, wanted[i].number)
                                                          : take_hash(statement, wanted[i].hash);
             if (!wanted[i].is_seen) bad = wanted[i].name;
         }
+        if (!is_known) unknown++;
         code = SQLITE_OK;
     }
     (void)sqlite3_finalize(statement);
@@ -100,7 +102,72 @@ static bool read_meta(struct books *books)
     if (code != SQLITE_DONE) return books_find_fault(books, "its table meta cannot be read");
     for (unsigned i = 0; i < COUNT_OF(wanted); ++i)
         if (!wanted[i].is_seen) return find_meta(books, wanted[i].name);
+    if (unknown == 0) return true;
+    verdict_place(books->verdict, "table meta");
+    return verdict_find(books->verdict, LEDGER_FILE, "a row that nobody writes", ADVICE_REBUILD);
+}
+
+/* Where what can wait goes on from. Each must be a place at which it can have stopped: another one
+ * would leave something out, or take it twice. */
+static bool check_marks(const struct books *books)
+{
+    static const struct {
+        const char *name, *what, *sql;
+    } MARKS[] = {
+        { "heads_position",                   "it is not the end of a settled batch",
+         "SELECT ?1=0 OR (?1%4096=4095 AND ?1/4096<=?2)"                                                                                },
+        {      "usage_cut",                                     "no seal ends there", "SELECT ?1=0 OR ?1 IN (SELECT through FROM seals)"},
+        { "rolled_through",                                "no usage event is there",
+         "SELECT ?1=0 OR ?1/4096<=?3 OR ?1 IN (SELECT position FROM usage_events)"                                                      },
+        {"days_through_ms",                "it is not the end of a day that is over",
+         "SELECT ?1=0 OR (?1%86400000=0 AND ?1<=(SELECT max(start_ms) FROM usage_rollup))"                                              },
+        {"days_through_ms", "the one row of usage_days_at does not go on from there",
+         "SELECT (SELECT count(*) FROM usage_days_at)=1 AND EXISTS (SELECT 1 FROM usage_days_at AS "
+         "a "
+         "WHERE (start_ms=?1-1 AND customer='' AND subject='' AND feature='' AND endpoint='' AND "
+         "model='' AND origin='' AND outcome='' AND what='' AND name='') OR (start_ms>=?1 AND "
+         "EXISTS "
+         "(SELECT 1 FROM usage_rollup AS r WHERE (r.start_ms,r.customer,r.subject,r.feature,"
+         "r.endpoint,r.model,r.origin,r.outcome,r.what,r.name)=(a.start_ms,a.customer,a.subject,"
+         "a.feature,a.endpoint,a.model,a.origin,a.outcome,a.what,a.name))))"                                                            },
+    };
+    const int64_t marks[] = {(int64_t)books->heads_position, (int64_t)books->usage_cut,
+                             (int64_t)books->rolled_through, books->days_through_ms,
+                             books->days_through_ms};
+    _Static_assert(COUNT_OF(marks) == COUNT_OF(MARKS), "one each");
+    for (unsigned i = 0; i < COUNT_OF(MARKS); ++i) {
+        const int64_t values[] = {marks[i], (int64_t)books->cursor, (int64_t)books->usage_cut};
+        sqlite3_stmt *statement = NULL;
+        int code = sqlite3_prepare_v2(ledger_connection(books->ledger), MARKS[i].sql, -1,
+                                      &statement, NULL);
+        const int count = code == SQLITE_OK ? sqlite3_bind_parameter_count(statement) : 0;
+        ENSURE(count <= (int)COUNT_OF(values));
+        for (int at = 0; code == SQLITE_OK && at < count; ++at)
+            code = sqlite3_bind_int64(statement, at + 1, values[at]);
+        if (code == SQLITE_OK) code = sqlite3_step(statement);
+        const bool is_good = code == SQLITE_ROW && sqlite3_column_int(statement, 0) == 1;
+        (void)sqlite3_finalize(statement);
+        if (is_good) continue;
+        if (code != SQLITE_ROW) return books_find_fault(books, "its marks cannot be read");
+        verdict_place(books->verdict, "table meta, '%s'", MARKS[i].name);
+        verdict_found(books->verdict, "%" PRId64, marks[i]);
+        return verdict_find(books->verdict, LEDGER_FILE, MARKS[i].what, ADVICE_REBUILD);
+    }
     return true;
+}
+
+bool books_reach(struct books *books, uint64_t journal_first)
+{
+    int64_t cursor = (int64_t)books->cursor;
+    if (books->is_served && !ledger_meta(books->ledger, "cursor_sequence", &cursor))
+        return books_find_fault(books, "its table meta cannot be read");
+    if (journal_first <= 2 || (uint64_t)cursor + 1 >= journal_first) return true;
+    verdict_place(books->verdict, "table meta, 'cursor_sequence'");
+    verdict_expected(books->verdict, "at least batch %" PRIu64 ": the journal begins behind it",
+                     journal_first - 1);
+    verdict_found(books->verdict, "%" PRId64, cursor);
+    return verdict_find(books->verdict, LEDGER_FILE,
+                        "it has not settled what was cut from the journal", ADVICE_REBUILD);
 }
 
 bool books_open(struct books *books, const struct place *place, struct proof_verdict *verdict)
@@ -110,7 +177,12 @@ bool books_open(struct books *books, const struct place *place, struct proof_ver
     const enum ledger_fault fault =
         ledger_open_witness(place->directory, place->access, &books->ledger, &detail);
     if (fault != LEDGER_OK) return find_ledger_fault(verdict, fault, detail.text);
-    return read_meta(books);
+    /* At one moment. */
+    if (sqlite3_exec(ledger_connection(books->ledger), "BEGIN", NULL, NULL, NULL) != SQLITE_OK)
+        return books_find_fault(books, "it cannot be read");
+    const bool is_good = read_meta(books) && check_marks(books);
+    (void)sqlite3_exec(ledger_connection(books->ledger), "COMMIT", NULL, NULL, NULL);
+    return is_good;
 }
 
 bool books_is_cut(struct books *books, uint64_t sequence)

@@ -31,6 +31,7 @@ struct books {
     int64_t cursor_ms; /* its last stamp */
     uint64_t heads_position;
     uint64_t rolled_through;
+    int64_t days_through_ms;
     bool is_served;     /* a server may be writing */
     uint64_t usage_cut; /* usage events of batches up to here may be gone */
     struct sqlite3_stmt *lookups[BOOKS_LOOKUPS]; /* compare.c's, prepared once */
@@ -39,6 +40,8 @@ struct books {
 /* False: the verdict says why. */
 MUST_USE bool books_open(struct books *books, const struct place *place,
                          struct proof_verdict *verdict);
+/* Whether it goes on where the journal, which begins there behind genesis, can follow. */
+MUST_USE bool books_reach(struct books *books, uint64_t journal_first);
 /* Whether the usage events of a batch may be gone by now: a server may cut while they are read. */
 MUST_USE bool books_is_cut(struct books *books, uint64_t sequence);
 void books_close(struct books *books); /* of one that was not opened: nothing */

@@ -22,7 +22,8 @@ struct stored_head {
     bool is_usage_met;
     struct ledger_hash hash;
     uint64_t usage;
-    uint64_t founded; /* position: usage events before it are a stranger's */
+    uint64_t founded;                /* position: usage events before it are a stranger's */
+    uint64_t overages, overages_met; /* accounts: as many as it says, and as there are */
 };
 
 struct head {
@@ -41,6 +42,19 @@ struct account {
     struct sum after;  /* of overage alone beyond 64 bits */
 };
 
+/* An overage account: its row in the table `accounts`, and its newest row that passed. */
+struct overage {
+    struct hash128 id; /* as of struct account */
+    uint64_t number;   /* of the customer; 0: the table says nothing */
+    uint64_t symbol;
+    uint64_t stored_position;
+    uint64_t position;
+    uint32_t stored_place;
+    uint32_t place;
+    struct sum stored_after;
+    bool is_met;
+};
+
 struct chains {
     struct books *books;
     struct proof_verdict *verdict;
@@ -48,12 +62,13 @@ struct chains {
     struct sha sha;
     struct map heads;
     struct map accounts;
+    struct map overages;
 };
 
 void chains_start(struct chains *chains, struct books *books, struct hash_key key);
 void chains_end(struct chains *chains);
 
-/* Reads the table of heads, before any row passes. */
+/* Reads the tables of heads and of overage accounts, before any row passes. */
 MUST_USE bool chains_load_stored(struct chains *chains);
 /* The next row of a dataset, in the order of its keys. */
 MUST_USE bool chains_take_usage(struct chains *chains, const struct value *row);

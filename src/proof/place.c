@@ -38,6 +38,21 @@ static void take_state(const char *directory, struct stat state_out[PLACE_FILES]
     }
 }
 
+/* What cannot be read is said when it is walked. */
+static bool journal_is_cut(const struct place *place)
+{
+    struct journal *journal = NULL;
+    char detail[256];
+    uint64_t first = 0;
+    uint64_t newest = 0;
+    if (journal_sqlite_open_witness(place->directory, place->access, &journal, detail) !=
+        JOURNAL_OK)
+        return false;
+    if (journal_sqlite_find(journal, 2, &first, &newest) != JOURNAL_OK) first = 0;
+    journal->calls->close(journal);
+    return first > 2;
+}
+
 bool place_open(struct place *place, const char *directory, struct proof_verdict *verdict)
 {
     struct stat status;
@@ -54,6 +69,7 @@ bool place_open(struct place *place, const char *directory, struct proof_verdict
                             "one, restore it from a backup");
     place->access = is_served(directory) ? JOURNAL_SERVED : JOURNAL_A_COPY;
     take_state(directory, place->before);
+    verdict->journal_is_cut = journal_is_cut(place);
     return true;
 }
 

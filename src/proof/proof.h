@@ -37,6 +37,7 @@ struct proof_count {
 
 struct proof_verdict {
     bool is_clean;
+    bool journal_is_cut;          /* its beginning is gone */
     struct proof_finding finding; /* unless clean */
     uint32_t count_count;
     struct proof_count counts[PROOF_COUNTS_MAX]; /* up to the finding */

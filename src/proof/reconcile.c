@@ -518,6 +518,7 @@ static bool open_all(struct reconciliation *r, const struct proof_parts *parts)
 static bool run(struct reconciliation *r, const struct proof_parts *parts)
 {
     if (!open_all(r, parts) || !walk_run(&r->walk, r, on_entry, on_batch)) return false;
+    if (!books_reach(&r->books, r->walk.first)) return false;
     if (!r->is_compared) {
         verdict_place(r->verdict, "meta, 'cursor_sequence'");
         verdict_expected(r->verdict, "at most batch %" PRIu64 ", the journal's newest",

@@ -167,7 +167,11 @@ static bool run(struct seal_walk *walk, const struct proof_parts *parts)
         if (!fill_page(walk)) return false;
         if (walk->filled == 0) return check_end(walk);
         for (uint32_t i = 0; i < walk->filled; ++i) {
-            if (walk->page[i].through > walk->books->cursor) return check_end(walk);
+            if (walk->page[i].through > walk->books->cursor)
+                return walk->books->is_served
+                           ? check_end(walk)
+                           : find_in_seal(walk, &walk->page[i],
+                                          "stands behind the cursor: nothing says so");
             if (!check_seal(walk, &walk->page[i])) return false;
         }
         parts->progress(parts->self, "settled batches", walk->before.through, walk->books->cursor);

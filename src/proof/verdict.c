@@ -6,6 +6,10 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+const char ADVICE_REBUILD[] =
+    "Restore ledger.db from a backup, or move it away: the server makes it anew from the journal, "
+    "whose beginning is there";
+
 void verdict_write(struct proof_verdict *verdict, const char *file, const char *what,
                    const char *advice)
 {
@@ -13,6 +17,10 @@ void verdict_write(struct proof_verdict *verdict, const char *file, const char *
     verdict->is_clean = false;
     (void)snprintf(finding->file, sizeof(finding->file), "%s", file);
     (void)snprintf(finding->what, sizeof(finding->what), "%s", what);
+    if (advice == ADVICE_REBUILD && verdict->journal_is_cut)
+        advice =
+            "Restore ledger.db from the backup that goes with the journal, whose beginning was "
+            "cut: it cannot be made anew";
     (void)snprintf(finding->advice, sizeof(finding->advice), "%s", advice);
 }
 

@@ -12,9 +12,8 @@
 
 /* The usual advices. */
 #define ADVICE_RESTORE "Restore the data directory from a backup"
-#define ADVICE_REBUILD                                                                      \
-    "Restore ledger.db from a backup, or, while the journal still has its beginning, move " \
-    "it away: the server makes it anew from the journal"
+/* Of ledger.db: that it is made anew is said where the journal's beginning is there. */
+extern const char ADVICE_REBUILD[];
 #define ADVICE_SNAPSHOT                                                               \
     "Move the file away, if there is an older snapshot or the journal still has its " \
     "beginning: the server starts from those and makes it anew"

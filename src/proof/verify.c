@@ -73,9 +73,7 @@ static bool on_batch(void *self, const struct batch_header *header)
     struct verification *v = self;
     if (header->sequence == 1) v->genesis = header->hash;
     if (header->sequence == 1 && !is_hash(v, &header->hash, &v->books.genesis_hash))
-        return find_meta(v, "genesis_hash", "it belongs to another journal",
-                         "Put back the ledger.db of this journal, or move it away: the server "
-                         "makes it anew");
+        return find_meta(v, "genesis_hash", "it belongs to another journal", ADVICE_REBUILD);
     if (header->sequence <= v->books.cursor && !check_seal_time(v, header)) return false;
     if (header->sequence != v->books.cursor) return true;
     v->is_cursor_met = true;
@@ -119,7 +117,7 @@ static bool check_journal(struct verification *v)
 static bool check_ledger(struct verification *v)
 {
     struct chains chains;
-    if (!check_cursor(v)) return false;
+    if (!books_reach(&v->books, v->walk.first) || !check_cursor(v)) return false;
     chains_start(&chains, &v->books, v->walk.journal->key);
     const bool is_whole = chains_load_stored(&chains) &&
                           seals_check(&v->books, &chains, v->parts, v->verdict) &&

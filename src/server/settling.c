@@ -37,7 +37,10 @@ enum ledger_fault settling_open(struct settling *settling, const struct settling
                        journal_fault_text(journal_fault), detail);
         return LEDGER_JOURNAL_FAILED;
     }
-    const struct ledger_origin origin = {.genesis_hash = genesis.hash, .key = journal->key};
+    const struct ledger_origin origin = {.genesis_hash = genesis.hash,
+                                         .key = journal->key,
+                                         .journal = journal->first > 2 ? LEDGER_JOURNAL_CUT
+                                                                       : LEDGER_JOURNAL_WHOLE};
     const enum ledger_fault fault =
         ledger_open(parts->directory, &origin, &settling->ledger, detail_out);
     if (fault != LEDGER_OK) return fault;

@@ -245,3 +245,50 @@ def test_a_cut_journal_without_a_snapshot_is_no_clean_directory(busy, command):
     assert "Restore a snapshot" in finding["to_do"], finding
     with pytest.raises(StartFailed):
         weir.start()
+
+
+RESTORE = "Restore ledger.db from the backup that goes with the journal"
+
+
+def refused_without_a_byte(weir, advice):
+    """The start ends with 1 before anybody is answered, and nothing is founded or written."""
+    def state():
+        with sqlite3.connect(f"file:{weir.data}/journal.db?mode=ro", uri=True) as journal:
+            batches = journal.execute("SELECT min(sequence),max(sequence),count(*) FROM batch").fetchall()
+        journal.close()
+        return batches, {path.name: path.read_bytes() for path in weir.data.iterdir()
+                         if path.name != "lock" and not path.name.startswith("journal.db")}
+
+    before = state()
+    with pytest.raises(StartFailed) as failed:
+        weir.start()
+    assert failed.value.status == 1 and advice in failed.value.stderr, failed.value.stderr
+    assert state() == before
+    for command in ("verify", "reconcile"):
+        status, out, err = run(command, "--data", weir.data, "--json")
+        finding = json.loads(out)["finding"]
+        assert (status, finding["file"]) == (1, "ledger.db"), (out, err)
+        assert RESTORE in finding["to_do"] and "away" not in finding["to_do"], finding
+
+
+def test_a_ledger_that_cannot_be_made_anew_is_asked_for(busy):
+    weir, customer = busy
+    live(weir, customer, 5)
+    weir.stop()
+    young = (weir.data / "ledger.db").read_bytes()
+    weir.start()
+    live_until_cut(weir, customer, 40)
+    weir.stop()
+    whole = (weir.data / "ledger.db").read_bytes()
+    (weir.data / "ledger.db").unlink()
+    refused_without_a_byte(weir, RESTORE)
+    (weir.data / "ledger.db").write_bytes(young)
+    refused_without_a_byte(weir, "bring back a ledger.db that has settled more")
+    (weir.data / "ledger.db").write_bytes(b"hello" * 100)
+    refused_without_a_byte(weir, RESTORE)
+    (weir.data / "ledger.db").write_bytes(whole)
+    weir.start()
+    allowed(customer.consume(1, "chat"))
+    weir.stop()
+    for command in ("verify", "reconcile"):
+        assert run(command, "--data", weir.data)[0] == 0

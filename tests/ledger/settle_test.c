@@ -661,7 +661,8 @@ static void heads_are_rebuilt_from_wherever_the_checkpoint_is(void **state)
     static const char *const DAMAGES[] = {
         "UPDATE meta SET value=0 WHERE name='heads_position'",
         "UPDATE meta SET value=0 WHERE name='heads_position';DELETE FROM accounts;"
-        "UPDATE customers SET updates=0,after=0,last_position=0,last_place=0,last_usage=0,"
+        "UPDATE customers SET "
+        "updates=0,after=0,last_position=0,last_place=0,last_usage=0,overages=0,"
         "last_hash=zeroblob(32)",
     };
     for (size_t at = 0; at < COUNT_OF(DAMAGES); at++) {

@@ -100,8 +100,8 @@ struct metrics_feature {
     uint32_t symbol;
     uint64_t decisions[OUTCOME_DENY + 1][METRICS_REASONS];
     uint64_t draws[METRICS_SOURCES];
-    uint64_t units[METRICS_SOURCES];
-    uint64_t charged_nano[METRICS_SOURCES];
+    uint128 units[METRICS_SOURCES];
+    uint128 charged_nano[METRICS_SOURCES];
     uint64_t reports; /* of usage after the fact */
 };
 
@@ -162,11 +162,11 @@ struct metrics {
     uint64_t holds_ended[HOLD_EXPIRED + 1];
     uint64_t commits_late;
     uint64_t due[DUE_GRANT_EFFECTIVE + 1];
-    uint64_t refunded_nano;
-    uint64_t overshoot_nano[OVERSHOOT_OVERAGE + 1];
-    uint64_t granted_nano[CATEGORY_PAID + 1];
-    uint64_t expired_nano;
-    uint64_t voided_nano;
+    uint128 refunded_nano;
+    uint128 overshoot_nano[OVERSHOOT_OVERAGE + 1];
+    uint128 granted_nano[CATEGORY_PAID + 1];
+    uint128 expired_nano;
+    uint128 voided_nano;
 
     uint64_t blocked; /* turns that ended with both batches full */
     uint64_t batches;

@@ -357,8 +357,10 @@ static void the_largest_answer_has_room_and_no_turn_renders_much_of_it(void **st
         for (unsigned outcome = 0; outcome <= OUTCOME_DENY; outcome++)
             fill(feature->decisions[outcome], METRICS_REASONS, UINT64_MAX);
         fill(feature->draws, METRICS_SOURCES, UINT64_MAX);
-        fill(feature->units, METRICS_SOURCES, UINT64_MAX);
-        fill(feature->charged_nano, METRICS_SOURCES, UINT64_MAX);
+        for (unsigned source = 0; source < METRICS_SOURCES; source++) {
+            feature->units[source] = (uint128)UINT64_MAX * UINT64_MAX;
+            feature->charged_nano[source] = (uint128)UINT64_MAX * UINT64_MAX;
+        }
         feature->reports = UINT64_MAX;
     }
     fill(&metrics->checks[0][0], sizeof(metrics->checks) / sizeof(uint64_t), UINT64_MAX);

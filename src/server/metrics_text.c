@@ -31,11 +31,11 @@ static void put_text(struct buffer *out, const char *text)
 }
 
 /* "12.5" of 12500 thousandths. */
-static void put_number(struct buffer *out, uint64_t value, enum unit unit)
+static void put_number(struct buffer *out, uint128 value, enum unit unit)
 {
     uint64_t scale = unit == NANO ? 1000000000 : unit == MILLI ? 1000 : 1;
-    uint64_t fraction = value % scale;
-    buffer_put_decimal(out, value / scale);
+    uint64_t fraction = 0;
+    buffer_put_decimal_128(out, number_divide(value, scale, &fraction));
     if (fraction != 0) buffer_put_byte(out, '.');
     while (fraction != 0) {
         scale /= 10;
@@ -102,7 +102,7 @@ static void put_labels(struct buffer *out, const struct labels *labels)
 }
 
 static void put_sample(struct buffer *out, const char *name, const struct labels *labels,
-                       uint64_t value, enum unit unit)
+                       uint128 value, enum unit unit)
 {
     put_text(out, name);
     if (labels != NULL) {
@@ -116,7 +116,7 @@ static void put_sample(struct buffer *out, const char *name, const struct labels
 }
 
 static void put_word(struct buffer *out, const char *name, const char *label, const char *word,
-                     uint64_t value, enum unit unit)
+                     uint128 value, enum unit unit)
 {
     const struct labels labels = {.first = label, .first_value = bytes_of_text(word)};
     put_sample(out, name, &labels, value, unit);
@@ -128,7 +128,7 @@ struct scalar {
     const char *name;
     const char *type;
     const char *help;
-    uint64_t value;
+    uint128 value;
     enum unit unit;
 };
 
@@ -302,8 +302,8 @@ static void put_decisions(const struct loop *loop, uint32_t row, struct buffer *
 }
 
 /* One number of a feature for each source. */
-static void put_by_source(const struct loop *loop, uint32_t row, const char *name,
-                          const uint64_t *numbers, enum unit unit, struct buffer *out)
+static void put_sums(const struct loop *loop, uint32_t row, const char *name,
+                     const uint128 *numbers, enum unit unit, struct buffer *out)
 {
     struct labels labels = {
         .first = "feature", .first_value = feature_name(loop, row), .second = "source"};
@@ -313,6 +313,15 @@ static void put_by_source(const struct loop *loop, uint32_t row, const char *nam
     }
 }
 
+static void put_counts(const struct loop *loop, uint32_t row, const char *name,
+                       const uint64_t *counts, struct buffer *out)
+{
+    uint128 numbers[METRICS_SOURCES];
+    for (unsigned source = 0; source < METRICS_SOURCES; ++source)
+        numbers[source] = counts[source];
+    put_sums(loop, row, name, numbers, WHOLE, out);
+}
+
 static void put_draws(const struct loop *loop, uint32_t row, struct buffer *out)
 {
     static const char name[] = "weir_decision_draws_total";
@@ -320,7 +329,7 @@ static void put_draws(const struct loop *loop, uint32_t row, struct buffer *out)
         begin_family(out, name, "counter",
                      "Decisions that took or held something of a source, by feature and source.");
     if (row <= loop->metrics.feature_count)
-        put_by_source(loop, row, name, loop->metrics.features[row].draws, WHOLE, out);
+        put_counts(loop, row, name, loop->metrics.features[row].draws, out);
 }
 
 static void put_units(const struct loop *loop, uint32_t row, struct buffer *out)
@@ -330,7 +339,7 @@ static void put_units(const struct loop *loop, uint32_t row, struct buffer *out)
         begin_family(out, name, "counter",
                      "Units that were used and settled, by feature and source that paid.");
     if (row <= loop->metrics.feature_count)
-        put_by_source(loop, row, name, loop->metrics.features[row].units, WHOLE, out);
+        put_sums(loop, row, name, loop->metrics.features[row].units, WHOLE, out);
 }
 
 static void put_charges(const struct loop *loop, uint32_t row, struct buffer *out)
@@ -340,7 +349,7 @@ static void put_charges(const struct loop *loop, uint32_t row, struct buffer *ou
         begin_family(out, name, "counter",
                      "Credits charged for use, before refunds, by feature and source that paid.");
     if (row <= loop->metrics.feature_count)
-        put_by_source(loop, row, name, loop->metrics.features[row].charged_nano, NANO, out);
+        put_sums(loop, row, name, loop->metrics.features[row].charged_nano, NANO, out);
 }
 
 static void put_reports(const struct loop *loop, uint32_t row, struct buffer *out)

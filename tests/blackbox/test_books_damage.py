@@ -10,8 +10,7 @@ import sqlite3
 
 import pytest
 from raw import until
-from books import DEARER, POLICY
-from weir_client import DAY, Customer, Server, StartFailed, allowed, expect, run
+from weir_client import DAY, Customer, Server, StartFailed, expect, run
 
 TABLES = ("usage_events", "monetization_events", "balance_updates", "refunds", "grants", "policies", "symbols",
           "customers", "accounts", "seals", "usage_rollup", "usage_days", "usage_days_at", "meta")

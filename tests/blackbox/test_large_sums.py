@@ -87,6 +87,8 @@ def test_durations_and_quantities_beyond_64_bits_settle_and_are_summed_exactly(w
         assert line["duration_ms"] == whole["duration_ms"]
 
     check()
+    assert (f'weir_used_units_total{{feature="chat",source="unlimited"}} {3000 + 2000 * MOST}\n'
+            in weir.get("/metrics").raw.decode())
     weir.advance(2 * DAY)
     assert allowed(Customer(weir, "late", plan="base").consume(1))
     expect(weir.get("/v1/usage"))

@@ -142,7 +142,8 @@ int command_status(int argc, char **argv)
                  "whose limits, such as team-a/alice; default the customer's own",
                  &options.subject),
         ROW_TEXT("feature", "NAME", "only this; default all of the plan", &options.feature),
-        ROW_FLAG("json", "one object: status, settings, balance and runway", &options.is_json),
+        ROW_FLAG("json", "what GET .../status answers, and settings, wallet and runway",
+                 &options.is_json),
     };
     const struct usage usage = {
         .command = "status",
@@ -154,9 +155,11 @@ int command_status(int argc, char **argv)
             "the server's clock; clock times are this machine's. Where nothing was charged "
             "nobody knows how long credits last, and it says so. A customer whom the server has "
             "not seen yet has the limits of the policy's default plan.\n"
-            "--json has `status`, `settings` and `balance` as the server answers them (the last "
-            "two null for a customer not seen yet), and `runway` at each pace: lasts_ms and until, "
-            "or why there are none, and how much of it is of grants that end before.",
+            "--json is what GET /v1/customers/CUSTOMER/status answers, and in the same object "
+            "`settings` (its GET), `wallet` (its balance: settled, pending, held, available, and "
+            "each grant; both null for a customer not seen yet), and `runway` at each pace: "
+            "lasts_ms and until, or why there are none, and how much of it is of grants that end "
+            "before.",
         .examples = {{"all of a customer", "weir status ada"},
                      {"one person's limits for one feature",
                      "weir status ada --subject team-a/alice --feature chat"}},

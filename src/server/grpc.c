@@ -97,6 +97,15 @@ static const struct stream_calls stream_calls = {
 
 /* ---- time */
 
+/* All calls with a deadline are looked at together, so not more often than this. */
+#define DEADLINES_EVERY_NS (INT64_C(10) * 1000000)
+
+static int64_t next_look_ns(const struct grpc *grpc)
+{
+    const int64_t soonest_ns = grpc->looked_ns + DEADLINES_EVERY_NS;
+    return grpc->due_ns > soonest_ns ? grpc->due_ns : soonest_ns;
+}
+
 static void end_late(struct grpc *grpc)
 {
     const int64_t now_ns = clock_monotonic_ns();
@@ -114,7 +123,8 @@ static void end_late(struct grpc *grpc)
         grpc_line_leave(&grpc->lines[GRPC_LINE_LEAVING], GRPC_LINE_LEAVING, call);
         grpc_session_cut(call->session);
     }
-    if (now_ns < grpc->due_ns) return;
+    if (now_ns < next_look_ns(grpc)) return;
+    grpc->looked_ns = now_ns;
     grpc->due_ns = INT64_MAX;
     struct grpc_call *next;
     for (call = grpc->lines[GRPC_LINE_DUE].first; call != NULL; call = next) {
@@ -130,7 +140,7 @@ int32_t grpc_wait_ms(const struct grpc *grpc, int32_t wait_ms_max)
 {
     if (grpc->flushes != NULL) return 0;
     if (grpc->due_ns == INT64_MAX) return wait_ms_max;
-    const int64_t left_ms = (grpc->due_ns - clock_monotonic_ns() + 999999) / 1000000;
+    const int64_t left_ms = (next_look_ns(grpc) - clock_monotonic_ns() + 999999) / 1000000;
     if (left_ms <= 0) return 0;
     return left_ms < wait_ms_max ? (int32_t)left_ms : wait_ms_max;
 }

@@ -111,6 +111,7 @@ struct grpc {
     uint32_t calls;
     uint32_t unanswered; /* of them */
     int64_t due_ns;      /* no deadline is before */
+    int64_t looked_ns;   /* they were last looked at */
     struct grpc_session *flushes;
     bool is_draining;
 };

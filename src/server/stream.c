@@ -106,6 +106,7 @@ struct stream {
     struct stream_connection *handing; /* on_bytes has its input; NULL: nobody's */
     struct waiting_row lines[LINES];
     uint32_t connections;
+    bool makes_room;
     uint32_t shaking;
     uint32_t shake_steps; /* left in this turn */
     int64_t now_ns;       /* of this turn */
@@ -234,9 +235,11 @@ static struct stream_connection *find_holder(const struct stream *stream,
 static void make_room(struct stream *stream, const struct stream_connection *kept)
 {
     struct metrics_network *network = stream->options.network;
+    if (stream->makes_room) return; /* the last words to one who gives way take room, too */
+    stream->makes_room = true;
     while (network->buffers_bytes > stream->options.buffers_bytes_max) {
         struct stream_connection *holder = find_holder(stream, kept);
-        if (holder == NULL) return;
+        if (holder == NULL) break;
         if (stream_unsent(holder) <= BUFFER_FREE_BYTES) {
             ++network->out_of_buffers;
             refuse(holder, STREAM_NO_BUFFERS);
@@ -248,6 +251,7 @@ static void make_room(struct stream *stream, const struct stream_connection *kep
         line_leave(LINE_HOLDING, holder);
         stream_reset(holder);
     }
+    stream->makes_room = false;
 }
 
 static void count_held(struct stream_connection *connection)
@@ -500,7 +504,8 @@ static void hand_over(struct stream_connection *connection, struct bytes input)
 
 static void tell_ended(struct stream_connection *connection)
 {
-    const bool is_all_seen = !connection->is_held && !connection->has_leftover;
+    const bool waits_for_room = connection->is_full && connection->input_used > 0;
+    const bool is_all_seen = !connection->is_held && !connection->has_leftover && !waits_for_room;
     if (!connection->has_ended || connection->is_told_ended || !is_all_seen) return;
     if (connection->stage != STAGE_OPEN) return;
     connection->is_told_ended = true;

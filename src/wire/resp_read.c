@@ -104,8 +104,8 @@ static enum resp_read read_bulk_length(struct resp_reader *reader, struct bytes 
     return RESP_WHOLE;
 }
 
-enum resp_read resp_read(struct resp_reader *reader, struct bytes input, size_t *length_out,
-                         const char **wrong_out)
+static enum resp_read read_command(struct resp_reader *reader, struct bytes input,
+                                   size_t *length_out, const char **wrong_out)
 {
     if (input.length == 0) return RESP_PART;
     if (input.at[0] != '*') return read_line(reader, input, length_out, wrong_out);
@@ -128,6 +128,15 @@ enum resp_read resp_read(struct resp_reader *reader, struct bytes input, size_t 
     }
     *length_out = reader->at;
     return RESP_WHOLE;
+}
+
+enum resp_read resp_read(struct resp_reader *reader, struct bytes input, size_t *length_out,
+                         const char **wrong_out)
+{
+    const enum resp_read read = read_command(reader, input, length_out, wrong_out);
+    if (read == RESP_PART && input.length >= RESP_COMMAND_BYTES_MAX)
+        return wrong(long_wrong, wrong_out); /* an argument's length line would end behind it */
+    return read;
 }
 
 void resp_split(struct bytes command, struct resp_arguments *arguments_out)

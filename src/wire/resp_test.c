@@ -196,6 +196,32 @@ static void a_line_has_a_ceiling(void **state)
     assert_false(resp_trial((struct bytes){(uint8_t *)line, RESP_LINE_BYTES_MAX}, 4096).is_wrong);
 }
 
+/* An argument that ends near the ceiling, and the next one's length line across it. */
+static void no_part_of_a_command_is_as_long_as_a_whole_one_may_be(void **state)
+{
+    static uint8_t block[RESP_COMMAND_BYTES_MAX + 64];
+    (void)state;
+    for (size_t bulk = RESP_COMMAND_BYTES_MAX - 40; bulk <= RESP_COMMAND_BYTES_MAX; ++bulk) {
+        struct buffer out = buffer_over(block, sizeof block);
+        buffer_put_text(&out, "*3\r\n$");
+        buffer_put_decimal(&out, bulk);
+        buffer_put_text(&out, "\r\n");
+        memset(block + out.used, 'a', bulk);
+        out.used += bulk;
+        buffer_put_text(&out, "\r\n$0000001");
+        assert_false(out.overflowed);
+        const bool must_be_wrong = out.used >= RESP_COMMAND_BYTES_MAX;
+        for (size_t left = 0; left < 9; ++left) {
+            const struct bytes input = {block, out.used - left};
+            for (size_t step = 4093; step <= 131072; step *= 32) {
+                const struct resp_told told = resp_trial(input, step);
+                if (left == 0) assert_int_equal(told.is_wrong, must_be_wrong);
+                assert_int_equal(told.commands, 0);
+            }
+        }
+    }
+}
+
 /* A command's bytes cut, doubled, changed and split at any place. */
 static void whatever_comes_is_commands_or_wrong(void **state)
 {
@@ -326,6 +352,7 @@ int main(void)
         cmocka_unit_test(commands_end_where_they_end_however_they_come),
         cmocka_unit_test(what_is_no_command_is_wrong_at_its_first_byte),
         cmocka_unit_test(a_line_has_a_ceiling),
+        cmocka_unit_test(no_part_of_a_command_is_as_long_as_a_whole_one_may_be),
         cmocka_unit_test(whatever_comes_is_commands_or_wrong),
         cmocka_unit_test(answers_are_written_as_the_contract_says),
         cmocka_unit_test(a_fault_of_the_server_names_the_request),

@@ -71,7 +71,7 @@ static inline struct resp_told resp_trial(struct bytes input, size_t step)
             goes_on = read != RESP_PART && read != RESP_WRONG;
             ENSURE((read == RESP_WRONG) == (wrong != NULL));
             ENSURE(!goes_on || (length > 0 && length <= rest.length));
-            ENSURE(read != RESP_PART || rest.length <= RESP_COMMAND_BYTES_MAX);
+            ENSURE(read != RESP_PART || rest.length < RESP_COMMAND_BYTES_MAX);
             told.is_wrong = read == RESP_WRONG;
             struct bytes command = {block, length};
             if (read == RESP_LINE) {

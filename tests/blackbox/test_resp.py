@@ -272,6 +272,32 @@ def test_bytes_that_are_no_commands_end_the_connection(weir, rich, data, words):
     assert rich.funds() == before
 
 
+@pytest.mark.parametrize("length", range(65536 - 10, 65536))
+def test_a_command_that_would_pass_the_ceiling_between_two_arguments_ends_it(weir, rich, length):
+    head = b"*3\r\n$%d\r\n" % (length - 13)
+    with Wire(weir) as wire:
+        wire.send(head + b"a" * (length - 13) + b"\r\n$1")
+        wire.send(b"0000000")
+        assert "Protocol error: " in wire.read() and wire.read() is None
+    assert connect(weir).ping()
+
+
+def test_all_of_a_pipeline_is_answered_though_its_client_sends_no_more(weir, new_customer):
+    """Answers fill the connection's room again and again while its end has been read already."""
+    customer = new_customer(weir, plan="free")
+    consume = multibulk("WEIR.CONSUME", customer.name, "-", "chat", "-", "requests", 1)
+    with Wire(weir) as wire:
+        def send():
+            wire.send(multibulk("COMMAND") * 3700 + consume * 20)
+            wire.sock.shutdown(socket.SHUT_WR)
+        sender = threading.Thread(target=send)
+        sender.start()
+        answers = [wire.read() for _ in range(3720)]
+        sender.join()
+        assert None not in answers and wire.read() is None
+    assert {Decision(answer).outcome for answer in answers[3700:]} == {"allow"}
+
+
 def test_a_form_that_a_browser_was_made_to_send_is_not_obeyed(weir, rich):
     body = f"WEIR.CONSUME {rich.name} - chat - requests 1\r\n".encode()
     with Wire(weir) as wire:

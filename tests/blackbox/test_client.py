@@ -153,7 +153,7 @@ def test_commands_speak_https_with_a_trusted_certificate(weir, door, customer):
     customer.put(plan="base")
     status, out, err = run("status", customer.name, "--json", "--server", door.url, "--ca",
                            door.certificate)
-    assert status == 0 and json.loads(out)["status"]["features"][0]["feature"] == "chat", err
+    assert status == 0 and json.loads(out)["features"][0]["feature"] == "chat", err
     named = door.url.replace("127.0.0.1", "localhost")
     status, out, err = run("grant", customer.name, "5", "--server", named, "--ca", door.certificate)
     assert status == 0 and "5 credits" in out, err

@@ -1,6 +1,7 @@
 """The proofs of a directory whose acts have somebody who did them (access keys), and of rows that
 say it was somebody else."""
 
+import contextlib
 import json
 import shutil
 import sqlite3
@@ -54,7 +55,7 @@ def acted(tmp_path_factory):
             assert prove(command, weir.data)["clean"]
     act(other)
     assert weir.stop() == 0
-    with sqlite3.connect(weir.data / "ledger.db") as books:
+    with contextlib.closing(sqlite3.connect(weir.data / "ledger.db")) as books:
         assert [actor for (actor,) in books.execute("SELECT actor FROM policies ORDER BY version")] == [
             None, admin.id, other.id, admin.id]
     return weir.data

@@ -23,21 +23,13 @@ struct survey {
     size_t half_at;  /* the first of them */
 };
 
-static int32_t hex_value(uint8_t digit)
-{
-    if (digit >= '0' && digit <= '9') return digit - '0';
-    if (digit >= 'a' && digit <= 'f') return digit - 'a' + 10;
-    if (digit >= 'A' && digit <= 'F') return digit - 'A' + 10;
-    return -1;
-}
-
 /* The code unit of the \uXXXX at the start of the text; -1: there is none. */
 static int32_t escaped_unit(struct bytes text)
 {
     if (text.length < 6 || text.at[0] != '\\' || text.at[1] != 'u') return -1;
     int32_t unit = 0;
     for (size_t place = 2; place < 6; place++) {
-        const int32_t digit = hex_value(text.at[place]);
+        const int32_t digit = bytes_hex_digit(text.at[place]);
         if (digit < 0) return -1;
         unit = unit * 16 + digit;
     }

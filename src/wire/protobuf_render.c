@@ -96,11 +96,6 @@ static void close_part(struct buffer *buffer, size_t start)
     memcpy(buffer->at + start, length, width);
 }
 
-static uint8_t hex_value(uint8_t digit)
-{
-    return (uint8_t)(digit <= '9' ? digit - '0' : digit - 'a' + 10);
-}
-
 /* Sentences and words are made as JSON strings, alone in what is left of the buffer ... */
 static struct buffer words_begin(const struct buffer *buffer)
 {
@@ -120,7 +115,8 @@ static void words_end(struct buffer *buffer, const struct buffer *words)
             byte = words->at[++at];
             if (byte == 'n') byte = '\n';
             if (byte == 'u') { /* 00 and two digits: a control character */
-                byte = (uint8_t)(hex_value(words->at[at + 3]) << 4 | hex_value(words->at[at + 4]));
+                byte = (uint8_t)(bytes_hex_digit(words->at[at + 3]) * 16 +
+                                 bytes_hex_digit(words->at[at + 4]));
                 at += 4;
             }
         }

@@ -161,13 +161,6 @@ void resp_split(struct bytes command, struct resp_arguments *arguments_out)
 
 /* ---- lines of words */
 
-static int hex_value(uint8_t digit)
-{
-    if (digit >= '0' && digit <= '9') return digit - '0';
-    digit |= 0x20;
-    return digit >= 'a' && digit <= 'f' ? digit - 'a' + 10 : -1;
-}
-
 static bool is_space(uint8_t byte)
 {
     return byte == ' ' || byte == '\t' || byte == '\r' || byte == '\n';
@@ -180,8 +173,8 @@ static uint8_t take_escape(struct bytes line, size_t *at)
     static const char values[] = "\n\r\t\b\a";
     const uint8_t byte = line.at[++*at];
     if (byte == 'x' && line.length - *at > 2) {
-        const int high = hex_value(line.at[*at + 1]);
-        const int low = hex_value(line.at[*at + 2]);
+        const int high = bytes_hex_digit(line.at[*at + 1]);
+        const int low = bytes_hex_digit(line.at[*at + 2]);
         if (high >= 0 && low >= 0) {
             *at += 2;
             return (uint8_t)(high * 16 + low);

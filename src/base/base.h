@@ -11,6 +11,7 @@
 #include "base/hash.h"
 #include "base/ids.h"
 #include "base/index.h"
+#include "base/list.h"
 #include "base/numbers.h"
 #include "base/prng.h"
 #include "base/slab.h"

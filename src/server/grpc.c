@@ -6,35 +6,6 @@
 
 #include <stdlib.h>
 
-/* ---- lines */
-
-void grpc_line_add(struct grpc_line *line, enum grpc_line_of which, struct grpc_call *call)
-{
-    struct grpc_place *place = &call->places[which];
-    ENSURE(!place->is_taken);
-    *place = (struct grpc_place){.before = line->last, .is_taken = true};
-    if (line->last != NULL)
-        line->last->places[which].after = call;
-    else
-        line->first = call;
-    line->last = call;
-}
-
-void grpc_line_leave(struct grpc_line *line, enum grpc_line_of which, struct grpc_call *call)
-{
-    struct grpc_place *place = &call->places[which];
-    if (!place->is_taken) return;
-    if (place->before != NULL)
-        place->before->places[which].after = place->after;
-    else
-        line->first = place->after;
-    if (place->after != NULL)
-        place->after->places[which].before = place->before;
-    else
-        line->last = place->before;
-    place->is_taken = false;
-}
-
 /* ---- the stream's calls */
 
 static void *on_open(void *self, struct stream_connection *connection)
@@ -112,23 +83,23 @@ static void end_late(struct grpc *grpc)
     const int64_t request_ns = (int64_t)grpc->options.request_timeout_ms * 1000000;
     const int64_t write_ns = (int64_t)grpc->options.write_timeout_ms * 1000000;
     struct grpc_call *call;
-    while ((call = grpc->lines[GRPC_LINE_ARRIVING].first) != NULL &&
+    while ((call = list_first(&grpc->lines[GRPC_LINE_ARRIVING])) != NULL &&
            now_ns - call->since_ns >= request_ns) {
         ++grpc->options.network->timed_out;
         grpc_call_expire(call);
     }
     /* Its client opens no window for the answer, or its socket takes nothing. */
-    while ((call = grpc->lines[GRPC_LINE_LEAVING].first) != NULL &&
+    while ((call = list_first(&grpc->lines[GRPC_LINE_LEAVING])) != NULL &&
            now_ns - call->since_ns >= write_ns) {
-        grpc_line_leave(&grpc->lines[GRPC_LINE_LEAVING], GRPC_LINE_LEAVING, call);
+        list_leave(&call->places[GRPC_LINE_LEAVING]);
         grpc_session_cut(call->session);
     }
     if (now_ns < next_look_ns(grpc)) return;
     grpc->looked_ns = now_ns;
     grpc->due_ns = INT64_MAX;
     struct grpc_call *next;
-    for (call = grpc->lines[GRPC_LINE_DUE].first; call != NULL; call = next) {
-        next = call->places[GRPC_LINE_DUE].after;
+    for (call = list_first(&grpc->lines[GRPC_LINE_DUE]); call != NULL; call = next) {
+        next = list_after(&call->places[GRPC_LINE_DUE]);
         if (call->deadline_ns <= now_ns)
             grpc_call_expire(call);
         else if (call->deadline_ns < grpc->due_ns)

@@ -53,12 +53,12 @@ static bool make_room(struct grpc_call *call, size_t size)
     const size_t more = counted(size) - counted(call->message_size);
     const struct problem overloaded = {.code = PROBLEM_OVERLOADED,
                                        .expected = "fewer large messages at once"};
-    struct grpc_call *other = call->grpc->lines[GRPC_LINE_ARRIVING].first;
+    struct grpc_call *other = list_first(&call->grpc->lines[GRPC_LINE_ARRIVING]);
     while (options->network->buffers_bytes + more > options->buffers_bytes_max && more > 0) {
         while (other != NULL && (other == call || other->held_bytes == 0))
-            other = other->places[GRPC_LINE_ARRIVING].after;
+            other = list_after(&other->places[GRPC_LINE_ARRIVING]);
         if (other == NULL) return false;
-        struct grpc_call *after = other->places[GRPC_LINE_ARRIVING].after;
+        struct grpc_call *after = list_after(&other->places[GRPC_LINE_ARRIVING]);
         ++options->network->out_of_buffers;
         grpc_call_refuse(other, &overloaded);
         other = after;
@@ -95,8 +95,8 @@ static bool make_place(struct grpc *grpc)
 {
     const struct problem overloaded = {.code = PROBLEM_OVERLOADED,
                                        .expected = "fewer calls at once"};
-    struct grpc_call *arriving = grpc->lines[GRPC_LINE_ARRIVING].first;
-    struct grpc_call *leaving = grpc->lines[GRPC_LINE_LEAVING].first;
+    struct grpc_call *arriving = list_first(&grpc->lines[GRPC_LINE_ARRIVING]);
+    struct grpc_call *leaving = list_first(&grpc->lines[GRPC_LINE_LEAVING]);
     if (grpc->calls >= 2 * grpc->options.calls_max) {
         if (leaving != NULL && has_waited(leaving)) grpc_session_cut(leaving->session);
         return false; /* its places are free in the next turn */
@@ -124,16 +124,16 @@ struct grpc_call *grpc_call_begin(struct grpc_session *session, int32_t stream)
     call->session = session;
     call->stream = stream;
     call->since_ns = clock_monotonic_ns();
-    grpc_line_add(&session->calls, GRPC_LINE_SESSION, call);
-    grpc_line_add(&grpc->lines[GRPC_LINE_ARRIVING], GRPC_LINE_ARRIVING, call);
+    list_append(&session->calls, &call->places[GRPC_LINE_SESSION], call);
+    list_append(&grpc->lines[GRPC_LINE_ARRIVING], &call->places[GRPC_LINE_ARRIVING], call);
     return call;
 }
 
 void grpc_call_gone(struct grpc_call *call)
 {
     for (enum grpc_line_of which = 0; which < GRPC_LINE_SESSION; ++which)
-        grpc_line_leave(&call->grpc->lines[which], which, call);
-    grpc_line_leave(&call->session->calls, GRPC_LINE_SESSION, call);
+        list_leave(&call->places[which]);
+    list_leave(&call->places[GRPC_LINE_SESSION]);
     --call->session->call_count;
     if (!call->is_answered) --call->grpc->unanswered;
     call->is_answered = true;
@@ -150,11 +150,11 @@ static void note_answered(struct grpc_call *call)
     struct grpc *grpc = call->grpc;
     call->is_answered = true;
     --grpc->unanswered;
-    grpc_line_leave(&grpc->lines[GRPC_LINE_ARRIVING], GRPC_LINE_ARRIVING, call);
-    grpc_line_leave(&grpc->lines[GRPC_LINE_DUE], GRPC_LINE_DUE, call);
+    list_leave(&call->places[GRPC_LINE_ARRIVING]);
+    list_leave(&call->places[GRPC_LINE_DUE]);
     if (!call->is_with_loop) give_message(call);
     call->since_ns = clock_monotonic_ns();
-    grpc_line_add(&grpc->lines[GRPC_LINE_LEAVING], GRPC_LINE_LEAVING, call);
+    list_append(&grpc->lines[GRPC_LINE_LEAVING], &call->places[GRPC_LINE_LEAVING], call);
     grpc_session_want_flush(call->session);
 }
 
@@ -318,7 +318,7 @@ static void start_deadline(struct grpc_call *call)
     if (timeout_ns > INT64_MAX - call->since_ns) return;
     call->deadline_ns = call->since_ns + timeout_ns;
     if (call->deadline_ns < grpc->due_ns) grpc->due_ns = call->deadline_ns;
-    grpc_line_add(&grpc->lines[GRPC_LINE_DUE], GRPC_LINE_DUE, call);
+    list_append(&grpc->lines[GRPC_LINE_DUE], &call->places[GRPC_LINE_DUE], call);
 }
 
 void grpc_call_headed(struct grpc_call *call)
@@ -449,7 +449,7 @@ void grpc_call_whole(struct grpc_call *call)
         return;
     }
     if (call->what == GRPC_WHAT_HEALTH && !check_health_request(call)) return;
-    grpc_line_leave(&call->grpc->lines[GRPC_LINE_ARRIVING], GRPC_LINE_ARRIVING, call);
+    list_leave(&call->places[GRPC_LINE_ARRIVING]);
     exchange->form = WIRE_FORM_PROTOBUF;
     exchange->body = (struct bytes){call->message, call->message_length};
     if (call->what == GRPC_WHAT_HEALTH) exchange->body = BYTES_NONE;

@@ -309,8 +309,8 @@ void grpc_session_close(struct grpc_session *session)
     while (*link != NULL && *link != session)
         link = &(*link)->next;
     if (*link != NULL) *link = session->next;
-    while (session->calls.first != NULL)
-        grpc_call_gone(session->calls.first);
+    while (list_first(&session->calls) != NULL)
+        grpc_call_gone(list_first(&session->calls));
     nghttp2_session_del(session->http2);
     free(session);
 }

@@ -28,17 +28,6 @@ enum grpc_line_of {
     GRPC_LINES
 };
 
-struct grpc_place {
-    struct grpc_call *before;
-    struct grpc_call *after;
-    bool is_taken;
-};
-
-struct grpc_line {
-    struct grpc_call *first;
-    struct grpc_call *last;
-};
-
 enum grpc_what { GRPC_WHAT_UNKNOWN, GRPC_WHAT_DECISION, GRPC_WHAT_HEALTH };
 
 /* The first member is what the loop has. */
@@ -50,7 +39,7 @@ struct grpc_call {
     enum grpc_what what;
     bool is_with_loop;
     bool is_answered;
-    struct grpc_place places[GRPC_LINES];
+    struct list_place places[GRPC_LINES];
     int64_t since_ns;
     int64_t deadline_ns;
     size_t held_bytes; /* of the sum */
@@ -90,7 +79,7 @@ struct grpc_session {
     struct grpc *grpc;
     struct stream_connection *connection;
     nghttp2_session *http2;
-    struct grpc_line calls;
+    struct list calls;
     uint32_t call_count;
     struct grpc_rate resets;
     struct grpc_rate unrest; /* frames that ask for nothing */
@@ -107,7 +96,7 @@ struct grpc {
     nghttp2_option *http2_options;
     struct prng request_ids;
     const struct route *ready; /* what health asks */
-    struct grpc_line lines[GRPC_LINE_SESSION];
+    struct list lines[GRPC_LINE_SESSION];
     uint32_t calls;
     uint32_t unanswered; /* of them */
     int64_t due_ns;      /* no deadline is before */
@@ -115,9 +104,6 @@ struct grpc {
     struct grpc_session *flushes;
     bool is_draining;
 };
-
-void grpc_line_add(struct grpc_line *line, enum grpc_line_of which, struct grpc_call *call);
-void grpc_line_leave(struct grpc_line *line, enum grpc_line_of which, struct grpc_call *call);
 
 /* ---- grpc_http2.c */
 

@@ -30,37 +30,13 @@ enum {
 
 void http_line_add(enum line_of which, struct connection *connection)
 {
-    struct http_line *line = &connection->http->lines[which];
-    struct http_place *place = &connection->places[which];
-    ENSURE(!place->is_taken);
-    *place = (struct http_place){.before = line->last, .is_taken = true};
-    if (line->last != NULL)
-        line->last->places[which].after = connection;
-    else
-        line->first = connection;
-    line->last = connection;
-}
-
-void http_line_leave(enum line_of which, struct connection *connection)
-{
-    struct http_line *line = &connection->http->lines[which];
-    struct http_place *place = &connection->places[which];
-    if (!place->is_taken) return;
-    if (place->before != NULL)
-        place->before->places[which].after = place->after;
-    else
-        line->first = place->after;
-    if (place->after != NULL)
-        place->after->places[which].before = place->before;
-    else
-        line->last = place->before;
-    place->is_taken = false;
+    list_append(&connection->http->lines[which], &connection->places[which], connection);
 }
 
 void http_await(struct connection *connection)
 {
     connection->since_ns = clock_monotonic_ns();
-    http_line_leave(LINE_WAITING, connection);
+    list_leave(&connection->places[LINE_WAITING]);
     http_line_add(LINE_WAITING, connection);
 }
 
@@ -82,8 +58,8 @@ void http_reset(struct connection *connection)
 /* The first in the line whose bytes are not being worked on. */
 static struct connection *find_holder(struct http *http, const struct connection *kept)
 {
-    struct connection *connection = http->lines[LINE_HOLDING].first;
-    for (; connection != NULL; connection = connection->places[LINE_HOLDING].after) {
+    struct connection *connection = list_first(&http->lines[LINE_HOLDING]);
+    for (; connection != NULL; connection = list_after(&connection->places[LINE_HOLDING])) {
         if (connection == kept) continue;
         if (connection->is_answered || (!connection->is_parked && http_is_reading(connection)))
             return connection;
@@ -100,7 +76,7 @@ static void make_room(struct http *http, const struct connection *kept)
             ++http->network->readers_cut;
             http->network->buffers_bytes -= holder->held_bytes; /* given back a turn later */
             holder->held_bytes = holder->answer_bytes = 0;
-            http_line_leave(LINE_HOLDING, holder);
+            list_leave(&holder->places[LINE_HOLDING]);
             http_reset(holder);
         } else {
             ++http->network->out_of_buffers;
@@ -125,7 +101,7 @@ void http_hold(struct connection *connection, bool is_kept)
     if (bytes == before) return;
     connection->held_bytes = bytes;
     http->network->buffers_bytes += bytes - before;
-    if (bytes == 0) http_line_leave(LINE_HOLDING, connection);
+    if (bytes == 0) list_leave(&connection->places[LINE_HOLDING]);
     if (before == 0) http_line_add(LINE_HOLDING, connection);
     if (bytes > before) make_room(http, is_kept ? connection : NULL);
 }
@@ -147,8 +123,8 @@ static void on_connection_closed(void *self)
     connection->answer_bytes = 0;
     http_hold(connection, true);
     http_tls_end_handshake(connection);
-    http_line_leave(LINE_WAITING, connection);
-    http_line_leave(LINE_HELLO, connection);
+    list_leave(&connection->places[LINE_WAITING]);
+    list_leave(&connection->places[LINE_HELLO]);
     http_give_connection(http, connection);
     http->network->connections = --http->connections;
 }
@@ -192,15 +168,15 @@ static bool has_unread(const struct connection *connection)
 static struct connection *find_waiting(const struct http *http)
 {
     const int64_t since_ns = clock_monotonic_ns() - (int64_t)SHED_AFTER_MS * 1000000;
-    struct connection *oldest = http->lines[LINE_WAITING].first;
+    struct connection *oldest = list_first(&http->lines[LINE_WAITING]);
     unsigned looks = 0;
-    for (; oldest != NULL; oldest = oldest->places[LINE_WAITING].after) {
+    for (; oldest != NULL; oldest = list_after(&oldest->places[LINE_WAITING])) {
         if (!http_is_reading(oldest)) continue; /* h2o says something on it */
         if (oldest->since_ns >= since_ns || !has_unread(oldest)) break;
         if (++looks == SHED_LOOKS_MAX) return NULL;
     }
     for (enum line_of which = LINE_HELLO; which <= LINE_SHAKING; ++which) {
-        struct connection *first = http->lines[which].first;
+        struct connection *first = list_first(&http->lines[which]);
         if (first != NULL && (oldest == NULL || first->since_ns < oldest->since_ns)) oldest = first;
     }
     return oldest != NULL && oldest->since_ns < since_ns ? oldest : NULL;
@@ -341,14 +317,14 @@ static void end_all_late(struct http *http, int64_t now_ns)
 {
     const int64_t request_ns = (int64_t)http->options.request_timeout_ms * 1000000;
     const int64_t handshake_ns = (int64_t)HANDSHAKE_TIMEOUT_MS * 1000000;
-    struct connection *connection = http->lines[LINE_WAITING].first;
+    struct connection *connection = list_first(&http->lines[LINE_WAITING]);
     while (connection != NULL && now_ns - connection->since_ns >= request_ns) {
-        struct connection *after = connection->places[LINE_WAITING].after;
+        struct connection *after = list_after(&connection->places[LINE_WAITING]);
         if (http_is_reading(connection)) end_late(connection);
         connection = after;
     }
     for (enum line_of which = LINE_HELLO; which <= LINE_SHAKING; ++which)
-        while ((connection = http->lines[which].first) != NULL &&
+        while ((connection = list_first(&http->lines[which])) != NULL &&
                now_ns - connection->since_ns >= handshake_ns)
             http_tls_give_up(connection);
 }

@@ -113,7 +113,7 @@ static h2o_socket_t *socket_of(h2o_req_t *request)
 static void park(h2o_socket_t *socket, const h2o_req_t *request)
 {
     struct connection *connection = connection_of(socket);
-    http_line_leave(LINE_WAITING, connection);
+    list_leave(&connection->places[LINE_WAITING]);
     connection->is_parked = true;
     connection->was_parked = false;
     connection->can_be_asked = request->version >= 0x101;
@@ -135,7 +135,7 @@ static bool is_head(const h2o_req_t *request)
 static struct connection *begin_answer(h2o_req_t *request, size_t bytes)
 {
     struct connection *connection = connection_of(socket_of(request));
-    http_line_leave(LINE_WAITING, connection);
+    list_leave(&connection->places[LINE_WAITING]);
     connection->request = request;
     connection->is_answered = true;
     connection->deadline_ns = 0;
@@ -597,16 +597,16 @@ void http_drain(struct http *http)
     http->listener = NULL;
     h2o_context_request_shutdown(&http->context);
     for (enum line_of which = LINE_HELLO; which <= LINE_SHAKING; ++which)
-        while (http->lines[which].first != NULL)
-            http_tls_give_up(http->lines[which].first);
+        while (list_first(&http->lines[which]) != NULL)
+            http_tls_give_up(list_first(&http->lines[which]));
     http->config.http1.callbacks.foreach_request(&http->context, end_if_idle, NULL);
 }
 
 void http_cut(struct http *http)
 {
-    struct connection *connection = http->lines[LINE_WAITING].first;
+    struct connection *connection = list_first(&http->lines[LINE_WAITING]);
     while (connection != NULL) {
-        struct connection *after = connection->places[LINE_WAITING].after;
+        struct connection *after = list_after(&connection->places[LINE_WAITING]);
         if (http_is_reading(connection) && connection->socket->input->size > 0)
             http_refuse_unfinished(connection, (struct problem){.code = PROBLEM_STOPPING});
         connection = after;

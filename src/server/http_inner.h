@@ -24,17 +24,6 @@ enum line_of {
     LINES
 };
 
-struct http_line {
-    struct connection *first;
-    struct connection *last;
-};
-
-struct http_place {
-    struct connection *before;
-    struct connection *after;
-    bool is_taken;
-};
-
 enum stage {
     STAGE_HELLO,     /* TLS: the first byte is waited for */
     STAGE_HANDSHAKE, /* TLS */
@@ -56,7 +45,7 @@ struct connection {
     int64_t owes_ns;      /* since when the next bytes of its handshake are waited for */
     SSL *ssl;             /* of an open TLS connection; the socket's */
     SSL_CTX *ssl_context; /* of a handshake under way, which may need it */
-    struct http_place places[LINES];
+    struct list_place places[LINES];
     enum stage stage;
     bool has_head;     /* of the request under way */
     bool is_parked;    /* its request is with the loop */
@@ -113,7 +102,7 @@ struct http {
     uint64_t told;          /* ... and was so much */
     struct metrics_network *network;
     struct metrics_network own; /* where nobody asks */
-    struct http_line lines[LINES];
+    struct list lines[LINES];
     uint32_t connections;
     struct http_exchange *exchanges;
     struct http_exchange *free;
@@ -143,7 +132,6 @@ h2o_socket_t *http_watch_fd(struct http *http, int fd, h2o_socket_cb on_readable
 /* ---- http_connection.c */
 
 void http_line_add(enum line_of which, struct connection *connection);
-void http_line_leave(enum line_of which, struct connection *connection);
 void http_give_connection(struct http *http, struct connection *connection);
 void http_on_accept(h2o_socket_t *listener, const char *error);
 /* From now on a request of it is waited for. */

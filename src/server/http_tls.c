@@ -87,9 +87,9 @@ void http_tls_give_up(struct connection *connection)
 
 void http_tls_end_handshake(struct connection *connection)
 {
-    if (!connection->places[LINE_SHAKING].is_taken) return;
+    if (!list_has(&connection->places[LINE_SHAKING])) return;
     --connection->http->shaking;
-    http_line_leave(LINE_SHAKING, connection);
+    list_leave(&connection->places[LINE_SHAKING]);
     SSL_CTX_free(connection->ssl_context); /* OpenSSL's object has its own hold on it */
     connection->ssl_context = NULL;
 }
@@ -164,11 +164,11 @@ static void on_shake_written(h2o_socket_t *socket, const char *error)
 static bool make_place(struct http *http)
 {
     const int64_t since_ns = clock_monotonic_ns() - (int64_t)HANDSHAKE_OWED_MS * 1000000;
-    struct connection *oldest = http->lines[LINE_SHAKING].first;
+    struct connection *oldest = list_first(&http->lines[LINE_SHAKING]);
     if (http->shaking < HANDSHAKES_MAX) return true;
     while (oldest != NULL &&
            (oldest->is_granted || oldest->wants_step || oldest->owes_ns > since_ns))
-        oldest = oldest->places[LINE_SHAKING].after;
+        oldest = list_after(&oldest->places[LINE_SHAKING]);
     if (oldest == NULL) return false;
     http_tls_give_up(oldest);
     return true;
@@ -181,7 +181,7 @@ static void begin_handshake(struct connection *connection)
     if (http->shake_begins == 0) return; /* it is asked again in the next turn */
     --http->shake_begins;
     ++http->shaking;
-    http_line_leave(LINE_HELLO, connection);
+    list_leave(&connection->places[LINE_HELLO]);
     http_line_add(LINE_SHAKING, connection);
     connection->since_ns = clock_monotonic_ns();
     connection->stage = STAGE_HANDSHAKE;

@@ -46,18 +46,6 @@ enum line_of {
     LINES
 };
 
-struct place {
-    struct stream_connection *before;
-    struct stream_connection *after;
-    int64_t since_ns;
-    bool is_taken;
-};
-
-struct waiting_row {
-    struct stream_connection *first;
-    struct stream_connection *last;
-};
-
 enum stage {
     STAGE_HELLO,     /* TLS: no byte has come */
     STAGE_HANDSHAKE, /* TLS */
@@ -91,7 +79,8 @@ struct stream_connection {
     bool wants_write;    /* TLS: the next read needs a socket that takes bytes */
     bool reads_to_write; /* TLS: the next write needs bytes */
     enum stream_wait waits;
-    struct place places[LINES];
+    struct list_place places[LINES];
+    int64_t since_ns[LINES];        /* it has been there */
     struct stream_connection *next; /* of those that are free, or soon */
 };
 
@@ -104,7 +93,7 @@ struct stream {
     struct stream_connection *free;
     struct stream_connection *closed;  /* free when the turn is over */
     struct stream_connection *handing; /* on_bytes has its input; NULL: nobody's */
-    struct waiting_row lines[LINES];
+    struct list lines[LINES];
     uint32_t connections;
     bool makes_room;
     uint32_t shaking;
@@ -119,38 +108,15 @@ struct stream {
 
 static void line_add(enum line_of which, struct stream_connection *connection)
 {
-    struct waiting_row *line = &connection->stream->lines[which];
-    struct place *place = &connection->places[which];
-    ENSURE(!place->is_taken);
-    *place = (struct place){
-        .before = line->last, .since_ns = connection->stream->now_ns, .is_taken = true};
-    if (line->last != NULL)
-        line->last->places[which].after = connection;
-    else
-        line->first = connection;
-    line->last = connection;
-}
-
-static void line_leave(enum line_of which, struct stream_connection *connection)
-{
-    struct waiting_row *line = &connection->stream->lines[which];
-    struct place *place = &connection->places[which];
-    if (!place->is_taken) return;
-    if (place->before != NULL)
-        place->before->places[which].after = place->after;
-    else
-        line->first = place->after;
-    if (place->after != NULL)
-        place->after->places[which].before = place->before;
-    else
-        line->last = place->before;
-    place->is_taken = false;
+    struct stream *stream = connection->stream;
+    connection->since_ns[which] = stream->now_ns;
+    list_append(&stream->lines[which], &connection->places[which], connection);
 }
 
 static void stop_waiting(struct stream_connection *connection)
 {
     for (enum line_of which = LINE_HELLO; which <= LINE_REST; ++which)
-        line_leave(which, connection);
+        list_leave(&connection->places[which]);
 }
 
 static bool is_talking(const struct stream_connection *connection)
@@ -160,7 +126,7 @@ static bool is_talking(const struct stream_connection *connection)
 
 static void look_soon(struct stream_connection *connection)
 {
-    if (connection->stage == STAGE_CLOSED || connection->places[LINE_LOOK].is_taken) return;
+    if (connection->stage == STAGE_CLOSED || list_has(&connection->places[LINE_LOOK])) return;
     line_add(LINE_LOOK, connection);
 }
 
@@ -223,8 +189,8 @@ void stream_reset(struct stream_connection *connection)
 static struct stream_connection *find_holder(const struct stream *stream,
                                              const struct stream_connection *kept)
 {
-    struct stream_connection *holder = stream->lines[LINE_HOLDING].first;
-    for (; holder != NULL; holder = holder->places[LINE_HOLDING].after) {
+    struct stream_connection *holder = list_first(&stream->lines[LINE_HOLDING]);
+    for (; holder != NULL; holder = list_after(&holder->places[LINE_HOLDING])) {
         if (holder == kept || holder == stream->handing) continue;
         const bool is_rest = is_talking(holder) && holder->waits == STREAM_FOR_REST;
         if (is_rest || stream_unsent(holder) > BUFFER_FREE_BYTES) return holder;
@@ -248,7 +214,7 @@ static void make_room(struct stream *stream, const struct stream_connection *kep
         ++network->readers_cut;
         network->buffers_bytes -= holder->held_bytes; /* given back in the next turn */
         holder->held_bytes = 0;
-        line_leave(LINE_HOLDING, holder);
+        list_leave(&holder->places[LINE_HOLDING]);
         stream_reset(holder);
     }
     stream->makes_room = false;
@@ -265,7 +231,7 @@ static void count_held(struct stream_connection *connection)
     if (bytes == before || connection->stage >= STAGE_RESETTING) return;
     connection->held_bytes = bytes;
     network->buffers_bytes += bytes - before;
-    if (bytes == 0) line_leave(LINE_HOLDING, connection);
+    if (bytes == 0) list_leave(&connection->places[LINE_HOLDING]);
     if (before == 0) line_add(LINE_HOLDING, connection);
     if (bytes > before) make_room(connection->stream, connection);
 }
@@ -288,7 +254,7 @@ static void drop_output(struct stream_connection *connection)
     free(connection->output);
     connection->output = NULL;
     connection->output_at = connection->output_used = connection->output_size = 0;
-    line_leave(LINE_WRITING, connection);
+    list_leave(&connection->places[LINE_WRITING]);
     count_held(connection);
 }
 
@@ -320,8 +286,8 @@ static void say_bare(struct stream *stream, int fd, struct bytes words)
 
 static void end_handshake(struct stream_connection *connection)
 {
-    if (!connection->places[LINE_SHAKING].is_taken) return;
-    line_leave(LINE_SHAKING, connection);
+    if (!list_has(&connection->places[LINE_SHAKING])) return;
+    list_leave(&connection->places[LINE_SHAKING]);
     --connection->stream->shaking;
 }
 
@@ -338,7 +304,7 @@ static void close_now(struct stream_connection *connection)
     drop_output(connection);
     network->buffers_bytes -= connection->held_bytes;
     connection->held_bytes = 0;
-    line_leave(LINE_HOLDING, connection);
+    list_leave(&connection->places[LINE_HOLDING]);
     if (connection->stage == STAGE_ENDING) {
         if (connection->ssl != NULL) {
             ERR_clear_error();
@@ -354,7 +320,7 @@ static void close_now(struct stream_connection *connection)
     network->connections = --stream->connections;
     if (connection->client != NULL) stream->options.calls->on_closed(connection->client);
     connection->client = NULL;
-    line_leave(LINE_LOOK, connection);
+    list_leave(&connection->places[LINE_LOOK]);
     connection->next = stream->closed;
     stream->closed = connection;
 }
@@ -408,7 +374,7 @@ static bool write_out(struct stream_connection *connection)
     const size_t left = connection->output_used - connection->output_at;
     if (left == 0)
         drop_output(connection);
-    else if (!connection->places[LINE_WRITING].is_taken) {
+    else if (!list_has(&connection->places[LINE_WRITING])) {
         connection->taken = 0;
         line_add(LINE_WRITING, connection);
     }
@@ -621,7 +587,7 @@ static bool begin_tls(struct stream_connection *connection)
     SSL_set_info_callback(connection->ssl, on_info);
     SSL_set_accept_state(connection->ssl);
     tls_speak(connection->ssl, stream->options.protocol);
-    line_leave(LINE_HELLO, connection);
+    list_leave(&connection->places[LINE_HELLO]);
     line_add(LINE_SHAKING, connection);
     ++stream->shaking;
     connection->stage = STAGE_HANDSHAKE;
@@ -631,10 +597,9 @@ static bool begin_tls(struct stream_connection *connection)
 /* Whether one more handshake may begin: the oldest gives way if it has had its time. */
 static bool may_shake(struct stream *stream)
 {
-    struct stream_connection *oldest = stream->lines[LINE_SHAKING].first;
+    struct stream_connection *oldest = list_first(&stream->lines[LINE_SHAKING]);
     if (stream->shaking < HANDSHAKES_MAX) return true;
-    if (stream->now_ns - oldest->places[LINE_SHAKING].since_ns <
-        (int64_t)HANDSHAKE_OWED_MS * 1000000)
+    if (stream->now_ns - oldest->since_ns[LINE_SHAKING] < (int64_t)HANDSHAKE_OWED_MS * 1000000)
         return false;
     close_now(oldest);
     return true;
@@ -698,10 +663,10 @@ static struct stream_connection *find_waiting(const struct stream *stream)
     struct stream_connection *found = NULL;
     int64_t found_ns = since_ns;
     for (enum line_of which = LINE_HELLO; which <= LINE_REST; ++which) {
-        struct stream_connection *first = stream->lines[which].first;
-        if (first == NULL || first->places[which].since_ns >= found_ns) continue;
+        struct stream_connection *first = list_first(&stream->lines[which]);
+        if (first == NULL || first->since_ns[which] >= found_ns) continue;
         found = first;
-        found_ns = first->places[which].since_ns;
+        found_ns = first->since_ns[which];
     }
     return found;
 }
@@ -759,8 +724,8 @@ static void accept_some(struct stream *stream)
 
 static bool is_late(const struct stream *stream, enum line_of which, uint32_t ms)
 {
-    const struct stream_connection *first = stream->lines[which].first;
-    return first != NULL && stream->now_ns - first->places[which].since_ns >= (int64_t)ms * 1000000;
+    const struct stream_connection *first = list_first(&stream->lines[which]);
+    return first != NULL && stream->now_ns - first->since_ns[which] >= (int64_t)ms * 1000000;
 }
 
 /* Whoever takes nothing, or next to nothing, for as long as a whole answer may take. */
@@ -769,8 +734,8 @@ static void look_after_readers(struct stream *stream)
     const uint32_t ms = stream->options.write_timeout_ms;
     const uint64_t least = (uint64_t)SLOW_READER_BYTES * ms / 1000;
     while (is_late(stream, LINE_WRITING, ms)) {
-        struct stream_connection *connection = stream->lines[LINE_WRITING].first;
-        line_leave(LINE_WRITING, connection);
+        struct stream_connection *connection = list_first(&stream->lines[LINE_WRITING]);
+        list_leave(&connection->places[LINE_WRITING]);
         if (connection->taken < least) {
             ++stream->options.network->readers_cut;
             reset_at_close(connection->fd);
@@ -787,16 +752,16 @@ static void end_late(struct stream *stream)
 {
     const struct stream_options *options = &stream->options;
     while (is_late(stream, LINE_HELLO, HANDSHAKE_TIMEOUT_MS))
-        close_now(stream->lines[LINE_HELLO].first);
+        close_now(list_first(&stream->lines[LINE_HELLO]));
     while (is_late(stream, LINE_SHAKING, HANDSHAKE_TIMEOUT_MS))
-        close_now(stream->lines[LINE_SHAKING].first);
+        close_now(list_first(&stream->lines[LINE_SHAKING]));
     while (is_late(stream, LINE_FIRST, options->request_timeout_ms))
-        stream_end(stream->lines[LINE_FIRST].first);
+        stream_end(list_first(&stream->lines[LINE_FIRST]));
     while (is_late(stream, LINE_REQUEST, options->idle_timeout_ms))
-        stream_end(stream->lines[LINE_REQUEST].first);
+        stream_end(list_first(&stream->lines[LINE_REQUEST]));
     while (is_late(stream, LINE_REST, options->request_timeout_ms)) {
         ++options->network->timed_out;
-        refuse(stream->lines[LINE_REST].first, STREAM_TIMED_OUT);
+        refuse(list_first(&stream->lines[LINE_REST]), STREAM_TIMED_OUT);
     }
     look_after_readers(stream);
 }
@@ -887,12 +852,12 @@ void stream_turn(struct stream *stream)
     stream->now_ns = clock_monotonic_ns();
     end_late(stream);
     /* What is put into the line meanwhile has its look in the next turn. */
-    const struct stream_connection *last = stream->lines[LINE_LOOK].last;
+    const struct stream_connection *last = list_last(&stream->lines[LINE_LOOK]);
     struct stream_connection *connection;
     do {
-        connection = stream->lines[LINE_LOOK].first;
+        connection = list_first(&stream->lines[LINE_LOOK]);
         if (connection == NULL) break;
-        line_leave(LINE_LOOK, connection);
+        list_leave(&connection->places[LINE_LOOK]);
         go_on(connection);
     } while (connection != last);
     free_closed(stream);
@@ -901,7 +866,7 @@ void stream_turn(struct stream *stream)
 
 bool stream_must_turn(const struct stream *stream)
 {
-    return stream->lines[LINE_LOOK].first != NULL;
+    return list_first(&stream->lines[LINE_LOOK]) != NULL;
 }
 
 /* ---- from open to close */
@@ -978,8 +943,8 @@ void stream_drain(struct stream *stream)
 
 void stream_cut(struct stream *stream)
 {
-    while (stream->lines[LINE_REST].first != NULL)
-        refuse(stream->lines[LINE_REST].first, STREAM_STOPPING);
+    while (list_first(&stream->lines[LINE_REST]) != NULL)
+        refuse(list_first(&stream->lines[LINE_REST]), STREAM_STOPPING);
 }
 
 void stream_close(struct stream *stream)

@@ -113,8 +113,10 @@ static void line_add(enum line_of which, struct stream_connection *connection)
     list_append(&stream->lines[which], &connection->places[which], connection);
 }
 
+/* Of a handshake, too, which is over then. */
 static void stop_waiting(struct stream_connection *connection)
 {
+    if (list_has(&connection->places[LINE_SHAKING])) --connection->stream->shaking;
     for (enum line_of which = LINE_HELLO; which <= LINE_REST; ++which)
         list_leave(&connection->places[which]);
 }
@@ -176,13 +178,21 @@ static void reset_at_close(int fd)
     (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
 }
 
-void stream_reset(struct stream_connection *connection)
+/* Nothing more can be done with its socket. It is waited for no longer: whoever ends those whose
+ * time is over would find it at the head of their line and could not end it. */
+static void break_off(struct stream_connection *connection)
 {
     if (connection->stage >= STAGE_RESETTING) return;
     stop_waiting(connection);
-    reset_at_close(connection->fd);
     connection->stage = STAGE_RESETTING;
     look_soon(connection);
+}
+
+void stream_reset(struct stream_connection *connection)
+{
+    if (connection->stage >= STAGE_RESETTING) return;
+    reset_at_close(connection->fd);
+    break_off(connection);
 }
 
 /* The one that has held more than its first block for longest, of those that nobody works for. */
@@ -284,13 +294,6 @@ static void say_bare(struct stream *stream, int fd, struct bytes words)
     throw_away_input(stream, fd);
 }
 
-static void end_handshake(struct stream_connection *connection)
-{
-    if (!list_has(&connection->places[LINE_SHAKING])) return;
-    list_leave(&connection->places[LINE_SHAKING]);
-    --connection->stream->shaking;
-}
-
 /* Only from stream_poll, stream_turn and those that end a stream. */
 static void close_now(struct stream_connection *connection)
 {
@@ -298,7 +301,6 @@ static void close_now(struct stream_connection *connection)
     struct stream *stream = connection->stream;
     struct metrics_network *network = stream->options.network;
     if (connection->stage < STAGE_OPEN) ++network->handshakes_failed;
-    end_handshake(connection);
     stop_waiting(connection);
     drop_input(connection);
     drop_output(connection);
@@ -532,8 +534,7 @@ static void take_bytes(struct stream_connection *connection)
         tell_ended(connection);
         return;
     case READ_FAULT:
-        connection->stage = STAGE_RESETTING;
-        look_soon(connection);
+        break_off(connection);
         return;
     }
     if (connection->input == NULL) {
@@ -621,7 +622,7 @@ static void shake(struct stream_connection *connection)
     const int result = SSL_do_handshake(connection->ssl);
     if (result == 1) {
         ++stream->options.network->handshakes;
-        end_handshake(connection);
+        stop_waiting(connection);
         open_connection(connection);
         look_soon(connection);
         return;
@@ -818,7 +819,7 @@ static void on_event(struct stream_connection *connection, uint32_t events)
 {
     if (connection->stage == STAGE_CLOSED) return;
     if ((events & EPOLLERR) != 0 || ((events & EPOLLHUP) != 0 && !may_read(connection))) {
-        connection->stage = STAGE_RESETTING;
+        break_off(connection);
     } else if (connection->stage < STAGE_OPEN) {
         shake(connection);
     } else {

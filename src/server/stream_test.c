@@ -374,6 +374,46 @@ static void each_kind_of_waiting_has_its_time(void **state)
     close_scene(scene);
 }
 
+static void reset(int fd)
+{
+    const struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once)), 0);
+    (void)close(fd);
+}
+
+/* What it is waited for is over before the next turn. */
+static void reset_too_late(struct scene *scene, int fd)
+{
+    const int64_t until_ns = clock_monotonic_ns() + (int64_t)TIME_MS * 1000000;
+    struct pollfd ready = {.fd = stream_fd(scene->stream), .events = POLLIN};
+    reset(fd);
+    assert_int_equal(poll(&ready, 1, 1000), 1);
+    while (clock_monotonic_ns() < until_ns)
+        (void)poll(NULL, 0, 1);
+    stream_poll(scene->stream);
+}
+
+static void who_resets_when_his_time_is_over_is_gone_like_others(void **state)
+{
+    static const char *const sent[] = {"", "a line\n", "a part", "a part"};
+    (void)state;
+    struct stream_options options = usual;
+    options.request_timeout_ms = options.idle_timeout_ms = TIME_MS;
+    for (unsigned i = 0; i < COUNT_OF(sent); ++i) {
+        struct scene *scene = open_scene(options);
+        const int fd = connect_client(scene);
+        client_send(fd, sent[i]);
+        turn_times(scene, 5);
+        assert_int_equal(scene->talkers[0].lines, i == 1);
+        reset_too_late(scene, fd);
+        if (i == 3) stream_cut(scene->stream);
+        stream_turn(scene->stream);
+        assert_true(scene->talkers[0].is_gone);
+        assert_int_equal(scene->network.timed_out, 0);
+        close_scene(scene);
+    }
+}
+
 static void a_request_at_work_has_all_the_time_it_needs(void **state)
 {
     (void)state;
@@ -600,6 +640,36 @@ static void tls_is_spoken_and_the_protocol_agreed_on(void **state)
     close_scene(scene);
 }
 
+/* One more of them than may be under way at once. */
+static void handshakes_that_are_reset_are_over(void **state)
+{
+    (void)state;
+    struct stream_options options = usual;
+    struct tls *tls = make_tls();
+    SSL_CTX *context = SSL_CTX_new(TLS_client_method());
+    options.tls = tls;
+    options.protocol = "";
+    struct scene *scene = open_scene(options);
+    tls_free(tls);
+    for (unsigned i = 0; i <= HANDSHAKES_MAX; ++i) {
+        const int fd = connect_client(scene);
+        client_send(fd, "\x16\x03\x01\x02");
+        turn_times(scene, 3);
+        reset(fd);
+        for (int turns = 0; turns < TURNS_MAX && scene->network.connections > 0; ++turns)
+            turn(scene);
+    }
+    assert_int_equal(scene->network.accepted, HANDSHAKES_MAX + 1);
+    const int fd = connect_client(scene);
+    set_nonblocking(fd);
+    SSL *ssl = client_shakes(scene, fd, context, NULL);
+    assert_non_null(ssl);
+    SSL_free(ssl);
+    (void)close(fd);
+    SSL_CTX_free(context);
+    close_scene(scene);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -610,11 +680,13 @@ int main(void)
         cmocka_unit_test(who_does_not_read_is_not_read_from),
         cmocka_unit_test(who_does_not_read_for_too_long_is_reset),
         cmocka_unit_test(each_kind_of_waiting_has_its_time),
+        cmocka_unit_test(who_resets_when_his_time_is_over_is_gone_like_others),
         cmocka_unit_test(a_request_at_work_has_all_the_time_it_needs),
         cmocka_unit_test(at_the_ceiling_who_waited_longest_gives_way),
         cmocka_unit_test(beyond_the_sum_of_bytes_who_holds_longest_gives_way),
         cmocka_unit_test(a_drained_stream_finishes_what_it_is_at),
         cmocka_unit_test(tls_is_spoken_and_the_protocol_agreed_on),
+        cmocka_unit_test(handshakes_that_are_reset_are_over),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

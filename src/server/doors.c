@@ -76,6 +76,21 @@ static bool add(struct doors *doors, struct doors_options *options, struct strea
     return true;
 }
 
+static struct stream_terms terms_of(const struct doors_options *options, enum front_end which,
+                                    int fd, uint32_t idle_timeout_ms)
+{
+    return (struct stream_terms){
+        .listener_fd = fd,
+        .connections_max = options->connections_max,
+        .request_timeout_ms = options->request_timeout_ms,
+        .idle_timeout_ms = idle_timeout_ms,
+        .write_timeout_ms = options->write_timeout_ms,
+        .buffers_bytes_max = options->buffers_bytes_max,
+        .network = &options->loop->metrics.networks[which],
+        .tls = options->tls,
+    };
+}
+
 static bool open_resp(struct doors *doors, struct doors_options *options)
 {
     bool has_failed;
@@ -83,16 +98,9 @@ static bool open_resp(struct doors *doors, struct doors_options *options)
         listen_at("resp", "--resp", &options->resp, doors->addresses[FRONT_RESP], &has_failed);
     if (fd < 0) return !has_failed;
     doors->resp = resp_open(&(struct resp_options){
-        .listener_fd = fd,
-        .connections_max = options->connections_max,
-        .request_timeout_ms = options->request_timeout_ms,
-        .write_timeout_ms = options->write_timeout_ms,
-        .idle_timeout_ms = RESP_IDLE_TIMEOUT_MS,
-        .buffers_bytes_max = options->buffers_bytes_max,
+        .terms = terms_of(options, FRONT_RESP, fd, RESP_IDLE_TIMEOUT_MS),
         .request_ids_seed = entropy_u64(),
         .version = options->version,
-        .network = &options->loop->metrics.networks[FRONT_RESP],
-        .tls = options->tls,
         .calls = {.take = take, .opens = opens, .tell = tell},
         .self = options->loop
     });
@@ -111,16 +119,9 @@ static bool open_grpc(struct doors *doors, struct doors_options *options)
         listen_at("grpc", "--grpc", &options->grpc, doors->addresses[FRONT_GRPC], &has_failed);
     if (fd < 0) return !has_failed;
     doors->grpc = grpc_open(&(struct grpc_options){
-        .listener_fd = fd,
-        .connections_max = options->connections_max,
+        .terms = terms_of(options, FRONT_GRPC, fd, GRPC_IDLE_TIMEOUT_MS),
         .calls_max = GRPC_CALLS_MAX,
-        .request_timeout_ms = options->request_timeout_ms,
-        .write_timeout_ms = options->write_timeout_ms,
-        .idle_timeout_ms = GRPC_IDLE_TIMEOUT_MS,
-        .buffers_bytes_max = options->buffers_bytes_max,
         .request_ids_seed = entropy_u64(),
-        .network = &options->loop->metrics.networks[FRONT_GRPC],
-        .tls = options->tls,
         .take = take,
         .self = options->loop,
     });

@@ -80,12 +80,12 @@ static int64_t next_look_ns(const struct grpc *grpc)
 static void end_late(struct grpc *grpc)
 {
     const int64_t now_ns = clock_monotonic_ns();
-    const int64_t request_ns = (int64_t)grpc->options.request_timeout_ms * 1000000;
-    const int64_t write_ns = (int64_t)grpc->options.write_timeout_ms * 1000000;
+    const int64_t request_ns = (int64_t)grpc->options.terms.request_timeout_ms * 1000000;
+    const int64_t write_ns = (int64_t)grpc->options.terms.write_timeout_ms * 1000000;
     struct grpc_call *call;
     while ((call = list_first(&grpc->lines[GRPC_LINE_ARRIVING])) != NULL &&
            now_ns - call->since_ns >= request_ns) {
-        ++grpc->options.network->timed_out;
+        ++grpc->options.terms.network->timed_out;
         grpc_call_expire(call);
     }
     /* Its client opens no window for the answer, or its socket takes nothing. */
@@ -156,16 +156,9 @@ struct grpc *grpc_open(const struct grpc_options *options)
     ENSURE(match == ROUTE_FOUND);
     grpc->stream = stream_open(&(struct stream_options){
         .name = "grpc",
-        .listener_fd = options->listener_fd,
-        .connections_max = options->connections_max,
-        .request_timeout_ms = options->request_timeout_ms,
-        .idle_timeout_ms = options->idle_timeout_ms,
-        .write_timeout_ms = options->write_timeout_ms,
-        .buffers_bytes_max = options->buffers_bytes_max,
+        .terms = options->terms,
         .input_bytes_max = STREAM_READ_BYTES,
         .output_bytes_max = GRPC_UNSENT_BYTES_MAX,
-        .network = options->network,
-        .tls = options->tls,
         .protocol = "\x02h2",
         .calls = &stream_calls,
         .self = grpc,

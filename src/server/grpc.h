@@ -16,21 +16,12 @@
 #include "base/base.h"
 #include "server/ceilings.h"
 #include "server/exchange.h"
-#include "server/metrics.h"
 #include "server/stream.h"
-#include "server/tls.h"
 
 struct grpc_options {
-    int listener_fd; /* owned from here on */
-    uint32_t connections_max;
-    uint32_t calls_max; /* that are not answered; of all that there are, twice as many */
-    uint32_t request_timeout_ms;
-    uint32_t idle_timeout_ms;
-    uint32_t write_timeout_ms;
-    uint64_t buffers_bytes_max;
-    uint64_t request_ids_seed;       /* of those that are made */
-    struct metrics_network *network; /* counted into */
-    const struct tls *tls;           /* NULL: none is spoken */
+    struct stream_terms terms;
+    uint32_t calls_max;        /* that are not answered; of all that there are, twice as many */
+    uint64_t request_ids_seed; /* of those that are made */
     void (*take)(void *self, struct exchange *exchange);
     void *self;
 };

@@ -40,7 +40,7 @@ static size_t counted(size_t bytes)
 
 static void note_held(struct grpc_call *call)
 {
-    struct metrics_network *network = call->grpc->options.network;
+    struct metrics_network *network = call->grpc->options.terms.network;
     const size_t bytes = counted(call->message_size) + counted(call->answer_length);
     network->buffers_bytes += bytes - call->held_bytes;
     call->held_bytes = bytes;
@@ -54,12 +54,13 @@ static bool make_room(struct grpc_call *call, size_t size)
     const struct problem overloaded = {.code = PROBLEM_OVERLOADED,
                                        .expected = "fewer large messages at once"};
     struct grpc_call *other = list_first(&call->grpc->lines[GRPC_LINE_ARRIVING]);
-    while (options->network->buffers_bytes + more > options->buffers_bytes_max && more > 0) {
+    while (options->terms.network->buffers_bytes + more > options->terms.buffers_bytes_max &&
+           more > 0) {
         while (other != NULL && (other == call || other->held_bytes == 0))
             other = list_after(&other->places[GRPC_LINE_ARRIVING]);
         if (other == NULL) return false;
         struct grpc_call *after = list_after(&other->places[GRPC_LINE_ARRIVING]);
-        ++options->network->out_of_buffers;
+        ++options->terms.network->out_of_buffers;
         grpc_call_refuse(other, &overloaded);
         other = after;
     }
@@ -79,7 +80,7 @@ static void give_back(struct grpc_call *call)
     if (call->is_with_loop || call->session != NULL) return;
     free(call->message);
     free(call->answer);
-    call->grpc->options.network->buffers_bytes -= call->held_bytes;
+    call->grpc->options.terms.network->buffers_bytes -= call->held_bytes;
     --call->grpc->calls;
     free(call);
 }
@@ -103,7 +104,7 @@ static bool make_place(struct grpc *grpc)
     }
     if (grpc->unanswered < grpc->options.calls_max) return true;
     if (arriving == NULL || !has_waited(arriving)) return false;
-    ++grpc->options.network->shed;
+    ++grpc->options.terms.network->shed;
     grpc_call_refuse(arriving, &overloaded);
     return true;
 }
@@ -113,7 +114,7 @@ struct grpc_call *grpc_call_begin(struct grpc_session *session, int32_t stream)
     struct grpc *grpc = session->grpc;
     struct grpc_call *call = make_place(grpc) ? calloc(1, sizeof(*call)) : NULL;
     if (call == NULL) {
-        ++grpc->options.network->turned_away;
+        ++grpc->options.terms.network->turned_away;
         return NULL;
     }
     ++grpc->calls;
@@ -384,7 +385,7 @@ static bool make_fit(struct grpc_call *call, size_t more)
     if (size > call->message_length) size = call->message_length;
     uint8_t *moved = make_room(call, size) ? realloc(call->message, size) : NULL;
     if (moved == NULL) {
-        ++call->grpc->options.network->out_of_buffers;
+        ++call->grpc->options.terms.network->out_of_buffers;
         grpc_call_refuse(call, &(struct problem){.code = PROBLEM_OVERLOADED,
                                                  .expected = "fewer large messages at once"});
         return false;

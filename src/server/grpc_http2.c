@@ -40,14 +40,14 @@ void grpc_session_part(struct grpc_session *session, uint32_t error)
 static void lose_patience(struct grpc_session *session)
 {
     if (session->is_over) return;
-    ++session->grpc->options.network->shed;
+    ++session->grpc->options.terms.network->shed;
     grpc_session_part(session, NGHTTP2_ENHANCE_YOUR_CALM);
 }
 
 void grpc_session_cut(struct grpc_session *session)
 {
     if (session->is_over) return;
-    ++session->grpc->options.network->readers_cut;
+    ++session->grpc->options.terms.network->readers_cut;
     session->is_over = true;
     stream_reset(session->connection);
 }

@@ -42,12 +42,12 @@ static void park(void *self, struct exchange *exchange)
 
 static struct grpc_options usual(void)
 {
-    return (struct grpc_options){.connections_max = 16,
+    return (struct grpc_options){.terms.connections_max = 16,
                                  .calls_max = CALLS_MAX,
-                                 .request_timeout_ms = REQUEST_TIMEOUT_MS_DEFAULT,
-                                 .idle_timeout_ms = GRPC_IDLE_TIMEOUT_MS,
-                                 .write_timeout_ms = WRITE_TIMEOUT_MS_DEFAULT,
-                                 .buffers_bytes_max = BUFFERS_BYTES_MIN,
+                                 .terms.request_timeout_ms = REQUEST_TIMEOUT_MS_DEFAULT,
+                                 .terms.idle_timeout_ms = GRPC_IDLE_TIMEOUT_MS,
+                                 .terms.write_timeout_ms = WRITE_TIMEOUT_MS_DEFAULT,
+                                 .terms.buffers_bytes_max = BUFFERS_BYTES_MIN,
                                  .request_ids_seed = 1};
 }
 
@@ -56,9 +56,9 @@ static void open_scene(struct scene *scene, struct grpc_options options)
     *scene = (struct scene){0};
     (void)signal(SIGPIPE, SIG_IGN);
     assert_true(listener_parse("127.0.0.1:0", &scene->address));
-    options.listener_fd = listener_open(&scene->address);
-    assert_true(options.listener_fd >= 0);
-    options.network = &scene->network;
+    options.terms.listener_fd = listener_open(&scene->address);
+    assert_true(options.terms.listener_fd >= 0);
+    options.terms.network = &scene->network;
     options.take = park;
     options.self = scene;
     scene->grpc = grpc_open(&options);
@@ -413,7 +413,7 @@ static void a_connection_without_a_call_is_idle_for_so_long(void **state)
     static struct client client;
     struct scene scene;
     struct grpc_options options = usual();
-    options.idle_timeout_ms = TIME_MS;
+    options.terms.idle_timeout_ms = TIME_MS;
     open_scene(&scene, options);
     const int fd = connect_client(&scene, 65535);
     send_call(fd, 1, NULL);
@@ -431,7 +431,7 @@ static void a_client_that_says_nothing_has_the_time_of_a_request(void **state)
     static struct client client;
     struct scene scene;
     struct grpc_options options = usual();
-    options.request_timeout_ms = TIME_MS;
+    options.terms.request_timeout_ms = TIME_MS;
     open_scene(&scene, options);
     const int fd = connect_client(&scene, 65535);
     expect_end(&scene, &client, fd);
@@ -506,7 +506,7 @@ static void large_messages_give_way_and_small_ones_are_not_counted(void **state)
     static struct client client;
     struct scene scene;
     struct grpc_options options = usual();
-    options.buffers_bytes_max = 80 << 10;
+    options.terms.buffers_bytes_max = 80 << 10;
     open_scene(&scene, options);
     const int fd = connect_client(&scene, 65535);
     /* 48 KiB sent are 64 KiB held: the next one has no room beside it. */
@@ -545,7 +545,7 @@ static void a_client_that_reads_nothing_is_not_read_from(void **state)
     struct scene scene;
     struct grpc_options options = usual();
     options.calls_max = 1000;
-    options.buffers_bytes_max = 64 << 20;
+    options.terms.buffers_bytes_max = 64 << 20;
     open_scene(&scene, options);
     const int fd = connect_client(&scene, WINDOW);
     uint8_t update_block[16];

@@ -130,7 +130,7 @@ static void say_problem(struct resp_connection *connection, struct problem probl
 {
     uint8_t block[WIRE_PROBLEM_BYTES_MAX];
     struct buffer out = buffer_over(block, sizeof(block));
-    ++connection->resp->options.network->problems[problem.code];
+    ++connection->resp->options.terms.network->problems[problem.code];
     wire_answer_problem(WIRE_FORM_RESP, &problem, BYTES_NONE, &out);
     ENSURE(!out.overflowed);
     say(connection, buffer_bytes(&out));
@@ -145,7 +145,7 @@ static void end_for(struct resp_connection *connection, const char *wrong)
     buffer_put_text(&out, wrong);
     buffer_put_text(&out, "\r\n");
     ENSURE(!out.overflowed);
-    ++connection->resp->options.network->problems[PROBLEM_BAD_REQUEST];
+    ++connection->resp->options.terms.network->problems[PROBLEM_BAD_REQUEST];
     say(connection, buffer_bytes(&out));
     connection->is_ending = true;
 }
@@ -362,7 +362,7 @@ static void on_refused(void *self, void *client, enum stream_refusal why, struct
     };
     const struct resp *resp = self;
     (void)client;
-    ++resp->options.network->problems[problems[why].code];
+    ++resp->options.terms.network->problems[problems[why].code];
     wire_answer_problem(WIRE_FORM_RESP, &problems[why], BYTES_NONE, out);
 }
 
@@ -379,24 +379,18 @@ struct resp *resp_open(const struct resp_options *options)
     if (resp == NULL) return NULL;
     resp->options = *options;
     resp->request_ids.state = options->request_ids_seed;
-    resp->items_max = RESP_COMMANDS_MAX + options->connections_max;
+    resp->items_max = RESP_COMMANDS_MAX + options->terms.connections_max;
     resp->items = calloc(resp->items_max, sizeof(*resp->items));
     if (resp->items != NULL)
-        resp->stream =
-            stream_open(&(struct stream_options){.name = "resp",
-                                                 .listener_fd = options->listener_fd,
-                                                 .connections_max = options->connections_max,
-                                                 .request_timeout_ms = options->request_timeout_ms,
-                                                 .idle_timeout_ms = options->idle_timeout_ms,
-                                                 .write_timeout_ms = options->write_timeout_ms,
-                                                 .buffers_bytes_max = options->buffers_bytes_max,
-                                                 .input_bytes_max = RESP_COMMAND_BYTES_MAX,
-                                                 .output_bytes_max = RESP_OUTPUT_BYTES_MAX,
-                                                 .network = options->network,
-                                                 .tls = options->tls,
-                                                 .protocol = "",
-                                                 .calls = &calls,
-                                                 .self = resp});
+        resp->stream = stream_open(&(struct stream_options){
+            .name = "resp",
+            .terms = options->terms,
+            .input_bytes_max = RESP_COMMAND_BYTES_MAX,
+            .output_bytes_max = RESP_OUTPUT_BYTES_MAX,
+            .protocol = "",
+            .calls = &calls,
+            .self = resp,
+        });
     if (resp->stream != NULL) return resp;
     free(resp->items);
     free(resp);

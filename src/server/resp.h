@@ -17,8 +17,7 @@
 #include "base/base.h"
 #include "server/ceilings.h"
 #include "server/exchange.h"
-#include "server/metrics.h"
-#include "server/tls.h"
+#include "server/stream.h"
 
 /* Whom the front end asks for what it does not know. */
 struct resp_calls {
@@ -32,22 +31,14 @@ struct resp_calls {
 };
 
 struct resp_options {
-    int listener_fd; /* owned from here on */
-    uint32_t connections_max;
-    uint32_t request_timeout_ms;
-    uint32_t write_timeout_ms;
-    uint32_t idle_timeout_ms;
-    uint64_t buffers_bytes_max;
-    uint64_t request_ids_seed;
-    const char *version; /* of the program */
-    struct metrics_network *network;
-    const struct tls *tls; /* NULL: none is spoken; kept by reference of its own */
+    struct stream_terms terms;
+    uint64_t request_ids_seed; /* of those that are made */
+    const char *version;       /* of the program */
     struct resp_calls calls;
     void *self;
 };
 
 struct resp;
-struct stream;
 
 /* NULL: no memory, or no descriptor. */
 MUST_USE struct resp *resp_open(const struct resp_options *options);

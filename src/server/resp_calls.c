@@ -199,11 +199,11 @@ static void call_info(struct own_call call)
     buffer_put_text(&text, "# Server\r\nserver:weir\r\nweir_version:");
     buffer_put_text(&text, options->version);
     buffer_put_text(&text, "\r\n\r\n# Clients\r\nconnected_clients:");
-    buffer_put_decimal(&text, options->network->connections);
+    buffer_put_decimal(&text, options->terms.network->connections);
     buffer_put_text(&text, "\r\nmaxclients:");
-    buffer_put_decimal(&text, options->connections_max);
+    buffer_put_decimal(&text, options->terms.connections_max);
     buffer_put_text(&text, "\r\ntotal_connections_received:");
-    buffer_put_decimal(&text, options->network->accepted);
+    buffer_put_decimal(&text, options->terms.network->accepted);
     buffer_put_text(&text, "\r\ncommands_at_work:");
     buffer_put_decimal(&text, call.connection->resp->at_work);
     buffer_put_text(&text, "\r\n\r\n");

@@ -68,14 +68,14 @@ static struct scene *open_scene(void)
     const int fd = listener_open(&scene->address);
     assert_true(fd >= 0);
     scene->resp = resp_open(&(struct resp_options){
-        .listener_fd = fd,
-        .connections_max = CONNECTIONS_MAX,
-        .request_timeout_ms = 60000,
-        .write_timeout_ms = 60000,
-        .idle_timeout_ms = RESP_IDLE_TIMEOUT_MS,
-        .buffers_bytes_max = BUFFERS_BYTES_DEFAULT,
+        .terms.listener_fd = fd,
+        .terms.connections_max = CONNECTIONS_MAX,
+        .terms.request_timeout_ms = 60000,
+        .terms.write_timeout_ms = 60000,
+        .terms.idle_timeout_ms = RESP_IDLE_TIMEOUT_MS,
+        .terms.buffers_bytes_max = BUFFERS_BYTES_DEFAULT,
         .version = "test",
-        .network = &scene->network,
+        .terms.network = &scene->network,
         .calls = {take, opens, tell},
         .self = scene
     });

@@ -210,10 +210,10 @@ static struct stream_connection *find_holder(const struct stream *stream,
 
 static void make_room(struct stream *stream, const struct stream_connection *kept)
 {
-    struct metrics_network *network = stream->options.network;
+    struct metrics_network *network = stream->options.terms.network;
     if (stream->makes_room) return; /* the last words to one who gives way take room, too */
     stream->makes_room = true;
-    while (network->buffers_bytes > stream->options.buffers_bytes_max) {
+    while (network->buffers_bytes > stream->options.terms.buffers_bytes_max) {
         struct stream_connection *holder = find_holder(stream, kept);
         if (holder == NULL) break;
         if (stream_unsent(holder) <= BUFFER_FREE_BYTES) {
@@ -232,7 +232,7 @@ static void make_room(struct stream *stream, const struct stream_connection *kep
 
 static void count_held(struct stream_connection *connection)
 {
-    struct metrics_network *network = connection->stream->options.network;
+    struct metrics_network *network = connection->stream->options.terms.network;
     const size_t input = connection->input_size;
     const size_t output = connection->output_size;
     const size_t before = connection->held_bytes;
@@ -299,7 +299,7 @@ static void close_now(struct stream_connection *connection)
 {
     if (connection->stage == STAGE_CLOSED) return; /* or never was one */
     struct stream *stream = connection->stream;
-    struct metrics_network *network = stream->options.network;
+    struct metrics_network *network = stream->options.terms.network;
     if (connection->stage < STAGE_OPEN) ++network->handshakes_failed;
     stop_waiting(connection);
     drop_input(connection);
@@ -621,7 +621,7 @@ static void shake(struct stream_connection *connection)
     connection->wants_write = false;
     const int result = SSL_do_handshake(connection->ssl);
     if (result == 1) {
-        ++stream->options.network->handshakes;
+        ++stream->options.terms.network->handshakes;
         stop_waiting(connection);
         open_connection(connection);
         look_soon(connection);
@@ -635,7 +635,7 @@ static void shake(struct stream_connection *connection)
 static void begin_connection(struct stream *stream, int fd)
 {
     const int yes = 1;
-    const unsigned timeout_ms = 2 * stream->options.write_timeout_ms; /* ours comes first */
+    const unsigned timeout_ms = 2 * stream->options.terms.write_timeout_ms; /* ours comes first */
     struct stream_connection *connection = stream->free;
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = connection};
     ENSURE(connection != NULL);
@@ -645,8 +645,8 @@ static void begin_connection(struct stream *stream, int fd)
     }
     stream->free = connection->next;
     *connection = (struct stream_connection){.stream = stream, .fd = fd, .events = EPOLLIN};
-    stream->options.network->connections = ++stream->connections;
-    ++stream->options.network->accepted;
+    stream->options.terms.network->connections = ++stream->connections;
+    ++stream->options.terms.network->accepted;
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes));
     (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof(timeout_ms));
     if (stream->context == NULL) {
@@ -675,7 +675,7 @@ static struct stream_connection *find_waiting(const struct stream *stream)
 static void shed(struct stream_connection *connection)
 {
     const bool has_begun = is_talking(connection) && connection->waits == STREAM_FOR_REST;
-    ++connection->stream->options.network->shed;
+    ++connection->stream->options.terms.network->shed;
     if (has_begun) {
         refuse(connection, STREAM_TOO_MANY);
         (void)write_out(connection);
@@ -686,7 +686,7 @@ static void shed(struct stream_connection *connection)
 static void turn_away(struct stream *stream, int fd)
 {
     uint8_t block[WORDS_BYTES_MAX];
-    ++stream->options.network->turned_away;
+    ++stream->options.terms.network->turned_away;
     if (stream->context == NULL)
         say_bare(stream, fd, words_for(stream, NULL, STREAM_TOO_MANY, block));
     (void)close(fd);
@@ -732,13 +732,13 @@ static bool is_late(const struct stream *stream, enum line_of which, uint32_t ms
 /* Whoever takes nothing, or next to nothing, for as long as a whole answer may take. */
 static void look_after_readers(struct stream *stream)
 {
-    const uint32_t ms = stream->options.write_timeout_ms;
+    const uint32_t ms = stream->options.terms.write_timeout_ms;
     const uint64_t least = (uint64_t)SLOW_READER_BYTES * ms / 1000;
     while (is_late(stream, LINE_WRITING, ms)) {
         struct stream_connection *connection = list_first(&stream->lines[LINE_WRITING]);
         list_leave(&connection->places[LINE_WRITING]);
         if (connection->taken < least) {
-            ++stream->options.network->readers_cut;
+            ++stream->options.terms.network->readers_cut;
             reset_at_close(connection->fd);
             connection->stage = STAGE_RESETTING;
             close_now(connection);
@@ -756,12 +756,12 @@ static void end_late(struct stream *stream)
         close_now(list_first(&stream->lines[LINE_HELLO]));
     while (is_late(stream, LINE_SHAKING, HANDSHAKE_TIMEOUT_MS))
         close_now(list_first(&stream->lines[LINE_SHAKING]));
-    while (is_late(stream, LINE_FIRST, options->request_timeout_ms))
+    while (is_late(stream, LINE_FIRST, options->terms.request_timeout_ms))
         stream_end(list_first(&stream->lines[LINE_FIRST]));
-    while (is_late(stream, LINE_REQUEST, options->idle_timeout_ms))
+    while (is_late(stream, LINE_REQUEST, options->terms.idle_timeout_ms))
         stream_end(list_first(&stream->lines[LINE_REQUEST]));
-    while (is_late(stream, LINE_REST, options->request_timeout_ms)) {
-        ++options->network->timed_out;
+    while (is_late(stream, LINE_REST, options->terms.request_timeout_ms)) {
+        ++options->terms.network->timed_out;
         refuse(list_first(&stream->lines[LINE_REST]), STREAM_TIMED_OUT);
     }
     look_after_readers(stream);
@@ -770,7 +770,7 @@ static void end_late(struct stream *stream)
 /* At most a line a second, and none while nothing is refused. */
 static void tell_log(struct stream *stream)
 {
-    const struct metrics_network *network = stream->options.network;
+    const struct metrics_network *network = stream->options.terms.network;
     const uint64_t refused =
         network->shed + network->turned_away + network->out_of_buffers + network->readers_cut;
     if (refused == stream->told || stream->now_ns - stream->told_ns < TELL_NS) return;
@@ -876,11 +876,11 @@ struct stream *stream_open(const struct stream_options *options)
 {
     struct stream *stream = calloc(1, sizeof(*stream));
     if (stream == NULL) return NULL;
-    ENSURE(options->input_bytes_max >= STREAM_READ_BYTES && options->network != NULL);
+    ENSURE(options->input_bytes_max >= STREAM_READ_BYTES && options->terms.network != NULL);
     stream->options = *options;
-    stream->listener = options->listener_fd;
+    stream->listener = options->terms.listener_fd;
     stream->epoll = epoll_create1(EPOLL_CLOEXEC);
-    stream->items = calloc(options->connections_max, sizeof(*stream->items));
+    stream->items = calloc(options->terms.connections_max, sizeof(*stream->items));
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = stream};
     if (stream->epoll < 0 || stream->items == NULL ||
         epoll_ctl(stream->epoll, EPOLL_CTL_ADD, stream->listener, &event) != 0) {
@@ -889,15 +889,15 @@ struct stream *stream_open(const struct stream_options *options)
         free(stream);
         return NULL;
     }
-    for (uint32_t i = options->connections_max; i > 0; --i) {
+    for (uint32_t i = options->terms.connections_max; i > 0; --i) {
         stream->items[i - 1].stage = STAGE_CLOSED;
         stream->items[i - 1].next = stream->free;
         stream->free = &stream->items[i - 1];
     }
-    options->network->connections_max = options->connections_max;
-    options->network->buffers_bytes_max = options->buffers_bytes_max;
+    options->terms.network->connections_max = options->terms.connections_max;
+    options->terms.network->buffers_bytes_max = options->terms.buffers_bytes_max;
     stream->now_ns = clock_monotonic_ns();
-    if (options->tls != NULL) stream_set_tls(stream, options->tls);
+    if (options->terms.tls != NULL) stream_set_tls(stream, options->terms.tls);
     return stream;
 }
 
@@ -916,7 +916,7 @@ void stream_set_tls(struct stream *stream, const struct tls *tls)
     ENSURE(SSL_CTX_up_ref(tls->context) == 1);
     SSL_CTX_free(stream->context);
     stream->context = tls->context;
-    stream->options.network->certificate_ends_at_s = tls->ends_at_s;
+    stream->options.terms.network->certificate_ends_at_s = tls->ends_at_s;
 }
 
 static void close_listener(struct stream *stream)
@@ -929,7 +929,7 @@ void stream_drain(struct stream *stream)
 {
     if (stream->listener < 0) return;
     close_listener(stream);
-    for (uint32_t i = 0; i < stream->options.connections_max; ++i) {
+    for (uint32_t i = 0; i < stream->options.terms.connections_max; ++i) {
         struct stream_connection *connection = &stream->items[i];
         if (connection->stage == STAGE_CLOSED) continue;
         if (connection->stage < STAGE_OPEN) {
@@ -952,7 +952,7 @@ void stream_close(struct stream *stream)
 {
     if (stream == NULL) return;
     close_listener(stream);
-    for (uint32_t i = 0; i < stream->options.connections_max; ++i)
+    for (uint32_t i = 0; i < stream->options.terms.connections_max; ++i)
         close_now(&stream->items[i]);
     SSL_CTX_free(stream->context);
     (void)close(stream->epoll);

@@ -71,19 +71,24 @@ struct stream_calls {
     void (*on_drain)(void *client);
 };
 
-struct stream_options {
-    const char *name; /* of the listener, in the log: "resp"; a literal */
-    int listener_fd;  /* owned from here on */
+/* What a front end is opened with and hands on. */
+struct stream_terms {
+    int listener_fd; /* owned from here on */
     uint32_t connections_max;
     uint32_t request_timeout_ms;
     uint32_t idle_timeout_ms;
     uint32_t write_timeout_ms;
     uint64_t buffers_bytes_max;
-    size_t input_bytes_max;          /* of one connection, at least STREAM_READ_BYTES */
-    size_t output_bytes_max;         /* of one connection, before it is not read from */
     struct metrics_network *network; /* counted into */
     const struct tls *tls;           /* NULL: none is spoken; kept by reference of its own */
-    const char *protocol;            /* of ALPN, "\2h2"; "": none, whatever is offered; a literal */
+};
+
+struct stream_options {
+    const char *name; /* of the listener, in the log: "resp"; a literal */
+    struct stream_terms terms;
+    size_t input_bytes_max;  /* of one connection, at least STREAM_READ_BYTES */
+    size_t output_bytes_max; /* of one connection, before it is not read from */
+    const char *protocol;    /* of ALPN, "\2h2"; "": none, whatever is offered; a literal */
     const struct stream_calls *calls;
     void *self;
 };

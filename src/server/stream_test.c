@@ -133,11 +133,11 @@ static const struct stream_calls calls = {.on_open = on_open,
                                           .on_drain = on_drain};
 
 static const struct stream_options usual = {.name = "test",
-                                            .connections_max = CONNECTIONS_MAX,
-                                            .request_timeout_ms = 60000,
-                                            .idle_timeout_ms = 60000,
-                                            .write_timeout_ms = 60000,
-                                            .buffers_bytes_max = BUFFERS_BYTES_MIN,
+                                            .terms.connections_max = CONNECTIONS_MAX,
+                                            .terms.request_timeout_ms = 60000,
+                                            .terms.idle_timeout_ms = 60000,
+                                            .terms.write_timeout_ms = 60000,
+                                            .terms.buffers_bytes_max = BUFFERS_BYTES_MIN,
                                             .input_bytes_max = STREAM_READ_BYTES,
                                             .output_bytes_max = STREAM_READ_BYTES,
                                             .protocol = "",
@@ -149,9 +149,9 @@ static struct scene *open_scene(struct stream_options options)
     assert_non_null(scene);
     (void)signal(SIGPIPE, SIG_IGN);
     assert_true(listener_parse("127.0.0.1:0", &scene->address));
-    options.listener_fd = listener_open(&scene->address);
-    assert_true(options.listener_fd >= 0);
-    options.network = &scene->network;
+    options.terms.listener_fd = listener_open(&scene->address);
+    assert_true(options.terms.listener_fd >= 0);
+    options.terms.network = &scene->network;
     options.self = scene;
     scene->stream = stream_open(&options);
     assert_non_null(scene->stream);
@@ -339,7 +339,7 @@ static void who_does_not_read_for_too_long_is_reset(void **state)
 {
     (void)state;
     struct stream_options options = usual;
-    options.write_timeout_ms = TIME_MS;
+    options.terms.write_timeout_ms = TIME_MS;
     struct scene *scene = open_scene(options);
     const int fd = connect_client(scene);
     pour(scene, fd, "more 60000\n");
@@ -355,8 +355,8 @@ static void each_kind_of_waiting_has_its_time(void **state)
 {
     (void)state;
     struct stream_options options = usual;
-    options.request_timeout_ms = TIME_MS;
-    options.idle_timeout_ms = 4 * TIME_MS;
+    options.terms.request_timeout_ms = TIME_MS;
+    options.terms.idle_timeout_ms = 4 * TIME_MS;
     struct scene *scene = open_scene(options);
     const int silent = connect_client(scene);
     const int part = connect_client(scene);
@@ -398,7 +398,7 @@ static void who_resets_when_his_time_is_over_is_gone_like_others(void **state)
     static const char *const sent[] = {"", "a line\n", "a part", "a part"};
     (void)state;
     struct stream_options options = usual;
-    options.request_timeout_ms = options.idle_timeout_ms = TIME_MS;
+    options.terms.request_timeout_ms = options.terms.idle_timeout_ms = TIME_MS;
     for (unsigned i = 0; i < COUNT_OF(sent); ++i) {
         struct scene *scene = open_scene(options);
         const int fd = connect_client(scene);
@@ -418,7 +418,7 @@ static void a_request_at_work_has_all_the_time_it_needs(void **state)
 {
     (void)state;
     struct stream_options options = usual;
-    options.request_timeout_ms = options.idle_timeout_ms = TIME_MS;
+    options.terms.request_timeout_ms = options.terms.idle_timeout_ms = TIME_MS;
     struct scene *scene = open_scene(options);
     const int fd = connect_client(scene);
     const int other = connect_client(scene);
@@ -475,7 +475,7 @@ static void beyond_the_sum_of_bytes_who_holds_longest_gives_way(void **state)
     (void)state;
     static char part[50001];
     struct stream_options options = usual;
-    options.buffers_bytes_max = 200000;
+    options.terms.buffers_bytes_max = 200000;
     struct scene *scene = open_scene(options);
     memset(part, 'p', sizeof(part) - 1);
     const int first = connect_client(scene);
@@ -597,7 +597,7 @@ static void tls_is_spoken_and_the_protocol_agreed_on(void **state)
     struct stream_options options = usual;
     struct tls *tls = make_tls();
     SSL_CTX *context = SSL_CTX_new(TLS_client_method());
-    options.tls = tls;
+    options.terms.tls = tls;
     options.protocol = "\2h2";
     struct scene *scene = open_scene(options);
     tls_free(tls); /* the stream has its own hold on it */
@@ -647,14 +647,14 @@ static void handshakes_that_are_reset_are_over(void **state)
     struct stream_options options = usual;
     struct tls *tls = make_tls();
     SSL_CTX *context = SSL_CTX_new(TLS_client_method());
-    options.tls = tls;
+    options.terms.tls = tls;
     options.protocol = "";
     struct scene *scene = open_scene(options);
     tls_free(tls);
     for (unsigned i = 0; i <= HANDSHAKES_MAX; ++i) {
         const int fd = connect_client(scene);
         client_send(fd, "\x16\x03\x01\x02");
-        turn_times(scene, 3);
+        turn_times(scene, 2);
         reset(fd);
         for (int turns = 0; turns < TURNS_MAX && scene->network.connections > 0; ++turns)
             turn(scene);

@@ -120,6 +120,31 @@ measure() { # label, feature, URL, path
     awk -v key="$2 $1" '/^Requests\/sec/ { print key, $2 }' "$folder/wrk.out" >>"$folder/results"
 }
 
+# Medians of lines "kind server number", kind by kind: the reference, then Weir.
+tell_medians() { # file, what a kind is, what is counted, the reference, kinds...
+    local file=$1 kind=$2 unit=$3 reference=$4
+    shift 4
+    sort -k1,2 -k3,3n "$file" | awk -v kind="$kind" -v unit="$unit" -v reference="$reference" -v kinds="$*" '
+        { key = $1 " " $2; n[key]++; value[key, n[key]] = $3 }
+        function median(key,    m) {
+            m = n[key]
+            return m % 2 ? value[key, (m + 1) / 2] : (value[key, m / 2] + value[key, m / 2 + 1]) / 2
+        }
+        function row(kind, server,    key) {
+            key = kind " " server
+            printf "  %-12s %-8s %12d %12d %12d %10.2f\n", kind, server, median(key), \
+                value[key, 1], value[key, n[key]], median(key) / median(kind " " tolower(reference))
+        }
+        END {
+            printf "  %-12s %-8s %12s %12s %12s %10s\n", kind, "server", unit, "least", "most", "of " reference
+            count = split(kinds, list, " ")
+            for (i = 1; i <= count; i++) {
+                row(list[i], tolower(reference))
+                row(list[i], "weir")
+            }
+        }'
+}
+
 bench_decide() {
     "$build/bench/decide"
 }
@@ -149,23 +174,7 @@ bench_http() {
             measure weir "$feature" "$weir" /v1/consume
         done
     done
-    sort -k1,2 -k3,3n "$folder/results" | awk '
-        { key = $1 " " $2; n[key]++; value[key, n[key]] = $3 }
-        function median(key,    m) {
-            m = n[key]
-            return m % 2 ? value[key, (m + 1) / 2] : (value[key, m / 2] + value[key, m / 2 + 1]) / 2
-        }
-        function row(feature, server,    key) {
-            key = feature " " server
-            printf "  %-10s %-8s %12d %12d %12d %10.2f\n", feature, server, median(key), \
-                value[key, 1], value[key, n[key]], median(key) / median(feature " nginx")
-        }
-        END {
-            printf "  %-10s %-8s %12s %12s %12s %10s\n", \
-                "feature", "server", "requests/s", "least", "most", "of nginx"
-            row("free", "nginx"); row("free", "weir")
-            row("metered", "nginx"); row("metered", "weir")
-        }'
+    tell_medians "$folder/results" feature requests/s nginx free metered
 }
 
 bench_lone() {
@@ -236,23 +245,7 @@ bench_resp() {
     until [ "$(info_of_weir journal_batch_settled)" = "$(info_of_weir journal_batch_durable)" ]; do
         sleep 0.1
     done
-    sort -k1,2 -k3,3n "$folder/resp" | awk '
-        { key = $1 " " $2; n[key]++; value[key, n[key]] = $3 }
-        function median(key,    m) {
-            m = n[key]
-            return m % 2 ? value[key, (m + 1) / 2] : (value[key, m / 2] + value[key, m / 2 + 1]) / 2
-        }
-        function row(label, server,    key) {
-            key = label " " server
-            printf "  %-12s %-8s %12d %12d %12d %10.2f\n", label, server, median(key), \
-                value[key, 1], value[key, n[key]], median(key) / median(label " redis")
-        }
-        END {
-            printf "  %-12s %-8s %12s %12s %12s %10s\n", \
-                "64 clients", "server", "decisions/s", "least", "most", "of Redis"
-            row("unpipelined", "redis"); row("unpipelined", "weir")
-            row("pipelined", "redis"); row("pipelined", "weir")
-        }'
+    tell_medians "$folder/resp" '64 clients' decisions/s Redis unpipelined pipelined
     awk -v ns=$(($(date +%s%N) - began)) -v all="$(info_of_weir total_decisions)" \
         'BEGIN { printf "  the books followed beside, and had all %d decisions %.1f s after the last\n", all, ns / 1e9 }'
 }

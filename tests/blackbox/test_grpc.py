@@ -4,6 +4,7 @@ import os
 import random
 import signal
 import socket
+import sqlite3
 import ssl
 import threading
 
@@ -339,6 +340,42 @@ def test_after_its_deadline_a_call_may_stand_and_its_key_tells(weir, wire, calle
     assert (fields["grpc-status"], fields["weir-code"]) == ("4", "outcome_unknown")
     assert caller.Consume(**ask(rich, 3, idempotency_key="k")).units.allowed == 3
     assert rich.funds() == ("9", "0")
+
+
+def test_deadlines_are_kept_while_the_journal_stands_still(fresh, new_customer):
+    """Somebody else writes into its file: nothing gets durable. What was under way and what waited behind
+    it are both told; each happens once, whichever it was."""
+    server = fresh()
+    customer = new_customer(server, plan="base")
+    customer.grant("300")
+    wire, calls = Wire(port_of(server)), 200
+    streams = {2 * number + 1: number for number in range(calls)}
+    patient = 2 * calls + 1
+
+    def message(key):
+        asked = ask(customer, idempotency_key=str(key))
+        return framed(pb.ConsumeRequest(**asked).SerializeToString())
+    journal = sqlite3.connect(server.data / "journal.db", timeout=30, isolation_level=None)
+    journal.execute("BEGIN IMMEDIATE")
+    for stream, number in streams.items():
+        wire.send(wire.head(stream, more=[("grpc-timeout", f"{1 + number % 50}m")]),
+                  wire.data(stream, message(number)))
+    wire.send(wire.head(patient), wire.data(patient, message("patient")))
+    told = {}
+    while len(told) < calls:
+        frame = wire.until(lambda frame: isinstance(frame, frames.HeadersFrame))
+        assert "END_STREAM" in frame.flags and frame.stream_id not in told
+        told[frame.stream_id] = frame.fields["grpc-status"]
+    assert told == dict.fromkeys(streams, "4")
+    journal.execute("ROLLBACK")
+    journal.close()
+    assert pb.Decision.FromString(wire.answer(patient)[1]).units.allowed == 1
+    again = {patient + 1 + stream: number for stream, number in streams.items()}
+    for stream, number in again.items():
+        wire.send(wire.head(stream), wire.data(stream, message(number)))
+        assert pb.Decision.FromString(wire.answer(stream)[1]).units.allowed == 1
+    assert customer.funds() == (str(300 - (calls + 1 - 2)), "0")  # two are free
+    wire.close()
 
 
 def test_a_client_that_leaves_changes_nothing_for_others(weir, caller, rich):

@@ -236,14 +236,15 @@ static int play(const struct load_settings *settings, const struct trace *trace,
     struct load_customer *customers = memory->customers;
     if (!load_prepare_customers(settings, customers) ||
         !load_find_unit(settings, customers, &memory->tally.unit_is_cost) ||
-        !load_read_balances(settings, customers, LOAD_BEFORE) || !load_wait_for_books(settings) ||
+        !load_read_balances(settings, customers, LOAD_BEFORE) ||
+        !load_wait_for_books(settings, customers) ||
         !load_read_books(settings, customers, LOAD_BEFORE) ||
         !load_play(settings, trace, memory->customer_of, customers, &is_interrupted,
                    &memory->tally))
         return STATUS_REFUSED;
     const bool is_given_up = memory->tally.silence_ns > 0;
     const bool is_audited = !is_given_up && load_read_balances(settings, customers, LOAD_AFTER);
-    const bool has_books = is_audited && load_wait_for_books(settings) &&
+    const bool has_books = is_audited && load_wait_for_books(settings, customers) &&
                            load_read_books(settings, customers, LOAD_AFTER);
 
     load_tally_order(&memory->tally);

@@ -174,9 +174,11 @@ bool load_find_unit(const struct load_settings *settings, const struct load_cust
 enum load_moment { LOAD_BEFORE, LOAD_AFTER };
 bool load_read_balances(const struct load_settings *settings, struct load_customer *customers,
                         enum load_moment moment);
-/* Until all that is durable by now is in the books, for as long as that goes on. False when they
- * stand still for longer than the patience, or nobody answers, said on stderr. */
-bool load_wait_for_books(const struct load_settings *settings);
+/* Until all that was told by now is in the books, for as long as that goes on: what is durable, and
+ * how many denials joined crowds in the second that runs. False when they stand still for longer
+ * than the patience, or nobody answers, said on stderr. */
+bool load_wait_for_books(const struct load_settings *settings,
+                         const struct load_customer *customers);
 bool load_read_books(const struct load_settings *settings, struct load_customer *customers,
                      enum load_moment moment);
 struct load_verdict load_audit(const struct load_settings *settings,

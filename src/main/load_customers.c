@@ -213,6 +213,14 @@ bool load_prepare_customers(const struct load_settings *settings, struct load_cu
     return true;
 }
 
+static uint32_t first_used(const struct load_customer *customers)
+{
+    uint32_t customer = 0;
+    while (!customers[customer].is_used)
+        ++customer;
+    return customer;
+}
+
 bool load_find_unit(const struct load_settings *settings, const struct load_customer *customers,
                     bool *unit_is_cost_out)
 {
@@ -220,10 +228,7 @@ bool load_find_unit(const struct load_settings *settings, const struct load_cust
     uint8_t block[CLIENT_PATH_BYTES_MAX];
     char name[LOAD_NAME_BYTES];
     struct buffer path = buffer_over(block, sizeof(block));
-    uint32_t customer = 0;
-    while (!customers[customer].is_used)
-        ++customer;
-    load_customer_name(settings, customer, name);
+    load_customer_name(settings, first_used(customers), name);
     buffer_put_text(&path, "/v1/customers/");
     put_path_part(&path, name);
     buffer_put_text(&path, "/status?feature=");
@@ -267,14 +272,19 @@ bool load_read_balances(const struct load_settings *settings, struct load_custom
     return run_round(&round);
 }
 
+static void put_books_path(struct buffer *path, const char *name)
+{
+    buffer_put_text(path, "/v1/usage?customer=");
+    put_path_part(path, name);
+    buffer_put_byte(path, '\0');
+    ENSURE(!path->overflowed);
+}
+
 static void write_books(const struct round *round, const char *name, struct buffer *request)
 {
     uint8_t block[CLIENT_PATH_BYTES_MAX];
     struct buffer path = buffer_over(block, sizeof(block));
-    buffer_put_text(&path, "/v1/usage?customer=");
-    put_path_part(&path, name);
-    buffer_put_byte(&path, '\0');
-    ENSURE(!path.overflowed);
+    put_books_path(&path, name);
     client_request_put(request, round->settings->address,
                        &(struct client_request){.method = "GET", .path = (const char *)block});
 }
@@ -304,12 +314,58 @@ bool load_read_books(const struct load_settings *settings, struct load_customer 
     return run_round(&round);
 }
 
-bool load_wait_for_books(const struct load_settings *settings)
+/* Which batches must be settled, so that the books have all that was told by now. */
+struct books_wanted {
+    uint64_t sequence; /* once it is known */
+    bool is_known;
+    bool has_read;
+    char second[INSTANT_TEXT_SIZE]; /* of the crowds that must be over before it is; or "" */
+};
+
+/* Where time stands still, no second ends by itself: a reader ends the count. */
+static bool end_crowds(const struct load_settings *settings, const struct load_customer *customers)
+{
+    CLEANUP(client_answer_free) struct client_answer answer = {0};
+    uint8_t block[CLIENT_PATH_BYTES_MAX];
+    char name[LOAD_NAME_BYTES];
+    struct buffer path = buffer_over(block, sizeof(block));
+    load_customer_name(settings, first_used(customers), name);
+    put_books_path(&path, name);
+    if (!client_call("load", settings->address,
+                     &(struct client_request){.method = "GET", .path = (const char *)block},
+                     &answer))
+        return false;
+    if (answer.status != 200) client_complain("load", &answer);
+    return answer.status == 200;
+}
+
+/* Denials that joined a crowd are in no batch before their second is over. */
+static bool find_wanted(const struct load_settings *settings, const struct load_customer *customers,
+                        yajl_val health, struct books_wanted *wanted)
+{
+    const char *second = answer_text(health, "crowds.second");
+    const bool has_crowds = answer_count(health, "crowds.open") > 0;
+    if (has_crowds && answer_is_true(health, "clock.test") && !wanted->has_read) {
+        wanted->has_read = true;
+        return end_crowds(settings, customers);
+    }
+    if (wanted->second[0] == '\0' && has_crowds && !wanted->has_read)
+        (void)snprintf(wanted->second, sizeof(wanted->second), "%s", second);
+    if (has_crowds && strcmp(wanted->second, second) == 0) return true;
+    const uint64_t durable = answer_count(health, "journal.sequence");
+    const uint64_t told_in = answer_count(health, "crowds.told_in");
+    wanted->sequence = durable > told_in ? durable : told_in;
+    wanted->is_known = true;
+    return true;
+}
+
+bool load_wait_for_books(const struct load_settings *settings,
+                         const struct load_customer *customers)
 {
     const struct client_request request = {.method = "GET", .path = "/healthz"};
     const struct timespec rest = {.tv_nsec = BOOKS_LOOK_NS};
     struct progress progress = progress_begin("waiting for the books", 0);
-    uint64_t wanted = 0;
+    struct books_wanted wanted = {0};
     uint64_t settled_before = 0;
     int64_t moved_ns = pool_now_ns();
     for (;;) {
@@ -317,17 +373,17 @@ bool load_wait_for_books(const struct load_settings *settings)
         if (!client_call("load", settings->address, &request, &answer)) break;
         CLEANUP(answer_free) yajl_val health = answer_parse(answer.body);
         const uint64_t settled = answer_count(health, "settlement.sequence");
-        if (wanted == 0) wanted = answer_count(health, "journal.sequence");
-        if (settled > settled_before) moved_ns = pool_now_ns();
+        if (!wanted.is_known && !find_wanted(settings, customers, health, &wanted)) break;
+        if (settled > settled_before || !wanted.is_known) moved_ns = pool_now_ns();
         settled_before = settled;
-        if (settled >= wanted) {
+        if (wanted.is_known && settled >= wanted.sequence) {
             progress_end(&progress);
             return true;
         }
         if (pool_now_ns() - moved_ns > settings->patience_ms * INT64_C(1000000)) {
             (void)fprintf(stderr,
                           "weir load: the books stand still at batch %" PRIu64 " of %" PRIu64 "\n",
-                          settled, wanted);
+                          settled, wanted.sequence);
             break;
         }
         progress_show(&progress, 0);

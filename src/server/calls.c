@@ -872,6 +872,21 @@ static void put_retention(const struct loop *loop, struct buffer *out)
     buffer_put_text(out, "\"}");
 }
 
+/* What was told, and is no entry before its second is over. */
+static void put_crowds(const struct loop *loop, struct buffer *out)
+{
+    const struct crowds *crowds = &loop->crowds;
+    const bool are_open = crowds_are_open(crowds);
+    put_number(out, ",\"crowds\":{\"open\":", are_open ? crowds->count - crowds->taken : 0);
+    if (are_open) {
+        buffer_put_text(out, ",\"second\":\"");
+        put_instant(out, crowds->second * SECOND_MS);
+        buffer_put_byte(out, '"');
+    }
+    put_number(out, ",\"told_in\":", crowds->told_in);
+    buffer_put_byte(out, '}');
+}
+
 static void put_health(const struct loop *loop, const char *status, struct buffer *out)
 {
     const struct engine_counts counts = engine_counts(loop->parts.engine);
@@ -892,6 +907,7 @@ static void put_health(const struct loop *loop, const char *status, struct buffe
     put_number(out, ",\"keys\":", counts.keys);
     put_number(out, ",\"endings\":", counts.ended);
     put_key_health(loop, out);
+    put_crowds(loop, out);
     put_settlement(loop, out);
     put_snapshots(loop, out);
     put_retention(loop, out);

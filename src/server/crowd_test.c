@@ -2,6 +2,7 @@
  * crowd_test.c: denials in crowds, through the loop and the journal: how many entries they make,
  * whose ids are told, and what a recovery finds.
  */
+#include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -203,6 +204,32 @@ static void a_crowd_is_told_of_in_its_second(void **state)
                      JOURNAL_OK);
     assert_int_equal(header.first_ms, WORLD_START_MS + 999);
     assert_denials(world, sequence, 0, 1, COUNT_OF(askers) - FACTS_MAX);
+    close_world(world);
+}
+
+/* Goal: who reads the books knows from when on they have every denial that was told. */
+static void health_says_which_counts_are_still_kept(void **state)
+{
+    (void)state;
+    static struct asker *askers[2][20];
+    static struct asker health;
+    char told[128];
+    struct world *world = world_open(NULL, policy);
+    world_do(world, &health, "GET", "/healthz", "");
+    assert_non_null(strstr(health.body, "\"crowds\":{\"open\":0,\"told_in\":0}"));
+    ask_for_all(world, askers[0], 20, "/v1/consume", CONSUME("acme"));
+    ask_for_all(world, askers[1], 20, "/v1/consume", CONSUME("other"));
+    world_settle(world);
+    for (unsigned i = 0; i < COUNT_OF(askers); i++)
+        (void)first_of_crowd(world, askers[i], 20);
+    world_do(world, &health, "GET", "/healthz", "");
+    assert_non_null(strstr(
+        health.body, "\"crowds\":{\"open\":2,\"second\":\"2026-05-01T12:00:00Z\",\"told_in\":0}"));
+    pass(world, "{\"advance_ms\":1000}");
+    (void)snprintf(told, sizeof(told), "\"crowds\":{\"open\":0,\"told_in\":%" PRIu64 "}",
+                   world->journal->tip.sequence);
+    world_do(world, &health, "GET", "/healthz", "");
+    assert_non_null(strstr(health.body, told));
     close_world(world);
 }
 
@@ -465,6 +492,7 @@ int main(void)
         cmocka_unit_test(a_thousand_denials_are_eighteen_entries),
         cmocka_unit_test(a_lone_client_is_a_crowd_too),
         cmocka_unit_test(a_crowd_is_told_of_in_its_second),
+        cmocka_unit_test(health_says_which_counts_are_still_kept),
         cmocka_unit_test(a_crash_costs_a_count_and_no_id),
         cmocka_unit_test(a_stop_tells_of_the_crowds),
         cmocka_unit_test(crowds_of_two_do_not_mix),

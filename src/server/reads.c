@@ -4,7 +4,8 @@
  *
  * Who reads what he was just answered finds it in the books, if settlement is not far behind: a
  * reading waits until what was durable when it came is settled, for a second at most. What it then
- * shows says how far it goes.
+ * shows says how far it goes. Denials that joined a crowd are in no batch before their second is
+ * over; a reading does not wait for that.
  */
 #include <string.h>
 

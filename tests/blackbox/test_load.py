@@ -7,6 +7,7 @@ committed with the actual; tests/trace_sums.py then reckons from the CSV and the
 
 import json
 import re
+import sqlite3
 import subprocess
 import sys
 import time
@@ -121,6 +122,25 @@ def test_answers_that_are_told_again_are_found_missing_in_the_books(fresh):
     status, audit, _ = load_books(weir)
     assert status == 1 and audit["books"]["differing"] > 0
     assert audit["books"]["told"]["requests"] == 400 > audit["books"]["found"]["requests"]
+
+
+@pytest.mark.parametrize("clock", ["wall", "test"])
+def test_the_verdict_counts_the_crowds_of_the_last_second(fresh, clock):
+    """Denials that joined a crowd become a row when their second is over, not when they are told."""
+    weir = fresh(**({"clock": None} if clock == "wall" else {}))
+    crowds = 0
+    for one in range(3):
+        status, out, err = run(
+            "load", "--server", f"http://127.0.0.1:{weir.port}", "--generate", "1000", "--customers",
+            "3", "--plan", "plus", "--grant", "promotional=1,paid=2", "--attribute",
+            "model=gpt-5.5", "--key-prefix", f"run{one}", "--patience", "1s", "--json", timeout=120)
+        audit = json.loads(out)["audit"]
+        assert status == 0, (audit["books"], err)
+        assert audit["books"]["differing"] == 0 and audit["books"]["told"] == audit["books"]["found"]
+        with sqlite3.connect(f"file:{weir.data}/ledger.db?mode=ro", uri=True) as database:
+            before, crowds = crowds, database.execute(
+                "SELECT count(*) FROM usage_events WHERE count > 1").fetchone()[0]
+        assert crowds > before      # or nothing was proved
 
 
 @pytest.mark.parametrize("patience", ["0s", "soon", "-1s"])

@@ -35,6 +35,18 @@ static void look_at_limit(const struct policy *policy, const struct plan_feature
     }
 }
 
+static const char limit_expected[] = "the name of a limit in some plan";
+
+static struct problem override_problem(const struct override *override, enum problem_code code,
+                                       struct bytes value, const char *expected)
+{
+    return (struct problem){.code = code,
+                            .field = override->field,
+                            .member = override->member,
+                            .value = value,
+                            .expected = expected};
+}
+
 static struct problem find_limit(const struct decision_context *c, const struct override *override,
                                  uint32_t name, uint32_t feature)
 {
@@ -48,16 +60,14 @@ static struct problem find_limit(const struct decision_context *c, const struct 
             look_at_limit(c->policy, terms, override, name, &found);
         }
     }
-    const char *field = override->is_credits ? "budgets" : "limits";
     if (!found.found)
-        return (struct problem){PROBLEM_UNKNOWN_LIMIT, field, override->name, BYTES_NONE,
-                                "the name of a limit in some plan"};
+        return override_problem(override, PROBLEM_UNKNOWN_LIMIT, BYTES_NONE, limit_expected);
     if (!found.place_fits)
-        return (struct problem){PROBLEM_INVALID_VALUE, field, override->name, BYTES_NONE,
-                                "no more values than the limit has windows"};
+        return override_problem(override, PROBLEM_INVALID_VALUE, BYTES_NONE,
+                                "no more values than the limit has windows");
     if (!found.kind_fits && !override->removed)
-        return (struct problem){PROBLEM_INVALID_VALUE, field, override->name, BYTES_NONE,
-                                "credits as a string for money, an integer for counts"};
+        return override_problem(override, PROBLEM_INVALID_VALUE, BYTES_NONE,
+                                "credits as a string for money, an integer for counts");
     return (struct problem){0};
 }
 
@@ -86,12 +96,12 @@ static struct problem draft_overrides(struct view *view, const struct decision_c
         const uint32_t feature =
             override->feature.length == 0 ? SYMBOL_NONE : symbol_find(c->engine, override->feature);
         if (override->feature.length != 0 && feature == SYMBOL_NONE)
-            return (struct problem){PROBLEM_UNKNOWN_FEATURE, "limits", override->feature,
-                                    BYTES_NONE, "a feature of the policy"};
+            return override_problem(override, PROBLEM_UNKNOWN_FEATURE, override->feature,
+                                    "a feature of the policy");
         const struct problem problem =
-            name == SYMBOL_NONE ? (struct problem){PROBLEM_UNKNOWN_LIMIT, "limits", override->name,
-                                                   BYTES_NONE, "the name of a limit in some plan"}
-                                : find_limit(c, override, name, feature);
+            name == SYMBOL_NONE
+                ? override_problem(override, PROBLEM_UNKNOWN_LIMIT, BYTES_NONE, limit_expected)
+                : find_limit(c, override, name, feature);
         if (problem.code != PROBLEM_NONE) return problem;
         draft_override(view, override, name, feature);
     }

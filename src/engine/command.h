@@ -83,6 +83,9 @@ struct override {
     bool removed;    /* back to the plan's own */
     bool is_credits; /* value is nano-credits: a budget, an overage cap, a cost window */
     uint64_t value;
+    /* Where the request has it, for problems; not journaled. */
+    const char *field;   /* static: "limits", "budgets" */
+    struct bytes member; /* "chat/included[1]" */
 };
 
 /* How somebody has behaved, by an operator's word: it changes speed, never what was promised. In

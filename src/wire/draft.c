@@ -244,6 +244,18 @@ static void begin_member(struct draft *draft, struct bytes key)
         draft_fault(draft, GRAVITY_VALUE, PROBLEM_INVALID_VALUE, here(draft), key, expected);
 }
 
+/* "chat/included[1]" */
+static struct bytes override_member(struct draft *draft)
+{
+    const struct bytes name = draft->member;
+    char *text = draft->in_list ? arena_take(draft->arena, PATH_MEMBER_BYTES_MAX + 16) : NULL;
+    if (text == NULL) return name;
+    struct buffer member = buffer_over(text, PATH_MEMBER_BYTES_MAX + 16);
+    buffer_put(&member, name.at, name.length);
+    put_index(&member, draft->element);
+    return member.overflowed ? name : buffer_bytes(&member);
+}
+
 static void add_override(struct draft *draft, const struct override *amount)
 {
     struct command *command = &draft->command;
@@ -255,6 +267,8 @@ static void add_override(struct draft *draft, const struct override *amount)
     struct override *override = &command->overrides[command->override_count++];
     *override = *amount;
     override->place = draft->in_list ? draft->element : 0;
+    override->field = field_rules[draft->field].name;
+    override->member = override_member(draft);
     override->name = draft->member;
     const uint8_t *slash = memchr(draft->member.at, '/', draft->member.length);
     if (slash == NULL) return;

@@ -195,10 +195,15 @@ static void sort(struct command *command)
 static void check_overrides(struct draft *draft)
 {
     const struct command *command = &draft->command;
-    for (uint32_t place = 1; place < command->override_count; place++)
-        if (compare_overrides(&command->overrides[place - 1], &command->overrides[place]) == 0)
-            draft_fault(draft, GRAVITY_VALUE, PROBLEM_INVALID_VALUE, at_field(FIELD_BUDGETS),
-                        command->overrides[place].name, "each limit once");
+    for (uint32_t place = 1; place < command->override_count; place++) {
+        const struct override *pair = &command->overrides[place - 1];
+        if (compare_overrides(&pair[0], &pair[1]) != 0) continue;
+        const char *budgets = field_rules[FIELD_BUDGETS].name;
+        const struct override *said = pair[0].field == budgets ? &pair[0] : &pair[1];
+        draft_fault(draft, GRAVITY_VALUE, PROBLEM_INVALID_VALUE,
+                    (struct place){.field = said->field, .member = said->member}, BYTES_NONE,
+                    "each limit once");
+    }
 }
 
 static void read_body(struct draft *draft, const struct wire_request *request)

@@ -735,7 +735,9 @@ static void members_of_objects_are_checked_and_named(void **state)
     refuse(WIRE_CUSTOMER, FIELD_BUDGETS, "{\"a\":\"4611686018.427387905\"}", PROBLEM_OUT_OF_RANGE,
            "budgets.a");
     refuse(WIRE_CUSTOMER, FIELD_BUDGETS, "{\"a\":\"1\"},\"limits\":{\"a\":2}",
-           PROBLEM_INVALID_VALUE, "budgets");
+           PROBLEM_INVALID_VALUE, "budgets.a");
+    refuse(WIRE_CUSTOMER, FIELD_LIMITS, "{\"f/a\":[2,1]},\"budgets\":{\"f/a\":\"1\"}",
+           PROBLEM_INVALID_VALUE, "budgets.f/a");
     refuse(WIRE_GRANT, FIELD_FEATURES, "[]", PROBLEM_INVALID_VALUE, "features");
     refuse(WIRE_GRANT, FIELD_FEATURES, "[1]", PROBLEM_INVALID_SHAPE, "features[0]");
     refuse(WIRE_GRANT, FIELD_FEATURES, "[\"a\",null]", PROBLEM_INVALID_SHAPE, "features[1]");
@@ -949,13 +951,15 @@ static void settings_become_overrides_and_suspensions(void **state)
     assert_false(command.suspensions[0].suspended);
     assert_true(command.suspensions[1].suspended);
     const struct override expected[] = {
-        {    BYTES_NONE,    BYTES("included"), 0, false, false,                      90},
-        {    BYTES_NONE,    BYTES("included"), 1,  true, false,                       0},
-        {    BYTES_NONE,    BYTES("included"), 2, false,  true,               500000000},
-        {    BYTES_NONE, BYTES("monthly-cap"), 0, false,  true, UINT64_C(1000000000000)},
-        {    BYTES_NONE,        BYTES("pace"), 0,  true, false,                       0},
-        { BYTES("chat"),         BYTES("cap"), 0,  true, false,                       0},
-        {BYTES("codex"),    BYTES("included"), 0, false,  true,   UINT64_C(20000000000)},
+        {    BYTES_NONE,    BYTES("included"), 0, false, false,                      90,  "limits",BYTES("included[0]")                                                                                                   },
+        {    BYTES_NONE,    BYTES("included"), 1,  true, false,                       0,  "limits", BYTES("included[1]")},
+        {    BYTES_NONE,    BYTES("included"), 2, false,  true,               500000000,  "limits", BYTES("included[2]")},
+        {    BYTES_NONE, BYTES("monthly-cap"), 0, false,  true, UINT64_C(1000000000000), "budgets",
+         BYTES("monthly-cap")                                                                                           },
+        {    BYTES_NONE,        BYTES("pace"), 0,  true, false,                       0,  "limits",        BYTES("pace")},
+        { BYTES("chat"),         BYTES("cap"), 0,  true, false,                       0, "budgets",    BYTES("chat/cap")},
+        {BYTES("codex"),    BYTES("included"), 0, false,  true,   UINT64_C(20000000000),  "limits",
+         BYTES("codex/included")                                                                                        },
     };
     assert_int_equal(command.override_count, COUNT_OF(expected));
     for (size_t place = 0; place < COUNT_OF(expected); place++) {
@@ -966,6 +970,8 @@ static void settings_become_overrides_and_suspensions(void **state)
         assert_int_equal(override->removed, expected[place].removed);
         assert_int_equal(override->is_credits, expected[place].is_credits);
         assert_true(override->value == expected[place].value);
+        assert_string_equal(override->field, expected[place].field);
+        assert_true(bytes_equal(override->member, expected[place].member));
     }
 }
 

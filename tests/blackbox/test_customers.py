@@ -1,5 +1,7 @@
 """Customers: who may come, what a setting does and when, resets, and that nobody shares anything."""
 
+import pytest
+
 from policies import policy
 from weir_client import (HOUR, STRANGER_REFUSED, Customer, allowed, denied, expect, lines, problem, to_ms)
 
@@ -105,6 +107,23 @@ def test_a_mistaken_setting_changes_nothing(weir, new_customer):
 
 
 # ---- resets --------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("settings, code, field", [
+    ({"limits": {"nope": 1}}, "unknown_limit", "limits.nope"),
+    ({"budgets": {"nope": "1"}}, "unknown_limit", "budgets.nope"),
+    ({"budgets": {"zip/included": "1"}}, "unknown_feature", "budgets.zip/included"),
+    ({"limits": {"chat/pairs": 1}}, "unknown_limit", "limits.chat/pairs"),
+    ({"limits": {"included": "5"}}, "invalid_value", "limits.included"),
+    ({"budgets": {"chat/included": "5"}}, "invalid_value", "budgets.chat/included"),
+    ({"limits": {"chat/included": [1, 2, 3]}}, "invalid_value", "limits.chat/included[1]"),
+    ({"limits": {"included": 1}, "budgets": {"included": "1"}}, "invalid_value", "budgets.included"),
+])
+def test_a_mistaken_override_is_named_as_it_was_said(weir, new_customer, settings, code, field):
+    customer = new_customer(weir, plan="base")
+    refusal = problem(weir.put(customer.path, settings), 422, field)
+    assert (refusal["code"], refusal["field"]) == (code, field)
+    assert expect(weir.get(customer.path))["overrides"] == 0
+
 
 def test_a_reset_is_of_the_limit_that_is_named(weir, new_customer):
     customer = new_customer(weir, plan="base")

@@ -689,6 +689,8 @@ static void parse_override(struct command *command, const char *word, bool is_cr
     const char *equals = strchr(word, '=');
     struct override *override = &command->overrides[command->override_count++];
     override->name = (struct bytes){(const uint8_t *)dot + 1, (size_t)(equals - dot - 1)};
+    override->field = is_credits ? "budgets" : "limits";
+    override->member = override->name;
     override->is_credits = is_credits;
     override->removed = strcmp(equals + 1, "none") == 0;
     if (override->removed) return;

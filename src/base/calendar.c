@@ -168,26 +168,43 @@ static bool next_is_digit(const struct reader *reader)
     return reader->at != reader->end && *reader->at >= '0' && *reader->at <= '9';
 }
 
-/* The digits after the point. */
+/* The digits after the point; what is finer than a millisecond is cut off. */
 static bool take_fraction(struct reader *reader, int64_t *fraction_ms_out)
 {
     int64_t fraction_ms = 0;
-    unsigned digits = 0;
     int64_t unit_ms = 100;
-    for (; next_is_digit(reader); digits++, unit_ms /= 10) {
-        const int64_t digit = reader_take_byte(reader) - '0';
-        if (unit_ms == 0 && digit != 0) return false;
-        fraction_ms += digit * unit_ms;
-    }
+    const bool has_digits = next_is_digit(reader);
+    for (; next_is_digit(reader); unit_ms /= 10)
+        fraction_ms += (reader_take_byte(reader) - '0') * unit_ms;
     *fraction_ms_out = fraction_ms;
-    return digits >= 1 && digits <= 9;
+    return has_digits;
 }
 
-/* 'Z' or "+hh:mm"; the sign is that of local time minus UTC. */
+/* Since midnight. A leap second, which does not exist here, is the start of the second after it. */
+static bool take_time(struct reader *reader, int64_t *day_ms_out, bool *is_leap_second_out)
+{
+    uint32_t hour = 0;
+    uint32_t minute = 0;
+    uint32_t second = 0;
+    int64_t fraction_ms = 0;
+    if (!take_digits(reader, 2, 23, &hour) || !take_mark(reader, ':')) return false;
+    if (!take_digits(reader, 2, 59, &minute) || !take_mark(reader, ':')) return false;
+    if (!take_digits(reader, 2, 60, &second)) return false;
+    if (reader->at != reader->end && *reader->at == '.') {
+        reader->at++;
+        if (!take_fraction(reader, &fraction_ms)) return false;
+    }
+    *is_leap_second_out = second == 60;
+    if (*is_leap_second_out) fraction_ms = 0;
+    *day_ms_out = hour * HOUR_MS + minute * MINUTE_MS + second * SECOND_MS + fraction_ms;
+    return true;
+}
+
+/* 'Z', in any case, or "+hh:mm"; the sign is that of local time minus UTC. */
 static bool take_offset(struct reader *reader, int64_t *offset_ms_out)
 {
     const uint8_t sign = reader_take_byte(reader);
-    if (sign == 'Z') {
+    if (sign == 'Z' || sign == 'z') {
         *offset_ms_out = 0;
         return true;
     }
@@ -212,29 +229,17 @@ bool calendar_parse(struct bytes text, int64_t *instant_ms_out)
     if (!take_digits(&reader, 2, calendar_month_days((int32_t)year, month), &day) || day < 1)
         return false;
 
-    uint32_t hour = 0;
-    uint32_t minute = 0;
-    uint32_t second = 0;
-    if (!take_mark(&reader, 'T')) return false;
-    if (!take_digits(&reader, 2, 23, &hour) || !take_mark(&reader, ':')) return false;
-    if (!take_digits(&reader, 2, 59, &minute) || !take_mark(&reader, ':')) return false;
-    if (!take_digits(&reader, 2, 59, &second)) return false;
-
-    int64_t fraction_ms = 0;
-    if (reader.at != reader.end && *reader.at == '.') {
-        reader.at++;
-        if (!take_fraction(&reader, &fraction_ms)) return false;
-    }
+    int64_t day_ms = 0;
     int64_t offset_ms = 0;
+    bool is_leap_second = false;
+    const uint8_t mark = reader_take_byte(&reader);
+    if (mark != 'T' && mark != 't') return false;
+    if (!take_time(&reader, &day_ms, &is_leap_second)) return false;
     if (!take_offset(&reader, &offset_ms) || !reader_is_done(&reader)) return false;
 
-    const struct civil civil = {
-        .year = (int32_t)year,
-        .month = month,
-        .day = day,
-        .day_ms = hour * HOUR_MS + minute * MINUTE_MS + second * SECOND_MS + fraction_ms,
-    };
-    const int64_t instant_ms = calendar_instant(civil) - offset_ms;
+    const struct civil civil = {.year = (int32_t)year, .month = month, .day = day};
+    const int64_t instant_ms = calendar_instant(civil) + day_ms - offset_ms;
+    if (is_leap_second && instant_ms % DAY_MS != 0) return false;
     if (instant_ms < 0 || instant_ms > INSTANT_MS_MAX) return false;
     *instant_ms_out = instant_ms;
     return true;

@@ -45,6 +45,8 @@ int64_t calendar_month_start(int64_t instant_ms);
 #define INSTANT_TEXT_SIZE 32
 unsigned calendar_format(int64_t instant_ms, char text_out[INSTANT_TEXT_SIZE]);
 
-/* RFC 3339: date, 'T', time, optional fraction of 1 to 9 digits (beyond milliseconds: must be
- * zeros), 'Z' or a numeric offset. False when malformed, not a real date, or outside 1970..9999. */
+/* RFC 3339: date, 'T', time, optional fraction of which what is finer than a millisecond is cut
+ * off, 'Z' or a numeric offset. A leap second (23:59:60 UTC) is the start of the next. False when
+ * malformed, not a real date, or outside 1970..9999. */
 bool calendar_parse(struct bytes text, int64_t *instant_ms_out);
+#define INSTANT_EXPECTED "an RFC 3339 time from 1970 to 9999, such as 2026-05-01T12:00:00Z"

@@ -176,7 +176,7 @@ static void say_expected(const struct option_rule *rule)
                       duration_text(rule->min, least), duration_text(rule->max, most));
         return;
     case OPTION_INSTANT:
-        (void)fprintf(stderr, "expected an RFC 3339 time such as 2026-05-01T12:00:00Z\n");
+        (void)fprintf(stderr, "expected " INSTANT_EXPECTED "\n");
         return;
     case OPTION_FLAG:
     case OPTION_ABSENT:

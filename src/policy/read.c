@@ -367,7 +367,7 @@ bool read_duration(struct compiler *compiler, const struct node *node, struct du
 bool read_instant(struct compiler *compiler, const struct node *node, int64_t *instant_ms_out)
 {
     if (node->kind == NODE_SCALAR && calendar_parse(node->text, instant_ms_out)) return true;
-    complain_found(compiler, node, "a time such as 2026-04-02T00:00:00Z (RFC 3339)");
+    complain_found(compiler, node, INSTANT_EXPECTED);
     return false;
 }
 

@@ -159,7 +159,7 @@ static bool take_instant(struct parsing *parsing, enum parameter which, struct b
     struct reading *reading = parsing->reading;
     int64_t instant_ms = 0;
     if (!calendar_parse(value, &instant_ms))
-        return refuse_value(parsing, which, value, "a time like 2026-05-01T12:00:00Z");
+        return refuse_value(parsing, which, value, INSTANT_EXPECTED);
     if (which == PARAMETER_FROM)
         reading->events.from_ms = reading->usage.from_ms = instant_ms;
     else

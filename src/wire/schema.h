@@ -72,7 +72,7 @@ enum rule {
       "an integer from 0 to 9007199254740991")                                                     \
     X(FIELD_COMPUTE, "compute", RULE_STRING_TEXT, 1, TEXT_BYTES_MAX, NULL,                         \
       "1 to 1024 bytes without NUL")                                                               \
-    X(FIELD_TIME, "time", RULE_STRING_INSTANT, 0, 0, NULL, "an RFC 3339 time")                     \
+    X(FIELD_TIME, "time", RULE_STRING_INSTANT, 0, 0, NULL, INSTANT_EXPECTED)                       \
     X(FIELD_SPECVERSION, "specversion", RULE_UNSUPPORTED, 0, 0, NULL,                              \
       "the content type application/cloudevents+json, or application/cloudevents-batch+json")      \
     X(FIELD_EVENT_SPECVERSION, "specversion", RULE_STRING_WORD, 0, 0, specversion_words, "1.0")    \
@@ -84,7 +84,7 @@ enum rule {
       "1 to 1024 bytes without control characters")                                                \
     X(FIELD_EVENT_SUBJECT, "subject", RULE_STRING_NAME, 1, TEXT_BYTES_MAX, NULL,                   \
       "1 to 1024 bytes without control characters")                                                \
-    X(FIELD_EVENT_TIME, "time", RULE_STRING_INSTANT, 0, 0, NULL, "an RFC 3339 time")               \
+    X(FIELD_EVENT_TIME, "time", RULE_STRING_INSTANT, 0, 0, NULL, INSTANT_EXPECTED)                 \
     X(FIELD_EVENT_CONTENT_TYPE, "datacontenttype", RULE_STRING_JSON, 0, 0, NULL,                   \
       "application/json, or another type that is JSON")                                            \
     X(FIELD_EVENT_SCHEMA, "dataschema", RULE_STRING_NAME, 1, TEXT_BYTES_MAX, NULL,                 \
@@ -97,7 +97,7 @@ enum rule {
       "1 to 64 bytes without control characters")                                                  \
     X(FIELD_CREDIT_MODE, "credit_mode", RULE_STRING_WORD, 0, 0, credit_mode_words,                 \
       "one of auto, ask, off")                                                                     \
-    X(FIELD_ANCHOR, "anchor", RULE_STRING_INSTANT, 0, 0, NULL, "an RFC 3339 time")                 \
+    X(FIELD_ANCHOR, "anchor", RULE_STRING_INSTANT, 0, 0, NULL, INSTANT_EXPECTED)                   \
     X(FIELD_SUSPENDED, "suspended", RULE_BOOL, 0, 0, NULL, "true or false")                        \
     X(FIELD_SUSPENDED_SUBJECTS, "suspended_subjects", RULE_MAP_SUBJECTS, 0, SUSPENSIONS_MAX, NULL, \
       subject_settings_expected)                                                                   \
@@ -119,15 +119,15 @@ enum rule {
       "credits from 0.000000001 to 4611686018.427387904, at most 9 decimals")                      \
     X(FIELD_GRANT_PRIORITY, "priority", RULE_NUMBER_INTEGER, -1000000, 1000000, NULL,              \
       "an integer from -1000000 to 1000000")                                                       \
-    X(FIELD_EFFECTIVE_AT, "effective_at", RULE_STRING_INSTANT, 0, 0, NULL, "an RFC 3339 time")     \
-    X(FIELD_EXPIRES_AT, "expires_at", RULE_STRING_INSTANT, 0, 0, NULL, "an RFC 3339 time")         \
+    X(FIELD_EFFECTIVE_AT, "effective_at", RULE_STRING_INSTANT, 0, 0, NULL, INSTANT_EXPECTED)       \
+    X(FIELD_EXPIRES_AT, "expires_at", RULE_STRING_INSTANT, 0, 0, NULL, INSTANT_EXPECTED)           \
     X(FIELD_FEATURES, "features", RULE_LIST_NAMES, 1, GRANT_FEATURES_MAX, NULL, "1 to 8 features") \
     X(FIELD_REASON, "reason", RULE_STRING_TEXT, 1, TEXT_BYTES_MAX, NULL,                           \
       "1 to 1024 bytes without NUL")                                                               \
     X(FIELD_LIMIT, "limit", RULE_STRING_NAME, 1, NAME_BYTES_MAX, NULL,                             \
       "1 to 64 bytes without control characters")                                                  \
     X(FIELD_ALL, "all", RULE_BOOL, 0, 0, NULL, "true or false")                                    \
-    X(FIELD_NOW, "now", RULE_STRING_INSTANT, 0, 0, NULL, "an RFC 3339 time")                       \
+    X(FIELD_NOW, "now", RULE_STRING_INSTANT, 0, 0, NULL, INSTANT_EXPECTED)                         \
     X(FIELD_ADVANCE_MS, "advance_ms", RULE_NUMBER_INTEGER, 0, INSTANT_MS_MAX, NULL,                \
       "an integer from 0 to 253402300799999")                                                      \
     X(FIELD_CONFIRM_JUMP, "confirm_jump", RULE_BOOL, 0, 0, NULL, "true or false")                  \

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from policies import policy
-from weir_client import DAY, Client, Customer, allowed, expect, nano, to_text
+from weir_client import DAY, Client, Customer, allowed, expect, nano, problem, to_text
 
 POLICY = policy("""
 base:
@@ -67,6 +67,23 @@ def test_b2_expiry_leaves_at_its_time(weir, customer):
     assert quiet(customer)[0] == nano("10")
     weir.go_to(gone)
     assert quiet(customer) == (nano("4"), 0, 0, nano("4"))
+
+
+@pytest.mark.parametrize("written, meant", [
+    ("2031-04-05T17:31:00.123456789Z", "2031-04-05T17:31:00.123Z"),     # Go's RFC3339Nano
+    ("2031-04-05T17:31:00.999999+00:00", "2031-04-05T17:31:00.999Z"),   # Python's isoformat
+    ("2031-04-05t17:31:00z", "2031-04-05T17:31:00Z"),
+    ("2031-12-31T23:59:60Z", "2032-01-01T00:00:00Z"),
+])
+def test_times_are_read_as_clients_write_them(customer, written, meant):
+    grant = expect(customer.post_grant("1", expires_at=written, idempotency_key="k"))
+    assert grant["expires_at"] == meant
+    assert expect(customer.post_grant("1", expires_at=meant, idempotency_key="k")) == grant
+
+
+def test_a_time_out_of_range_is_told_the_range(customer):
+    refusal = problem(customer.post_grant("1", expires_at="0001-01-01T00:00:00Z"), 422)
+    assert refusal["field"] == "expires_at" and "from 1970 to 9999" in refusal["detail"]
 
 
 def test_b2_a_grant_of_later_enters_at_its_time(weir, customer):

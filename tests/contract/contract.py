@@ -13,27 +13,32 @@ from re import _parser as patterns
 
 import jsonschema
 
-INSTANT = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(\.\d{1,9})?(Z|([+-])(\d\d):(\d\d))", re.ASCII)
+INSTANT = re.compile(r"(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(\.\d+)?([Zz]|([+-])(\d\d):(\d\d))", re.ASCII)
 COMPONENT = "#/components/"
 
 
 def instant_of(text):
-    """Seconds, or None: no RFC 3339 time from 1970 to 9999."""
+    """Seconds, or None: no RFC 3339 time from 1970 to 9999. A leap second is the start of the next."""
     match = INSTANT.fullmatch(text)
     if not match:
         return None
+    *date, second = map(int, match.groups()[:6])
+    is_leap = second == 60
     try:
-        moment = datetime(*map(int, match.groups()[:6]), tzinfo=timezone.utc)
+        moment = datetime(*date, 59 if is_leap else second, tzinfo=timezone.utc)
     except ValueError:
         return None
+    offset = timedelta(0)
     if match[9]:
         if int(match[10]) > 23 or int(match[11]) > 59:
             return None
-        offset = timedelta(hours=int(match[10]), minutes=int(match[11]))
-        try:
-            moment += -offset if match[9] == "+" else offset
-        except OverflowError:
-            return None
+        offset = timedelta(hours=int(match[10]), minutes=int(match[11])) * (1 if match[9] == "+" else -1)
+    try:
+        moment += timedelta(seconds=is_leap) - offset
+    except OverflowError:
+        return None
+    if is_leap and (moment.hour, moment.minute) != (0, 0):
+        return None
     return None if moment.year < 1970 else (moment - datetime(1970, 1, 1, tzinfo=timezone.utc)).total_seconds()
 
 
@@ -213,8 +218,9 @@ class Maker:
         for _ in range(200):
             if schema.get("format") == "date-time":
                 text = (datetime(2026, 5, 1, tzinfo=timezone.utc) + timedelta(
-                    milliseconds=self.random.randint(-10**11, 10**11))).isoformat(timespec="milliseconds")
-                text = text.replace("+00:00", "Z")
+                    milliseconds=self.random.randint(-10**11, 10**11))).isoformat(
+                        timespec=self.random.choice(["milliseconds", "microseconds"]))
+                text = text.replace("+00:00", self.random.choice(["Z", "Z", "z", "456Z", "+00:00"]))
             elif "pattern" in schema:
                 text = self.matching(patterns.parse(schema["pattern"].strip("^$")))
             else:

@@ -148,6 +148,28 @@ static const char *type_expected(enum call call)
     return "application/json, application/cloudevents+json or application/cloudevents-batch+json";
 }
 
+/* A key says which request it is: passed over, it would let that count twice. */
+static bool check_key_header(struct asked *asked, bool is_list)
+{
+    const struct exchange *exchange = asked->exchange;
+    const enum call call = exchange->route->call;
+    const char *expected = NULL;
+    if (exchange->idempotency_key.at == NULL) return true;
+    if (exchange->has_two_keys)
+        expected = "one key";
+    else if (call == CALL_BATCH)
+        expected = "a key in each operation instead";
+    else if (is_list)
+        expected = "a key in each element instead";
+    else if (call == CALL_KEY_CREATE) /* there is no customer whose key it would be */
+        expected = "none: a key whose answer was lost is revoked, and another one made";
+    if (expected == NULL) return true;
+    return refuse(asked, (struct problem){.code = PROBLEM_INVALID_VALUE,
+                                          .field = "Idempotency-Key",
+                                          .value = exchange->idempotency_key,
+                                          .expected = expected});
+}
+
 /* Whether the request may be what its route takes. */
 static bool check_request(struct asked *asked)
 {
@@ -176,19 +198,7 @@ static bool check_request(struct asked *asked)
                                               .field = "Content-Encoding",
                                               .value = exchange->content_encoding,
                                               .expected = "the body as it is"});
-    /* Passed over, it would let a list that is sent again count twice. */
-    if (is_list && exchange->idempotency_key.at != NULL)
-        return refuse(asked, (struct problem){.code = PROBLEM_INVALID_VALUE,
-                                              .field = "Idempotency-Key",
-                                              .value = exchange->idempotency_key,
-                                              .expected = "a key in each element instead"});
-    /* There is no customer whose key it would be. */
-    if (call == CALL_KEY_CREATE && exchange->idempotency_key.at != NULL)
-        return refuse(asked, (struct problem){.code = PROBLEM_INVALID_VALUE,
-                                              .field = "Idempotency-Key",
-                                              .value = exchange->idempotency_key,
-                                              .expected = "none: a key whose answer was lost is "
-                                                          "revoked, and another one made"});
+    if (!check_key_header(asked, is_list)) return false;
     if (exchange->query.length > 0 && call != CALL_STATUS && call != CALL_READ)
         return refuse(asked, (struct problem){.code = PROBLEM_INVALID_QUERY,
                                               .field = "query",

@@ -76,6 +76,7 @@ struct exchange {
     struct bytes content_type;     /* at == NULL: absent */
     struct bytes content_encoding; /* at == NULL: absent */
     struct bytes idempotency_key;  /* at == NULL: absent */
+    bool has_two_keys;             /* HTTP: that header again, and another key */
     struct bytes accept;           /* at == NULL: absent */
     struct bytes if_none_match;    /* at == NULL: absent */
     struct bytes authorization;    /* at == NULL: absent */

@@ -103,6 +103,18 @@ static struct bytes sole_header_of(h2o_req_t *request, const h2o_token_t *token)
     return header_of(request, index);
 }
 
+/* The same key twice is one. */
+static void take_key(h2o_req_t *request, struct exchange *exchange)
+{
+    ssize_t index = -1;
+    while ((index = h2o_find_header_by_str(&request->headers, H2O_STRLIT("idempotency-key"),
+                                           index)) >= 0) {
+        const struct bytes key = header_of(request, index);
+        if (exchange->idempotency_key.at == NULL) exchange->idempotency_key = key;
+        exchange->has_two_keys |= !bytes_equal(key, exchange->idempotency_key);
+    }
+}
+
 static h2o_socket_t *socket_of(h2o_req_t *request)
 {
     return request->conn->callbacks->get_socket(request->conn);
@@ -368,8 +380,7 @@ static void take_request(struct http *http, h2o_req_t *request)
         header_of(request, h2o_find_header(&request->headers, H2O_TOKEN_CONTENT_TYPE, -1));
     exchange->content_encoding =
         header_of(request, h2o_find_header(&request->headers, H2O_TOKEN_CONTENT_ENCODING, -1));
-    exchange->idempotency_key = header_of(
-        request, h2o_find_header_by_str(&request->headers, H2O_STRLIT("idempotency-key"), -1));
+    take_key(request, exchange);
     exchange->accept = header_of(request, h2o_find_header(&request->headers, H2O_TOKEN_ACCEPT, -1));
     exchange->if_none_match =
         header_of(request, h2o_find_header(&request->headers, H2O_TOKEN_IF_NONE_MATCH, -1));

@@ -32,6 +32,16 @@ def outcomes(results):
     return [result.get("outcome") or result.get("status") for result in results]
 
 
+def test_a_batch_has_no_key_of_its_own(weir, customer):
+    """Passed over, the header would let a batch that is sent again count twice."""
+    customer.grant("4")
+    answer = weir.post("/v1/batch", {"operations": [operation(customer, "consume", 3)]},
+                       headers={"Idempotency-Key": "k"})
+    refusal = problem(answer, 422, ["Idempotency-Key", "'k'", "each operation"])
+    assert (refusal["code"], refusal["field"]) == ("invalid_value", "Idempotency-Key")
+    assert customer.funds() == ("4", "0")
+
+
 def test_a5_operations_are_decided_in_order(weir, customer):
     customer.grant("4")
     results = apply(weir, [operation(customer, "consume", n) for n in (1, 3, 3, 2, 1)])

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from policies import policy
+from raw import answered, connect, head
 from weir_client import HOUR, MINUTE, allowed, denied, expect, partial, problem, to_text
 
 PLANS = """
@@ -82,6 +83,34 @@ def test_i1_the_header_serves_as_well_as_the_field(weir, new_customer):
     same(by_header, weir.post("/v1/consume", body, headers={"Idempotency-Key": "k"}))
     same(by_header, weir.post("/v1/consume", body | {"idempotency_key": "k"}))
     assert customer.available() == "7"
+
+
+@pytest.mark.parametrize("call", ["consume", "batch"])
+def test_i1_two_different_headers_are_no_key(weir, new_customer, call):
+    """Which of them a proxy put there is nobody's guess."""
+    customer = rich(weir, new_customer)
+    body = customer.body(5, "chat", {})
+    if call == "batch":
+        body = {"operations": [{"op": "consume"} | body]}
+    with connect(weir.port) as sock:
+        def ask(*keys):
+            text = json.dumps(body)
+            more = "Content-Type: application/json\r\n" + "".join(
+                f"{name}: {key}\r\n" for name, key in keys)
+            top, told = answered(sock, head("POST", f"/v1/{call}", len(text), more) + text.encode())
+            return int(top.split()[1]), json.loads(told)
+
+        for keys in ([("Idempotency-Key", "k"), ("Idempotency-Key", "other")],
+                     [("Idempotency-Key", "k"), ("idempotency-KEY", "K")],
+                     [("Idempotency-Key", "k"), ("Idempotency-Key", "k"), ("Idempotency-Key", "")]):
+            status, told = ask(*keys)
+            assert (status, told["code"], told["field"]) == (422, "invalid_value", "Idempotency-Key")
+            assert "one key" in told["detail"], told
+        assert customer.available() == "10"
+        if call == "consume":
+            status, told = ask(("Idempotency-Key", "k"), ("Idempotency-Key", "k"))
+            assert (status, told["outcome"]) == (200, "allow")
+            assert customer.available() == "7"
 
 
 def test_i1_a_body_is_its_fields_not_its_bytes(weir, new_customer):

@@ -66,7 +66,6 @@ struct problem price_quote(const struct policy_feature *feature, const struct co
     if (rule == NULL)
         return (struct problem){.code = PROBLEM_NO_PRICE,
                                 .field = "attributes",
-                                .value = command->feature,
                                 .expected = "attributes that a price rule in force matches"};
     uint64_t product = 0;
     const struct problem problem = rule_multiply(rule, command, &product);

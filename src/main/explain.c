@@ -125,6 +125,11 @@ static size_t denials_from(yajl_val receipt, size_t from, uint64_t *denials_out)
     return at - from;
 }
 
+static void credits_cell(struct table *table, const char *credits)
+{
+    table_cell(table, "%s %s", credits, text_credits_unit(credits));
+}
+
 static void event_rows(struct table *table, yajl_val event, uint64_t denials)
 {
     char text[TEXT_NUMBER_BYTES];
@@ -135,7 +140,7 @@ static void event_rows(struct table *table, yajl_val event, uint64_t denials)
         table_cell(table, "%s", i == 0 ? answer_text(event, "kind") : "");
         table_cell(table, "%s", text_units(answer_count(line, "units"), unit_is_cost(event), text));
         table_cell(table, "by %s %s", answer_text(line, "source"), answer_text(line, "grant_id"));
-        table_cell(table, "%s credits", answer_text(line, "charged"));
+        credits_cell(table, answer_text(line, "charged"));
         table_cell(table, "%s", i == 0 ? answer_text(event, "at") : "");
     }
     if (answer_length(event, "allocations") > 0) return;
@@ -146,7 +151,7 @@ static void event_rows(struct table *table, yajl_val event, uint64_t denials)
         table_cell(table, "%s", answer_text(event, "kind"));
     table_cell(table, "0");
     table_cell(table, "%s", answer_text(event, "reason.limit"));
-    table_cell(table, "%s credits", answer_text(event, "charged"));
+    credits_cell(table, answer_text(event, "charged"));
     table_cell(table, "%s", ended_at[0] != '\0' ? ended_at : answer_text(event, "at"));
 }
 
@@ -176,9 +181,10 @@ static void show_overshoot(const struct page *page, yajl_val row, bool is_cost)
     char text[TEXT_NUMBER_BYTES];
     const char *booked = answer_text(row, "overshoot_booked");
     if (answer_at(row, "overshoot") == NULL) return;
-    (void)fprintf(page->file, "  overshoot %s: charged %s credits, refunded %s",
-                  text_units(answer_count(row, "overshoot.units"), is_cost, text),
-                  answer_text(row, "overshoot.charged"), answer_text(row, "overshoot.refunded"));
+    const char *charged = answer_text(row, "overshoot.charged");
+    (void)fprintf(page->file, "  overshoot %s: charged %s %s, refunded %s",
+                  text_units(answer_count(row, "overshoot.units"), is_cost, text), charged,
+                  text_credits_unit(charged), answer_text(row, "overshoot.refunded"));
     if (booked[0] != '\0' && strcmp(booked, "refund") != 0)
         (void)fprintf(page->file, ", booked as %s", booked);
     (void)fputs("\n", page->file);
@@ -233,8 +239,9 @@ static void show_proof(const struct page *page, yajl_val receipt)
                   page_paint(page, PAINT_BOLD), page_plain(page),
                   strcmp(state, "pending") == 0 ? "not settled yet" : state,
                   answer_count(receipt, "settlement.cursor"));
-    if (strcmp(answer_text(receipt, "refunded"), "0") != 0)
-        (void)fprintf(page->file, "  refunded %s credits\n", answer_text(receipt, "refunded"));
+    const char *refunded = answer_text(receipt, "refunded");
+    if (strcmp(refunded, "0") != 0)
+        (void)fprintf(page->file, "  refunded %s %s\n", refunded, text_credits_unit(refunded));
     if (answer_text(receipt, "proof.hash")[0] == '\0') return;
     (void)fprintf(page->file, "  journal batch %" PRIu64 ", entry %" PRIu64 "\n",
                   answer_count(receipt, "proof.batch"), answer_count(receipt, "proof.entry"));

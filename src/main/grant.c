@@ -10,6 +10,7 @@
 #include "main/client_show.h"
 #include "main/commands.h"
 #include "main/options.h"
+#include "main/text_table.h"
 
 struct grant_options {
     struct client_options client;
@@ -85,8 +86,9 @@ static void show(const void *self, yajl_val grant)
 {
     const char *expires = answer_text(grant, "expires_at");
     (void)self;
-    (void)printf("%s: %s credits, %s, from %s%s%s\n", answer_text(grant, "grant_id"),
-                 answer_text(grant, "credits"), answer_text(grant, "category"),
+    const char *credits = answer_text(grant, "credits");
+    (void)printf("%s: %s %s, %s, from %s%s%s\n", answer_text(grant, "grant_id"), credits,
+                 text_credits_unit(credits), answer_text(grant, "category"),
                  answer_text(grant, "effective_at"), expires[0] != '\0' ? " until " : "", expires);
 }
 

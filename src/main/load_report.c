@@ -142,13 +142,15 @@ static void report_sources(const struct load_report *report, const struct page *
         (void)fprintf(
             page->file,
             "  a row paid by several sources counts in each of them, once in the total\n");
-    if (overshoot->rows > 0)
+    if (overshoot->rows > 0) {
+        const char *charged = text_credits(overshoot->charged, text[1]);
         (void)fprintf(page->file,
-                      "  overshoot, used but carried by nothing: %s credits in %s %s, %s of them "
+                      "  overshoot, used but carried by nothing: %s %s in %s %s, %s of them "
                       "refunded\n",
-                      text_credits(overshoot->charged, text[1]),
-                      text_number(overshoot->rows, text[0]), overshoot->rows == 1 ? "row" : "rows",
+                      charged, text_credits_unit(charged), text_number(overshoot->rows, text[0]),
+                      overshoot->rows == 1 ? "row" : "rows",
                       text_credits(overshoot->refunded, text[2]));
+    }
     (void)fprintf(page->file, "  held %s on estimates, used %s; %s rows used more than was held\n",
                   text_units(tally->units_held, tally->unit_is_cost, text[0]),
                   text_units(tally->units_used, tally->unit_is_cost, text[1]),

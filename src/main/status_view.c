@@ -122,9 +122,11 @@ static void limit_row(const struct layout *layout, yajl_val limit, bool is_cost)
     const bool is_unlimited = is_null(limit, "remaining");
     const bool is_limited = !is_unlimited && !is_null(limit, "limit");
     const bool is_grants = strcmp(answer_text(limit, "kind"), "grants") == 0;
-    const char *unit = is_grants && !left.is_credits                ? " from credits"
-                       : left.is_credits && (is_grants || !is_cost) ? " credits"
-                                                                    : "";
+    const uint64_t told_last = is_limited ? whole.value : left.value;
+    const char *unit = is_grants && !left.is_credits                 ? " from credits"
+                       : !left.is_credits || (is_cost && !is_grants) ? ""
+                       : told_last == NANO_PER_CREDIT                ? " credit"
+                                                                     : " credits";
     char text[2][TEXT_NUMBER_BYTES];
     char pace[PACE_BYTES];
     table_row(table, is_limited                         ? paint_for(left.value, whole.value)
@@ -264,7 +266,8 @@ static void pace_row(const struct layout *layout, const struct status_facts *fac
         return;
     }
     const struct runway runway = runway_of(facts, pace);
-    table_cell(table, "%s credits", text_credits(pace->charged, text[0]));
+    const char *charged = text_credits(pace->charged, text[0]);
+    table_cell(table, "%s %s", charged, text_credits_unit(charged));
     switch (runway.kind) {
     case RUNWAY_UNKNOWN:
         table_cell(table, "unknown: nothing was charged");

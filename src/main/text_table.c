@@ -209,6 +209,11 @@ const char *text_credits(int64_t nano, char text_out[TEXT_NUMBER_BYTES])
     return text_out;
 }
 
+const char *text_credits_unit(const char *credits)
+{
+    return strcmp(credits, "1") == 0 ? "credit" : "credits";
+}
+
 const char *text_units(uint64_t units, bool is_cost, char text_out[TEXT_NUMBER_BYTES])
 {
     if (is_cost && units <= (uint64_t)INT64_MAX) return text_credits((int64_t)units, text_out);

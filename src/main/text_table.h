@@ -54,6 +54,7 @@ void table_print(const struct table *table, const struct page *page);
 /* The result is the caller's array, for use as an argument of printf. */
 const char *text_number(uint64_t number, char text_out[TEXT_NUMBER_BYTES]); /* "1,234,567" */
 const char *text_credits(int64_t nano, char text_out[TEXT_NUMBER_BYTES]);   /* exact */
+const char *text_credits_unit(const char *credits); /* of an exact amount: "credit", "credits" */
 const char *text_units(uint64_t units, bool is_cost, char text_out[TEXT_NUMBER_BYTES]);
 const char *text_share(uint64_t part, uint64_t whole,
                        char text_out[TEXT_NUMBER_BYTES]); /* "9.1 %" */

@@ -376,8 +376,8 @@ static enum progress call_balance(struct loop *loop, struct asked *asked)
 
 struct status_query {
     struct bytes customer;
-    struct bytes subject;
-    struct bytes feature; /* empty: all of the plan */
+    struct bytes subject; /* at == NULL: not said yet; empty is as if it were not */
+    struct bytes feature; /* likewise; empty: all of the plan */
     bool allowed;         /* of the features rendered so far, one at least would pass */
 };
 
@@ -401,8 +401,8 @@ static bool take_status_parameter(struct asked *asked, struct bytes name, struct
                                               .field = "query",
                                               .value = value,
                                               .expected = "percent-encoded bytes"});
-    return wire_check_name(is_subject ? WIRE_NAME_SUBJECT : WIRE_NAME_FEATURE, *place,
-                           &asked->problem);
+    return place->length == 0 || wire_check_name(is_subject ? WIRE_NAME_SUBJECT : WIRE_NAME_FEATURE,
+                                                 *place, &asked->problem);
 }
 
 static bool parse_status(struct loop *loop, struct asked *asked, struct status_query *query_out)

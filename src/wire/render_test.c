@@ -268,6 +268,8 @@ static void a_rate_refusal_carries_its_wait(void **state)
                            "let the same request pass; a smaller one may.\""));
     assert_null(strstr(text, "Retry-After"));
     assert_non_null(strstr(text, "\"RateLimit\":\"\\\"pace\\\";r=0\""));
+    report.scope.level = 1;
+    assert_non_null(strstr(rendered(&report), " for the first level of this subject lets "));
 }
 
 /* A gate that is slowed says so, and its fields tell what is true now. */

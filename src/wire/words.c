@@ -274,8 +274,13 @@ static void limit_part(struct buffer *buffer, const struct report *report, struc
     if (report->scope.kind == SCOPE_SUBJECT) json_words_part(buffer, " for this subject");
     if (report->scope.kind == SCOPE_LEVEL) {
         json_words_part(buffer, " for the first ");
-        json_count_part(buffer, report->scope.level);
-        json_words_part(buffer, " levels of this subject");
+        if (report->scope.level > 1) {
+            json_count_part(buffer, report->scope.level);
+            json_words_part(buffer, " levels");
+        } else {
+            json_words_part(buffer, "level");
+        }
+        json_words_part(buffer, " of this subject");
     }
 }
 

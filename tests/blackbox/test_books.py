@@ -673,7 +673,7 @@ def test_explain_tells_the_story_of_a_decision(weir, customer):
     assert (status, errors) == (0, "")
     for told in (decision, customer.name, "team-a/alice", "consume", "8 requests of chat", "model m1", "allow",
                  "pace", "passes", "included", "offers 5", "5 drawn", "paid", grant, "chat/message", "10 -> 7",
-                 "7 -> 8", "refund", "committed", "settled", "refunded 1 credits",
+                 "7 -> 8", "refund", "committed", "settled", "refunded 1 credit\n",
                  expect(weir.get(f"/v1/decisions/{decision}"))["proof"]["hash"]):
         assert told in text, (told, text)
     status, text, _ = weir_command(weir, "explain", decision, "--json")

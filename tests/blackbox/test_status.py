@@ -101,7 +101,7 @@ def test_the_runway_is_what_is_available_over_what_was_charged(fresh, new_custom
     customer.consume(1)
     settled(weir)
     out = section(shown(weir, customer), "Runway")
-    assert re.search(r"the last hour +1 credits +1 d 0 h, until Sat 14:00", out), out
+    assert re.search(r"the last hour +1 credit +1 d 0 h, until Sat 14:00", out), out
     assert re.search(r"the last day +6 credits +4 d 0 h, until Tue 14:00", out), out
     assert "but" not in out
 
@@ -114,7 +114,7 @@ def test_a_runway_says_what_ends_before_it_does(fresh, new_customer):
     customer.consume(11)
     settled(weir)
     out = section(shown(weir, customer), "Runway")
-    assert re.search(r"the last hour +1 credits +1 d 15 h, until Sun 03:00\n"
+    assert re.search(r"the last hour +1 credit +1 d 15 h, until Sun 03:00\n"
                      r" +but 20 of them end before that", out), out
 
 

@@ -216,7 +216,7 @@ def of_target(document, random, request):
                 ["nothing"] if "enum" in schema else ["customer,nothing", "customer,customer", ""]
                 if schema.get("type") == "array" else list(wrong_values(random, schema)))
             for value in wrong:
-                if not isinstance(value, str) or (schema.get("type") == "string" and not document.faults(schema, value)):
+                if not isinstance(value, str) or (value == "" and parameter.get("allowEmptyValue")) or (schema.get("type") == "string" and not document.faults(schema, value)):
                     continue
                 other = copy_of(request)
                 other.query = [one for one in other.query if one[0] != name] + [(name, value)]

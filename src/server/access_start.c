@@ -41,11 +41,10 @@ static void tell_open_door(void)
     log_event(LOG_WARN, "no_access_keys");
 }
 
-bool access_check_address(const struct engine *engine, bool has_admin_key, const char *option,
+bool access_check_address(bool is_needed, const char *option,
                           const struct listener_address *address)
 {
-    if (has_admin_key || engine_access_is_needed(engine) || listener_is_loopback(address))
-        return true;
+    if (is_needed || listener_is_loopback(address)) return true;
     (void)fprintf(stderr,
                   "weir serve: %s: without keys Weir listens on loopback only; "
                   "expected 127.0.0.1, [::1] or localhost, or --admin-key FILE\n",

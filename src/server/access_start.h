@@ -15,9 +15,9 @@
 MUST_USE bool access_read_admin_key(const char *path, char block[ACCESS_TOKEN_BYTES_MAX + 2],
                                     struct bytes *key_out);
 
-/* After recovery, before listening: whether a listener may have this address. False: said on
- * standard error, with the option's name. */
-MUST_USE bool access_check_address(const struct engine *engine, bool has_admin_key,
-                                   const char *option, const struct listener_address *address);
+/* Whether a listener may have this address; is_needed: who asks for anything needs a key. False:
+ * said on standard error, with the option's name. */
+MUST_USE bool access_check_address(bool is_needed, const char *option,
+                                   const struct listener_address *address);
 /* What an operator should know anyway, on standard output. */
 void access_tell_door(const struct engine *engine, bool has_admin_key);

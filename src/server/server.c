@@ -143,21 +143,60 @@ static bool refuse_empty_journal(const char *directory)
     return true;
 }
 
-/* A journal is founded in a directory that has none of what only a journal's server writes: beside
- * a new one, the old one's books and keys would be nobody's. */
-static bool refuse_lost_journal(const char *directory)
+/* What only a journal's server writes. */
+static bool find_trace(const char *directory, char path_out[FILE_PATH_SIZE])
 {
     static const char *const traces[] = {"journal.db-wal", "ledger.db", "keys.weir"};
+    for (unsigned i = 0; i < COUNT_OF(traces); ++i)
+        if (file_path(directory, traces[i], path_out) && file_is_there(path_out)) return true;
+    return false;
+}
+
+static bool has_journal(const char *directory)
+{
     char path[FILE_PATH_SIZE];
-    if (!file_path(directory, "journal.db", path) || file_is_there(path)) return false;
-    for (unsigned i = 0; i < COUNT_OF(traces); ++i) {
-        if (!file_path(directory, traces[i], path) || !file_is_there(path)) continue;
-        (void)fprintf(stderr,
-                      "weir: journal.db is missing, but %s is there: restore the data directory "
-                      "from a backup, or start anew in an empty one\n",
-                      path);
-        return true;
-    }
+    return !file_path(directory, "journal.db", path) || file_is_there(path);
+}
+
+/* A journal is founded in a directory that has none of its traces: beside a new one, the old one's
+ * books and keys would be nobody's. */
+static bool refuse_lost_journal(const char *directory)
+{
+    char path[FILE_PATH_SIZE];
+    if (has_journal(directory) || !find_trace(directory, path)) return false;
+    (void)fprintf(stderr,
+                  "weir: journal.db is missing, but %s is there: restore the data directory from a "
+                  "backup, or start anew in an empty one\n",
+                  path);
+    return true;
+}
+
+/* Without keys everything listens on loopback only. */
+static bool check_addresses(const struct server *server, bool has_keys)
+{
+    const struct server_options *options = &server->options;
+    if (!access_check_address(has_keys, "--http", &options->address)) return false;
+    if (options->resp.is_open && !access_check_address(has_keys, "--resp", &options->resp.address))
+        return false;
+    return !options->grpc.is_open ||
+           access_check_address(has_keys, "--grpc", &options->grpc.address);
+}
+
+static void tell_no_policy(const struct server *server)
+{
+    (void)fprintf(stderr, "weir serve: --policy is missing: %s has no policy yet\n",
+                  server->options.data);
+}
+
+/* A first start that will be refused by its options founds nothing. */
+static bool may_found(const struct server *server)
+{
+    char path[FILE_PATH_SIZE];
+    const char *directory = server->options.data;
+    if (has_journal(directory) || find_trace(directory, path)) return true;
+    if (!check_addresses(server, server->admin_key.length != 0)) return false;
+    if (server->options.policy_file != NULL) return true;
+    tell_no_policy(server);
     return false;
 }
 
@@ -166,6 +205,7 @@ static bool open_journal(struct server *server)
     const char *directory = server->options.data;
     struct file_detail file_detail;
     char detail[256];
+    if (!may_found(server)) return false;
     if (file_directory_make(directory, &file_detail) != FILE_OK ||
         file_lock(directory, &server->lock, &file_detail) != FILE_OK) {
         (void)fprintf(stderr, "weir: %s\n", file_detail.text);
@@ -603,8 +643,7 @@ static bool start_policy(struct server *server)
     if (server->options.policy_file != NULL && !apply_file(server)) return false;
     const struct engine_policy_info info = engine_policy_info(server->engine);
     if (info.version == 0) {
-        (void)fprintf(stderr, "weir serve: --policy is missing: %s has no policy yet\n",
-                      server->options.data);
+        tell_no_policy(server);
         return false;
     }
     const bool is_file = info.file_hash == info.content_hash && server->options.policy_file != NULL;
@@ -648,18 +687,10 @@ static struct connections_max connections_possible(uint32_t wanted, uint32_t oth
     return possible;
 }
 
-/* Without keys everything listens on loopback only. */
 static bool check_doors(const struct server *server)
 {
     const bool has_admin_key = server->admin_key.length != 0;
-    const struct server_options *options = &server->options;
-    if (!access_check_address(server->engine, has_admin_key, "--http", &options->address))
-        return false;
-    if (options->resp.is_open &&
-        !access_check_address(server->engine, has_admin_key, "--resp", &options->resp.address))
-        return false;
-    if (options->grpc.is_open &&
-        !access_check_address(server->engine, has_admin_key, "--grpc", &options->grpc.address))
+    if (!check_addresses(server, has_admin_key || engine_access_is_needed(server->engine)))
         return false;
     access_tell_door(server->engine, has_admin_key);
     return true;

@@ -120,6 +120,23 @@ def test_an_address_in_use_is_named(place):
     assert status == 1 and address in err, err
 
 
+@pytest.mark.parametrize("is_there", [False, True], ids=["no directory", "an empty one"])
+@pytest.mark.parametrize("words, said", [
+    ([], "--policy is missing"),
+    (["--policy", "policy.yaml", "--http", "0.0.0.0:0"], "loopback only"),
+    (["--policy", "policy.yaml", "--resp", "0.0.0.0:0"], "loopback only"),
+    (["--policy", "policy.yaml", "--grpc", "0.0.0.0:0"], "loopback only"),
+], ids=["no policy", "--http", "--resp", "--grpc"])
+def test_a_first_start_that_is_refused_leaves_nothing_behind(place, words, said, is_there):
+    data = place / "new"
+    if is_there:
+        data.mkdir()
+    status, _, err = run("serve", "--data", data, *Server.other_ports(words), *(
+        ["--http", "127.0.0.1:0"] if "--http" not in words else []), *words, cwd=place)
+    assert status == 1 and said in err, err
+    assert list(data.iterdir()) == [] if is_there else not data.exists()
+
+
 def listening(port):
     """The local addresses that listen on this port, as /proc shows them."""
     rows = pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]

@@ -309,7 +309,8 @@ struct hold_view {
 MUST_USE bool engine_hold(const struct engine *engine, uint64_t decision, int64_t now_ms,
                           struct hold_view *view_out);
 
-/* One gate, window or source as the next request would meet it. */
+/* One gate, window or source as the next request would meet it; of grants what they have, whatever
+ * the gates, a budget or the consent leave of that. */
 struct status_row {
     enum note_kind kind;
     uint32_t name; /* symbol */
@@ -321,7 +322,8 @@ struct status_row {
     bool unlimited;
     bool is_credits; /* limit, used and remaining are nano-credits */
     uint64_t limit;
-    int64_t used;
+    uint64_t burst; /* NOTE_RATE: what the bucket holds: used and remaining are of that */
+    int64_t used;   /* of a bucket at most QUANTITY_MAX, however deep it is below empty */
     uint64_t remaining;
     int64_t resets_at_ms; /* 0: not open */
     /* Gates that a pool or a standing slows: the share of the limit in 1/256, and whose. */

@@ -290,6 +290,14 @@ static uint64_t source_offer(const struct waterfall *w, const struct source_rule
     ENSURE(false);
 }
 
+uint64_t source_has(const struct view *view, const struct ask *ask,
+                    const struct source_rule *source, const struct source_reading *reading)
+{
+    const struct waterfall w = {
+        .view = view, .ask = ask, .budget_left = (uint64_t)BALANCE_NANO_MAX};
+    return source_offer(&w, source, reading, 0);
+}
+
 static uint64_t budgets_left(const struct evaluation *evaluation)
 {
     uint64_t left = (uint64_t)BALANCE_NANO_MAX;

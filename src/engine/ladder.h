@@ -107,6 +107,10 @@ uint32_t gate_factor(const struct gate_rule *gate, const struct gate_reading *re
 
 void gate_read(const struct view *view, const struct ask *ask, const struct gate_rule *gate,
                struct gate_reading *reading_out);
+/* Units that one entry of the waterfall has for the ask, whatever gates, budgets, consent and the
+ * other entries leave of them. */
+uint64_t source_has(const struct view *view, const struct ask *ask,
+                    const struct source_rule *source, const struct source_reading *reading);
 /* All windows of an allowance, or of an overage's cap. */
 void source_read(const struct view *view, const struct ask *ask, const struct source_rule *source,
                  struct source_reading *reading_out);

@@ -132,10 +132,12 @@ static void status_gate(const struct view *view, const struct ask *ask,
         struct status_row *row = status_row(out, NOTE_RATE, gate->name, gate->scope);
         row->has_window = true;
         row->period = (struct period){PERIOD_DURATION, START_SLIDING, bucket->per_ms};
-        row->limit = bucket->burst;
+        const int64_t used = (int64_t)bucket->burst - bucket->level;
+        row->limit = reading.limit;
+        row->burst = bucket->burst;
         row->remaining = bucket->level > 0 ? (uint64_t)bucket->level : 0;
-        row->used = (int64_t)bucket->burst - bucket->level;
-        row->resets_at_ms = row->used <= 0 ? 0 : rate_full_at(bucket, &reading.clock, view->now_ms);
+        row->used = used < (int64_t)QUANTITY_MAX ? used : (int64_t)QUANTITY_MAX;
+        row->resets_at_ms = used <= 0 ? 0 : rate_full_at(bucket, &reading.clock, view->now_ms);
         status_pace(gate, &reading, row);
         return;
     }
@@ -158,8 +160,7 @@ static void status_gate(const struct view *view, const struct ask *ask,
 }
 
 static void status_source(const struct view *view, const struct ask *ask,
-                          const struct source_rule *source, const struct evaluation *evaluation,
-                          uint32_t place_in_waterfall, bool price_is_assumed,
+                          const struct source_rule *source, bool price_is_assumed,
                           struct status_view *out)
 {
     struct source_reading reading;
@@ -179,7 +180,7 @@ static void status_source(const struct view *view, const struct ask *ask,
     row->is_credits = ask->unit == UNIT_COST || price_is_assumed;
     row->remaining = price_is_assumed && source->kind == SOURCE_GRANTS
                          ? (uint64_t)ask_credits(view, ask, source->category)
-                         : evaluation->split.offered[place_in_waterfall];
+                         : source_has(view, ask, source, &reading);
 }
 
 /* The next request, as small as one can be: one unit, one request. */
@@ -229,7 +230,7 @@ static void status_fill(const struct decision_context *c, struct command *attrib
     for (uint32_t i = 0; terms != NULL && i < terms->gate_count; i++)
         status_gate(&view, &ask, &terms->gates[i], out);
     for (uint32_t i = 0; terms != NULL && i < terms->source_count; i++)
-        status_source(&view, &ask, &terms->sources[i], &evaluation, i, price_is_assumed, out);
+        status_source(&view, &ask, &terms->sources[i], price_is_assumed, out);
     if (reason_has_retry(out->reason))
         out->retry_after_ms = retry_search(c, &ask, view.levels, view.level_count, &evaluation);
 }

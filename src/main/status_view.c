@@ -113,11 +113,13 @@ static const char *pace_text(yajl_val limit, char text_out[PACE_BYTES])
     return text_out;
 }
 
-/* Grants have no limit of their own, what is unlimited has nothing left to count. */
+/* Grants have no limit of their own, what is unlimited has nothing left to count, and what is left
+ * of a pace is of its burst. */
 static void limit_row(const struct layout *layout, yajl_val limit, bool is_cost)
 {
     struct table *table = layout->table;
-    const struct amount whole = read_amount(limit, "limit");
+    const bool is_pace = strcmp(answer_text(limit, "kind"), "rate") == 0;
+    const struct amount whole = read_amount(limit, is_pace ? "burst" : "limit");
     const struct amount left = read_amount(limit, "remaining");
     const bool is_unlimited = is_null(limit, "remaining");
     const bool is_limited = !is_unlimited && !is_null(limit, "limit");

@@ -434,6 +434,7 @@ static void put_row(const struct status_row *row, struct symbols symbols, struct
     }
     if (is_counted) {
         put_amount(buffer, "limit", row->is_credits, clamp(row->limit));
+        if (row->kind == NOTE_RATE) put_amount(buffer, "burst", false, clamp(row->burst));
         put_amount(buffer, "used", row->is_credits, row->used);
     } else {
         json_key(buffer, "limit");

@@ -136,7 +136,39 @@ def test_g1_a_gate_is_asked_before_the_sources(weir, new_customer):
     denied(customer.consume(10), "insufficient_credits")
 
 
+def test_g1_status_tells_what_sources_have_whichever_gate_refuses(weir, new_customer):
+    customer = new_customer(weir, plan="paid")
+    customer.grant("25")
+    allowed(customer.consume(10))
+    path = f"{customer.path}/status?feature=chat"
+
+    def status():
+        feature, = expect(weir.get(path), (200,))["features"]
+        return feature["reason"], [row["remaining"] for row in feature["limits"]]
+
+    assert status() == ("rate_limited", [0, 15])
+    customer.put(suspended=True)
+    assert status() == ("suspended", [0, 15])
+    customer.put(suspended=False, credit_mode="off")
+    weir.advance(HOUR)
+    assert status() == ("allowance_exhausted", [10, 15])
+
+
 # ---- G2: pace ------------------------------------------------------------------------------------
+
+def test_g2_status_tells_the_limit_and_what_the_bucket_has(weir, customer):
+    allowed(customer.consume(6))
+
+    def pace():
+        feature, = expect(weir.get(f"{customer.path}/status?feature=chat"), (200,))["features"]
+        row = feature["limits"][0]
+        return row["window"], row["limit"], row["burst"], row["used"], row["remaining"]
+
+    assert pace() == ("1m", 60, 20, 6, 14)
+    for _ in range(4):
+        customer.usage(2**53 - 1)
+    assert pace() == ("1m", 60, 20, 2**53 - 1, 0)
+
 
 def test_g2_a_bucket_of_twenty_refilled_once_a_second(weir, customer):
     for _ in range(20):

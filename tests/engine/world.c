@@ -1089,6 +1089,14 @@ static void do_balance(struct world *world, const char *customer)
     ENSURE(sum == view.available);
 }
 
+static void say_amounts(struct world *world, const struct status_row *row)
+{
+    say(world, " %" PRId64 " of %" PRIu64, row->used, row->limit);
+    if (row->kind == NOTE_RATE && row->burst != row->limit)
+        say(world, " burst %" PRIu64, row->burst);
+    say(world, " left %" PRIu64, row->remaining);
+}
+
 static void say_pace(struct world *world, const struct status_row *row)
 {
     static const char *const standings[] = {"", " restricted", " probation", " trusted"};
@@ -1118,8 +1126,7 @@ static void do_status(struct world *world, char **words, unsigned count)
         if (view.rows[i].unlimited)
             say(world, " unlimited");
         else
-            say(world, " %" PRId64 " of %" PRIu64 " left %" PRIu64, view.rows[i].used,
-                view.rows[i].limit, view.rows[i].remaining);
+            say_amounts(world, &view.rows[i]);
         if (view.rows[i].is_paced) say_pace(world, &view.rows[i]);
     }
 }

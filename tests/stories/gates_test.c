@@ -72,7 +72,8 @@ static void gates_keep_pace_exactly(void **state)
         {"W3",    "authorize a chat requests=1 subject=w3",
          "deny 0/1 allowance_exhausted(included) retry +11h59m50s"                                      },
         {"W3",                  "status a chat subject=w3",
-         "allowance_exhausted retry +11h59m50s | pace 0 of 10 left 10 | slots 0 of 1 left 1 | "
+         "allowance_exhausted retry +11h59m50s | pace 0 of 6 burst 10 left 10 | slots 0 of 1 left "
+         "1 | "
          "included 11 of 4 left "
          "0"                                                                                            },
     };
@@ -121,21 +122,39 @@ static void a_bucket_is_not_forgotten_into_another_shape(void **state)
 {
     (void)state;
     static const struct row rows[] = {
-        {"W3", "consume a chat requests=1",                                 "allow 1/1 | unlimited 1"},
-        {"W3",                  "policy 1",                                                      "ok"},
-        {"W3",                   "at +30m",                                                      "ok"},
-        {"W3",             "status a chat", "allowed | pace 144 of 180 left 36 | unlimited unlimited"},
-        {"W3",                    "at +1h",                                                      "ok"},
-        {"W3", "consume a chat requests=0",                                               "allow 0/0"},
-        {"W3", "consume a chat requests=2",                                 "allow 2/2 | unlimited 2"},
-        {"W3",             "status a chat", "allowed | pace 116 of 180 left 64 | unlimited unlimited"},
+        {"W3", "consume a chat requests=1",                                          "allow 1/1 | unlimited 1"},
+        {"W3",                  "policy 1",                                                               "ok"},
+        {"W3",                   "at +30m",                                                               "ok"},
+        {"W3",             "status a chat", "allowed | pace 144 of 60 burst 180 left 36 | unlimited unlimited"},
+        {"W3",                    "at +1h",                                                               "ok"},
+        {"W3", "consume a chat requests=0",                                                        "allow 0/0"},
+        {"W3", "consume a chat requests=2",                                          "allow 2/2 | unlimited 2"},
+        {"W3",             "status a chat", "allowed | pace 116 of 60 burst 180 left 64 | unlimited unlimited"},
  /* Full at the change is full after it. */
-        {"W3",                   "at +20h",                                                      "ok"},
-        {"W3",                  "policy 0",                                                      "ok"},
-        {"W3",                  "policy 1",                                                      "ok"},
-        {"W3",             "status a chat",  "allowed | pace 0 of 180 left 180 | unlimited unlimited"},
+        {"W3",                   "at +20h",                                                               "ok"},
+        {"W3",                  "policy 0",                                                               "ok"},
+        {"W3",                  "policy 1",                                                               "ok"},
+        {"W3",             "status a chat",  "allowed | pace 0 of 60 burst 180 left 180 | unlimited unlimited"},
     };
     TELL(reshape_policy, rows);
+}
+
+/* Goal: what a pace says of itself is the policy's limit, a customer's own, and never more than can
+ * be counted. */
+static void a_pace_tells_its_limit_and_its_burst(void **state)
+{
+    (void)state;
+    static const struct row rows[] = {
+        {"A2", "3x usage a chat requests=9007199254740991",
+         "allow 9007199254740991/9007199254740991 | unlimited 9007199254740991"                                               },
+        {"A2",                             "status a chat",
+         "rate_limited | pace 9007199254740991 of 60 burst 180 left 0 | unlimited unlimited"                                  },
+        {"W3",                 "customer b limit.pace=120",                                                               "ok"},
+        {"W3",                             "status b chat", "allowed | pace 0 of 120 burst 180 left 180 | unlimited unlimited"},
+        {"W3",                   "customer b limit.pace=0",                                                               "ok"},
+        {"W3",                             "status b chat",          "rate_limited | pace 0 of 0 left 0 | unlimited unlimited"},
+    };
+    tell(&reshape_policy[1], 1, rows, COUNT_OF(rows));
 }
 
 int tell_gates(void)
@@ -144,6 +163,7 @@ int tell_gates(void)
         cmocka_unit_test(gates_keep_pace_exactly),
         cmocka_unit_test(pools_with_room_reduce_nothing),
         cmocka_unit_test(a_bucket_is_not_forgotten_into_another_shape),
+        cmocka_unit_test(a_pace_tells_its_limit_and_its_burst),
     };
     return cmocka_run_group_tests_name("gates", tests, NULL, NULL);
 }

@@ -62,7 +62,8 @@ static void a_slower_pace_says_whose_it_is(void **state)
         {            "S8 abnormal_usage",  "consume a chat requests=1 subject=alice",
          "deny 0/1 abnormal_usage(pace) retry +6s"                                                                           },
         {                           "G2",              "status a chat subject=alice",
-         "abnormal_usage retry +6s | pace 10 of 10 left 0 at 32/256 restricted | slots 0 of 2 left "
+         "abnormal_usage retry +6s | pace 10 of 60 burst 10 left 0 at 32/256 restricted | slots 0 "
+         "of 2 left "
          "2 "
          "at 64/256 restricted | unlimited unlimited"                                                                        },
         {                           "G2",   "consume a chat requests=10 subject=bob",            "allow 10/10 | unlimited 10"},
@@ -131,32 +132,37 @@ static void standings_have_their_shares(void **state)
  /* Who is worse: the customer, or a level of the path down to the gate's scope. */
         {"G6",                   "standing a trusted",                                         "ok"},
         {"G6",              "status a chat subject=r",
-         "rate_limited retry +1s | pace 10 of 10 left 0 at 64/256 restricted | slots 0 of 2 left 2 "
+         "rate_limited retry +1s | pace 10 of 60 burst 10 left 0 at 64/256 restricted | slots 0 of "
+         "2 left 2 "
          "at 64/256 "
          "restricted | unlimited unlimited"                                                        },
         {"G6",            "status a chat subject=n/x",
-         "allowed | pace 0 of 10 left 10 at 320/256 trusted | slots 0 of 5 left 5 at 256/256 "
+         "allowed | pace 0 of 60 burst 10 left 10 at 320/256 trusted | slots 0 of 5 left 5 at "
+         "256/256 "
          "trusted | unlimited unlimited"                                                           },
         {"G6",                 "standing a probation",                                         "ok"},
         {"G6",            "status a chat subject=t/x",
-         "allowed | pace 0 of 10 left 10 at 128/256 probation | slots 0 of 3 left 3 at 128/256 "
+         "allowed | pace 0 of 60 burst 10 left 10 at 128/256 probation | slots 0 of 3 left 3 at "
+         "128/256 "
          "probation | unlimited unlimited"                                                         },
         {"G6",          "status a chat subject=r/x/y",
-         "allowed | pace 0 of 10 left 10 at 64/256 restricted | slots 0 of 2 left 2 at 64/256 "
+         "allowed | pace 0 of 60 burst 10 left 10 at 64/256 restricted | slots 0 of 2 left 2 at "
+         "64/256 "
          "restricted | unlimited unlimited"                                                        },
         {"G6",                    "standing a normal",                                         "ok"},
         {"G6",            "standing a/n/x restricted",                                         "ok"},
  /* `team` is of the first level, `one` of the customer: what is said deeper is not theirs.
   */
         {"G6",           "status a solid subject=n/x",
-         "allowed | team 0 of 8 left 8 | one 0 of 1 left 1 | day 0 of 20 left 20"                  },
+         "allowed | team 0 of 4 burst 8 left 8 | one 0 of 1 left 1 | day 0 of 20 left 20"          },
         {"G6",            "status a chat subject=n/x",
-         "allowed | pace 0 of 10 left 10 at 64/256 restricted | slots 0 of 2 left 2 at 64/256 "
+         "allowed | pace 0 of 60 burst 10 left 10 at 64/256 restricted | slots 0 of 2 left 2 at "
+         "64/256 "
          "restricted | unlimited unlimited"                                                        },
  /* Allowances, and a slot where there is only one, are nobody's to cut. */
         {"G4",                "standing a restricted",                                         "ok"},
         {"G4",             "status a solid subject=n",
-         "allowed | team 0 of 8 left 8 at 64/256 restricted | one 0 of 1 left 1 at 64/256 "
+         "allowed | team 0 of 4 burst 8 left 8 at 64/256 restricted | one 0 of 1 left 1 at 64/256 "
          "restricted | day 0 of 20 left 20"                                                        },
     };
     TELL(paced_policy, rows);
@@ -211,7 +217,8 @@ static void a_pool_turns_away_by_priority(void **state)
         {"S8 temporary_reduced_capacity",              "consume a chat requests=30",
          "deny 0/30 temporary_reduced_capacity(pace)"                                                                                     },
         {                           "S8",                           "status a chat",
-         "temporary_reduced_capacity | pace 2 of 10 left 8 | slots 1 of 5 left 4 | unlimited "
+         "temporary_reduced_capacity | pace 2 of 60 burst 10 left 8 | slots 1 of 5 left 4 | "
+         "unlimited "
          "unlimited"                                                                                                                      },
         {                           "G1",   "consume a chat requests=1 as=critical",                             "allow 1/1 | unlimited 1"},
         {                           "H5",                     "extend H requests=1", "deny 0/1 temporary_reduced_capacity(pace) until +1m"},
@@ -225,7 +232,8 @@ static void a_pool_turns_away_by_priority(void **state)
         {"S8 temporary_reduced_capacity",   "consume a chat requests=1 as=critical",
          "deny 0/1 temporary_reduced_capacity(pace)"                                                                                      },
         {                           "S8",                           "status a chat",
-         "temporary_reduced_capacity | pace 4 of 10 left 6 at 0/256 | slots 0 of 5 left 5 | "
+         "temporary_reduced_capacity | pace 4 of 60 burst 10 left 6 at 0/256 | slots 0 of 5 left 5 "
+         "| "
          "unlimited unlimited"                                                                                                            },
         {                           "G1",                "customer a suspended=yes",                                                  "ok"},
         {                 "G1 suspended",               "consume a chat requests=1",                                  "deny 0/1 suspended"},

@@ -142,6 +142,53 @@ static void waiting_is_honest_beside_many_holds(void **state)
     world_close(world);
 }
 
+/* Goal: status says what each source has, whoever says no to the next request. */
+static void status_tells_what_sources_have(void **state)
+{
+    (void)state;
+    static const struct row rows[] = {
+        {"S3",             "grant a promotional 2","granted 2"                                                   },
+        {"S3",                   "grant a paid 10",                                     "granted 10"},
+        {"S2",         "consume a chat requests=4",                         "allow 4/4 | included 4"},
+        {"G4",    "A: authorize a chat requests=1",                         "allow 1/1 | included 1"},
+        {"G4",    "B: authorize a chat requests=1",              "allow 1/1 =1 | promotional[?] 1=1"},
+ /* A gate says no. */
+        {"G4",                     "status a chat",
+         "concurrency_limited | pace 6 of 60 burst 20 left 14 | in-flight 2 of 2 left 0 | cap "
+         "1000000000 of "
+         "7000000000 left 6000000000 | included 5 of 5 left 0 | promotional 0 of 0 left 1 | paid 0 "
+         "of 0 left 10"                                                                             },
+        {"G4",                         "release A",                                       "released"},
+ /* The operator does, or consent lacks, or it is refused. */
+        {"G1",          "customer a suspended=yes",                                             "ok"},
+        {"G1",                     "status a chat",
+         "suspended | pace 6 of 60 burst 20 left 14 | in-flight 1 of 2 left 1 | cap 1000000000 of "
+         "7000000000 left 6000000000 | included 4 of 5 left 1 | promotional 0 of 0 left 1 | paid 0 "
+         "of 0 left 10"                                                                             },
+        {"S5",  "customer a suspended=no mode=ask",                                             "ok"},
+        {"S5",         "consume a chat requests=2", "allow 2/2 =1 | included 1 | promotional[?] 1=1"},
+        {"S5",                     "status a chat",
+         "credits_need_consent | pace 8 of 60 burst 20 left 12 | in-flight 1 of 2 left 1 | cap "
+         "2000000000 "
+         "of 7000000000 left 5000000000 | included 5 of 5 left 0 | promotional 0 of 0 left 0 | "
+         "paid 0 of 0 left 10"                                                                      },
+        {"S5",               "customer a mode=off",                                             "ok"},
+        {"S5",                     "status a chat",
+         "allowance_exhausted retry +1m | pace 8 of 60 burst 20 left 12 | in-flight 1 of 2 left 1 "
+         "| cap "
+         "2000000000 of 7000000000 left 5000000000 | included 5 of 5 left 0 | promotional 0 of 0 "
+         "left 0 | paid 0 of 0 left 10"                                                             },
+ /* A budget lets no more of it be spent: it is there all the same. */
+        {"G5", "customer a mode=auto budget.cap=2",                                             "ok"},
+        {"G5",                     "status a chat",
+         "budget_reached | pace 8 of 60 burst 20 left 12 | in-flight 1 of 2 left 1 | cap "
+         "2000000000 of "
+         "2000000000 left 0 | included 5 of 5 left 0 | promotional 0 of 0 left 0 | paid 0 of 0 "
+         "left 10"                                                                                  },
+    };
+    TELL(precedence_policy, rows);
+}
+
 int tell_sources(void)
 {
     const struct CMUnitTest tests[] = {
@@ -149,6 +196,7 @@ int tell_sources(void)
         cmocka_unit_test(overrides_replace_limits_from_the_next_decision),
         cmocka_unit_test(spent_lots_are_out_of_the_way),
         cmocka_unit_test(waiting_is_honest_beside_many_holds),
+        cmocka_unit_test(status_tells_what_sources_have),
     };
     return cmocka_run_group_tests_name("sources", tests, NULL, NULL);
 }

@@ -144,7 +144,8 @@ static void edges_hold(void **state)
          "allow 1000/4000000000 | roll 1000 over 3999999000=3999999000-3999999000"                               },
         {"U7",              "consume b chat requests=1",       "deny 0/1 rate_limited(pace) retry +2777777d17h1m"},
         {"U7",                          "status b chat",
-         "rate_limited retry +2777777d17h1m | pace 4000000000 of 100 left 0 | roll 1000 of 1000 "
+         "rate_limited retry +2777777d17h1m | pace 4000000000 of 1 burst 100 left 0 | roll 1000 of "
+         "1000 "
          "left 0"                                                                                                },
  /* Overage beyond counting is refused whole, and the cap stays reached. */
         {"H3",                   "customer c plan=over",                                                     "ok"},
@@ -225,7 +226,7 @@ static void another_unit_is_another_feature(void **state)
         {"W2",                       "policy 0",                                          "ok"},
         {"W2",                  "status a chat",
          "allowed | cap 3000000000 of 5000000000 left 2000000000 | a 3 of 3 left 0 | paid 0 of 0 "
-         "left 2"                                                                             },
+         "left 6"                                                                             },
     };
     TELL(units_policy, rows);
 }

@@ -375,21 +375,26 @@ static const struct source_rule *source_where(const struct plan_feature *plan_fe
     return NULL;
 }
 
-/* The window that binds an allowance: of those with the least left, the one that frees last. */
-static int64_t allowance_frees_at(const struct view *view, const struct source_rule *source,
-                                  const struct source_reading *reading)
+/* 0: it has nothing to free. */
+static int64_t window_frees_at(const struct view *view, const struct counter *counter)
 {
-    uint64_t least = UINT64_MAX;
-    int64_t frees_ms = 0;
-    for (uint32_t place = 0; place < source->window_count; place++) {
-        const struct counter *counter = &reading->counter[place];
+    return counter->used > 0 ? counter_resets_at(view, counter) : 0;
+}
+
+/* The window that binds a source: of those with the least left, the one that frees last (S8). */
+static uint32_t window_binding(const struct view *view, const struct source_rule *source,
+                               const struct source_reading *reading)
+{
+    uint32_t binding = 0;
+    for (uint32_t place = 1; place < source->window_count; place++) {
         const uint64_t left = window_left(reading, place);
-        const int64_t at_ms = counter->used > 0 ? counter_resets_at(view, counter) : 0;
-        if (left > least || (left == least && at_ms <= frees_ms)) continue;
-        least = left;
-        frees_ms = at_ms;
+        const uint64_t least = window_left(reading, binding);
+        if (left < least ||
+            (left == least && window_frees_at(view, &reading->counter[place]) >
+                                  window_frees_at(view, &reading->counter[binding])))
+            binding = place;
     }
-    return frees_ms;
+    return binding;
 }
 
 /* When the waterfall's windows change by time alone, and which allowance frees first. */
@@ -405,7 +410,8 @@ static void waterfall_times(const struct view *view, const struct plan_feature *
         for (uint32_t place = 0; place < source->window_count; place++)
             sooner(&out->changes_at_ms, out->sources[i].counter[place].changes_at);
         if (source->kind != SOURCE_ALLOWANCE) continue;
-        const int64_t frees_ms = allowance_frees_at(view, source, &out->sources[i]);
+        const int64_t frees_ms = window_frees_at(
+            view, &out->sources[i].counter[window_binding(view, source, &out->sources[i])]);
         if (named == NULL || (frees_ms != 0 && frees_ms < first_ms)) named = source;
         if (frees_ms != 0) sooner(&first_ms, frees_ms);
     }
@@ -703,10 +709,8 @@ static void explain_gate(const struct view *view, const struct gate_rule *gate,
 static void explain_source(const struct view *view, const struct source_rule *source,
                            const struct source_reading *reading, struct note *note)
 {
-    uint32_t binding = 0;
     if (source->window_count == 0) return;
-    for (uint32_t place = 1; place < source->window_count; place++)
-        if (window_left(reading, place) < window_left(reading, binding)) binding = place;
+    const uint32_t binding = window_binding(view, source, reading);
     note->has_window = true;
     note->limit = reading->limit[binding];
     note->left = window_left(reading, binding);

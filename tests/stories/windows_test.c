@@ -231,6 +231,49 @@ static void another_unit_is_another_feature(void **state)
     TELL(units_policy, rows);
 }
 
+static const char *const tie_policy[] = {
+    CHAT_FEATURES "plans:\n"
+                  "  free:\n"
+                  "    features:\n"
+                  "      chat:\n"
+                  "        waterfall:\n"
+                  "          - allowance: {name: a, windows: [{limit: 2, per: 1h, start: "
+                  "first_use}, {limit: 2, per: "
+                  "3h, start: first_use}, {limit: 5, per: 7d, start: first_use}]}\n",
+};
+
+/* Goal: of windows that have equally little left, the one that frees last is named everywhere. */
+static void the_window_that_binds_is_named(void **state)
+{
+    (void)state;
+    static const struct row rows[] = {
+        {"S8", "consume a chat requests=1 explain=yes","allow 1/1 | a 1"                                                       },
+        {"S8",                           "json window",                                            "\"3h\""},
+        {"S8",             "consume a chat requests=1",                                   "allow 1/1 | a 1"},
+        {"S8", "consume a chat requests=1 explain=yes",
+         "deny 0/1 allowance_exhausted(a) retry +3h"                                                       },
+        {"S8",                           "json window",                                            "\"3h\""},
+        {"S8",                        "json resets_at", "\"2026-05-01T15:00:00Z\" \"2026-05-01T15:00:00Z\""},
+        {"S8",                          "json message",
+         "\"The allowance 'a' (2 per 3h) for this customer is used up for now. The same request "
+         "can pass "
+         "in 10800 s.\""                                                                                   },
+        {"S8",                        "json RateLimit",                         "\"\\\"a\\\";r=0;t=10800\""},
+        {"S8",                 "json RateLimit-Policy",                         "\"\\\"a\\\";q=2;w=10800\""},
+ /* Until the long one has least left. */
+        {"S8",                                "at +3h",                                                "ok"},
+        {"S8", "consume a chat requests=2 explain=yes",                                   "allow 2/2 | a 2"},
+        {"S8",                                "at +4h",                                                "ok"},
+        {"S8",   "check a chat requests=1 explain=yes",         "deny 0/1 allowance_exhausted(a) retry +2h"},
+        {"S8",                           "json window",                                            "\"3h\""},
+        {"S8",                                "at +6h",                                                "ok"},
+        {"S8",   "check a chat requests=2 explain=yes",
+         "deny 0/2 allowance_exhausted(a) retry +6d18h"                                                    },
+        {"S8",                           "json window",                                            "\"7d\""},
+    };
+    TELL(tie_policy, rows);
+}
+
 int tell_windows(void)
 {
     const struct CMUnitTest tests[] = {
@@ -238,6 +281,7 @@ int tell_windows(void)
         cmocka_unit_test(anchors_are_clamped_from_the_original_day),
         cmocka_unit_test(edges_hold),
         cmocka_unit_test(another_unit_is_another_feature),
+        cmocka_unit_test(the_window_that_binds_is_named),
     };
     return cmocka_run_group_tests_name("windows", tests, NULL, NULL);
 }

@@ -31,7 +31,8 @@ enum {
     HAS_YAML = 1u << 18,
     HAS_DUE = 1u << 19,
     HAS_STANDING = 1u << 20,
-    HAS_KNOWN = (1u << 21) - 1
+    SAYS_AS_HELD = 1u << 21,
+    HAS_KNOWN = (1u << 22) - 1
 };
 
 static bool says_standing(const struct command *k)
@@ -58,7 +59,8 @@ static uint32_t command_mask(const struct command *k)
            (k->kind == COMMAND_GRANT ? HAS_GRANT : 0u) | (k->nano != 0 ? HAS_NANO : 0u) |
            (k->reason.length != 0 ? HAS_REASON : 0u) | (k->limit.length != 0 ? HAS_LIMIT : 0u) |
            (k->all ? HAS_ALL : 0u) | (k->kind == COMMAND_POLICY ? HAS_YAML : 0u) |
-           (k->kind == COMMAND_DUE ? HAS_DUE : 0u) | (says_standing(k) ? HAS_STANDING : 0u);
+           (k->kind == COMMAND_DUE ? HAS_DUE : 0u) | (says_standing(k) ? HAS_STANDING : 0u) |
+           (k->as_held ? SAYS_AS_HELD : 0u);
 }
 
 static int quantity_order(const struct command *k, uint8_t left, uint8_t right)
@@ -229,6 +231,8 @@ WALK walk_body(struct codec c, bool w, struct command *k)
     k->has_duration = (mask & HAS_DURATION) != 0;
     k->has_event_time = (mask & HAS_EVENT_TIME) != 0;
     k->all = (mask & HAS_ALL) != 0;
+    k->as_held = (mask & SAYS_AS_HELD) != 0;
+    if (k->as_held && (k->kind != COMMAND_COMMIT || (mask & HAS_QUANTITIES) != 0)) c.in->bad = true;
 }
 
 bool command_has_actor(enum command_kind kind)

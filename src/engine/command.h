@@ -190,6 +190,8 @@ struct command {
     uint64_t target; /* COMMIT, RELEASE, EXTEND, REFUND: decision id; VOID: grant id */
 
     /* Decisions and settling. */
+    bool as_held; /* COMMIT: no quantities were said, which is another word than none: what was held
+                   */
     uint32_t quantity_count;
     struct quantity quantities[METERS_MAX];
     uint32_t attribute_count;

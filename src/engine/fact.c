@@ -105,7 +105,8 @@ enum {
     REPORT_LATE = 32,
     REPORT_PRICED = 64,
     REPORT_CROWD = 128,
-    REPORT_FLAGS = 255
+    REPORT_USED = 256,
+    REPORT_FLAGS = 511
 };
 
 WALK walk_refusal(struct codec c, bool w, struct report *report)
@@ -147,6 +148,16 @@ WALK walk_settled_price(struct codec c, bool w, struct settled_price *price)
     walk_u64(c, w, &price->rem_after);
 }
 
+WALK walk_used(struct codec c, bool w, struct report *report)
+{
+    walk_count(c, w, &report->used_count, METERS_MAX);
+    if (!w && report->used_count == 0) c.in->bad = true;
+    for (uint32_t i = 0; i < report->used_count; i++) {
+        walk_u32(c, w, &report->used[i].meter);
+        walk_u64(c, w, &report->used[i].amount);
+    }
+}
+
 static bool report_has_refusal(const struct report *report)
 {
     return report->reason != REASON_OK || report->remedy != REMEDY_NONE || report->limit != 0 ||
@@ -170,7 +181,8 @@ WALK walk_report(struct codec c, bool w, struct report *report)
                 (report_has_money(report) ? REPORT_MONEY : 0u) |
                 (report->explain ? REPORT_EXPLAIN : 0u) | (report->late ? REPORT_LATE : 0u) |
                 (report->price_settled.version != 0 ? REPORT_PRICED : 0u) |
-                (report->crowd != 0 ? REPORT_CROWD : 0u);
+                (report->crowd != 0 ? REPORT_CROWD : 0u) |
+                (report->used_count != 0 ? REPORT_USED : 0u);
     walk_u32(c, w, &flags);
     if (!w) {
         if (flags > REPORT_FLAGS) c.in->bad = true;
@@ -196,6 +208,7 @@ WALK walk_report(struct codec c, bool w, struct report *report)
     }
     if (flags & REPORT_OVERSHOOT) walk_overshoot(c, w, &report->overshoot);
     if (flags & REPORT_PRICED) walk_settled_price(c, w, &report->price_settled);
+    if (flags & REPORT_USED) walk_used(c, w, report);
     if (flags & REPORT_MONEY) walk_money(c, w, report);
     walk_count(c, w, &report->line_count, LINES_MAX);
     for (uint32_t i = 0; i < report->line_count; i++)
@@ -578,6 +591,7 @@ static void report_clear(struct report *report)
     report->resets_at_ms = 0;
     report->overshoot = (struct overshoot){0};
     report->price_settled = (struct settled_price){0};
+    report->used_count = 0;
     report->nano = 0;
     report->expired = 0;
     report->total = 0;

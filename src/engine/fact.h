@@ -138,6 +138,11 @@ struct settled_price {
     uint64_t rem_after;
 };
 
+struct used {
+    uint32_t meter; /* symbol */
+    uint64_t amount;
+};
+
 /* Everything that an answer can show. Fields that a kind does not use are 0. */
 struct report {
     enum command_kind kind;
@@ -166,6 +171,9 @@ struct report {
     bool has_overshoot;
     struct overshoot overshoot;
     struct settled_price price_settled; /* CONSUME, USAGE, COMMIT: for the books, never rendered */
+    /* COMMIT of what was held: its quantities, as the command does not say them; likewise. */
+    uint32_t used_count;
+    struct used used[METERS_MAX];
 
     /* GRANT: nano = amount; VOID: nano = taken back; REFUND: nano = refunded by this call, expired
      * = of that, gone at once with an expired or voided grant, total = refunded so far of the

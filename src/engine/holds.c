@@ -101,6 +101,24 @@ static struct ruling too_much(void)
                           "an amount whose cost can be counted");
 }
 
+/* What was used: what is said, and of requests, if they are not, what was held; all that was held,
+ * if no quantities are said (U2). The books read the latter in the report. */
+static struct problem measure_used(const struct decision_context *c, const struct hold_terms *terms,
+                                   const uint64_t held[METERS_MAX], uint64_t used_out[METERS_MAX])
+{
+    struct report *report = &c->fact->report;
+    const uint32_t requests = terms->requests_meter;
+    if (!c->command->as_held)
+        return measure_quantities(c->engine, c->command, terms->meters, terms->meter_count,
+                                  requests, requests < METERS_MAX ? held[requests] : 0, used_out);
+    memcpy(used_out, held, METERS_MAX * sizeof used_out[0]);
+    for (uint32_t i = 0; i < terms->meter_count; i++)
+        if (held[i] != 0)
+            report->used[report->used_count++] =
+                (struct used){.meter = terms->meters[i], .amount = held[i]};
+    return (struct problem){0};
+}
+
 /* What a job's outcome makes of its quantities (H4). */
 static void price_outcome(const struct command *command, enum failure_cost on_failure,
                           const uint64_t held[METERS_MAX], uint64_t quantities[METERS_MAX])
@@ -116,11 +134,7 @@ static struct ruling commit_open(const struct decision_context *c, const struct 
 {
     const struct hold_terms *terms = &hold->terms;
     uint64_t quantities[METERS_MAX];
-    const uint64_t requests =
-        terms->requests_meter < METERS_MAX ? hold->quantities[terms->requests_meter] : 0;
-    const struct problem problem =
-        measure_quantities(c->engine, c->command, terms->meters, terms->meter_count,
-                           terms->requests_meter, requests, quantities);
+    const struct problem problem = measure_used(c, terms, hold->quantities, quantities);
     if (problem.code != PROBLEM_NONE)
         return (struct ruling){.kind = RULING_PROBLEM, .problem = problem};
     price_outcome(c->command, terms->on_failure, hold->quantities, quantities);
@@ -133,7 +147,8 @@ static struct ruling commit_open(const struct decision_context *c, const struct 
     uint64_t units = 0;
     if (!settled_units(&view, terms, quantities, &units)) return too_much();
     const uint64_t held = held_units(c->engine, hold);
-    const bool stands = c->command->status != JOB_SUCCEEDED && terms->on_failure == FAILURE_FULL;
+    const bool stands = c->command->as_held ||
+                        (c->command->status != JOB_SUCCEEDED && terms->on_failure == FAILURE_FULL);
     if (stands && units > held) { /* a part was granted: that much stands, and nothing is carried */
         units = held;
         view.rem = view.rem_before;
@@ -201,11 +216,7 @@ static struct ruling commit_late(const struct decision_context *c, const struct 
     view_open(&view, c->engine, c->policy, past->owner, c->stamp.now_ms, c->fact);
     view_levels(&view, terms.levels, terms.level_count);
     struct ask ask = ask_of_terms(&terms);
-    const uint64_t requests =
-        terms.requests_meter < METERS_MAX ? effect->hold.quantities[terms.requests_meter] : 0;
-    const struct problem problem =
-        measure_quantities(c->engine, c->command, terms.meters, terms.meter_count,
-                           terms.requests_meter, requests, ask.quantities);
+    const struct problem problem = measure_used(c, &terms, effect->hold.quantities, ask.quantities);
     if (problem.code != PROBLEM_NONE)
         return (struct ruling){.kind = RULING_PROBLEM, .problem = problem};
     price_outcome(c->command, terms.on_failure, effect->hold.quantities, ask.quantities);

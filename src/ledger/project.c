@@ -107,6 +107,21 @@ static struct bytes put_quantities(struct projection *projection, const struct c
     return written(projection, start);
 }
 
+/* What was used: as said, or, of a commit that says nothing of it, as held. */
+static struct bytes put_used(struct projection *projection, const struct projection_parts *parts)
+{
+    const struct report *report = &parts->fact->report;
+    if (!parts->command->as_held) return put_quantities(projection, parts->command);
+    const size_t start = projection->text.used;
+    json_begin(&projection->text);
+    for (uint32_t i = 0; i < report->used_count; i++) {
+        json_key_text(&projection->text, words_name(parts->symbols, report->used[i].meter));
+        json_count(&projection->text, report->used[i].amount);
+    }
+    json_close(&projection->text, '}');
+    return written(projection, start);
+}
+
 static struct bytes put_attributes(struct projection *projection, const struct command *command)
 {
     const size_t start = projection->text.used;
@@ -209,6 +224,9 @@ static bool project_usage(const struct projection_parts *parts, struct projectio
     const bool settles = kind_settles(kind);
     const bool is_due = command->kind == COMMAND_DUE;
     struct usage_row *row = &projection->usage;
+    for (uint32_t i = 0; i < report->used_count; i++)
+        if (!symbol_is_known(parts->symbols, report->used[i].meter))
+            return complain(projection, "it used what is no meter of any policy");
     *row = (struct usage_row){
         .position = parts->fact->position,
         .decision = decision_of(parts),
@@ -232,7 +250,7 @@ static bool project_usage(const struct projection_parts *parts, struct projectio
         .units_requested = report->units_requested,
         .units_allowed = report->units_allowed,
         .asked = put_quantities(projection, kind == USAGE_DENIAL ? command : decision),
-        .actual = settles ? put_quantities(projection, command) : BYTES("{}"),
+        .actual = settles ? put_used(projection, parts) : BYTES("{}"),
         .charged = report->charged,
         .overshoot_units = report->overshoot.units,
         .overshoot_charged = report->overshoot.charged,

@@ -179,6 +179,9 @@ static void note_holds(struct entries *entries, const struct walked *walked)
         hold->command = (uint8_t *)(uintptr_t)command.at;
         hold->command_bytes = (uint32_t)command.length;
     }
+    if (!walked->command->as_held) return;
+    struct hold_record *hold = map_find(&entries->holds, number_id(walked->command->target));
+    if (hold != NULL) hold->is_as_held = true;
 }
 
 static void note_grants(struct entries *entries, const struct walked *walked)
@@ -235,6 +238,7 @@ struct priced_hold entries_hold(const struct entries *entries, const struct valu
     known.decided_from_ms = hold->decided_ms;
     known.decided_to_ms = hold->decided_ms;
     known.has_held = hold->has_held;
+    known.is_as_held = hold->is_as_held;
     memcpy(known.held, hold->held, sizeof(known.held));
     return known;
 }

@@ -41,6 +41,7 @@ struct hold_record {
     int64_t until_ms; /* INSTANT_NEVER while it is open */
     bool has_held;
     uint64_t held[METERS_MAX];
+    bool is_as_held;  /* its commit says that all of that was used */
     uint8_t *command; /* its own; NULL once the hold has ended */
     uint32_t command_bytes;
 };

@@ -315,7 +315,9 @@ static bool keeps_remainder(const struct value *row)
 }
 
 /* What a failed job's quantities may have been taken for (H4); and a part of a request, and a hold
- * that stands in part, are whole nano-credits that carry nothing on. */
+ * that stands in part, are whole nano-credits that carry nothing on. A hold stands when the job
+ * failed, or its commit says so by no quantities; where the journal has the hold no longer, it may.
+ */
 static bool check_cost_unit(const struct pricing *pricing, const struct policy_feature *feature,
                             const struct applied *applied)
 {
@@ -350,7 +352,9 @@ static bool check_cost_unit(const struct pricing *pricing, const struct policy_f
         return true;
     const uint128 whole =
         (x_held + value_unsigned(&row[MONETIZATION_remainder_before])) / applied->rule->q;
-    if (is_failed && is_commit && keeps_remainder(row) && units < whole) return true;
+    if ((is_failed || pricing->hold.is_as_held || !pricing->hold.has_held) && is_commit &&
+        keeps_remainder(row) && units < whole)
+        return true;
     return find_not_settled(pricing, x, units);
 }
 

@@ -14,6 +14,7 @@ struct priced_hold {
     int64_t decided_to_ms;
     bool has_held; /* what it held in all, extensions included: the journal has it */
     uint64_t held[METERS_MAX];
+    bool is_as_held; /* its commit says no quantities: what it held was used */
 };
 
 struct pricing {

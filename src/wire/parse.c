@@ -237,6 +237,8 @@ static void complete(struct draft *draft, const struct wire_request *request)
     check_event(draft, request->header_key);
     check_target(draft, draft->has_id ? draft->id : request->target);
     take_access_terms(draft);
+    draft->command.as_held =
+        draft->command.kind == COMMAND_COMMIT && !draft_has(draft, FIELD_QUANTITIES);
     sort(&draft->command);
     check_overrides(draft);
 }

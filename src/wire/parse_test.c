@@ -1032,6 +1032,28 @@ static void other_calls_become_their_commands(void **state)
     assert_true(command.all && command.nano == 0);
 }
 
+static void commits_tell_no_quantities_from_none(void **state)
+{
+    (void)state;
+    static const struct way commit = {WIRE_COMMIT, false};
+    assert_true(expect_fine(commit, BYTES("{}")).as_held);
+    assert_true(expect_fine(commit, BYTES("{\"status\":\"failed\"}")).as_held);
+    assert_false(expect_fine(commit, BYTES("{\"quantities\":{}}")).as_held);
+    assert_false(expect_fine(commit, BYTES("{\"quantities\":{\"requests\":1}}")).as_held);
+    assert_true(expect_fine((struct way){WIRE_COMMIT, true},
+                            BYTES("{\"op\":\"commit\",\"decision_id\":\"d_0000000000c81\"}"))
+                    .as_held);
+    assert_false(expect_fine((struct way){WIRE_EXTEND, false}, BYTES("{}")).as_held);
+
+    struct command command = expect_fine(commit, BYTES("{}"));
+    const struct hash_key key = {
+        {1, 2}
+    };
+    const uint64_t silent = command_body_hash(key, &command);
+    command.as_held = false;
+    assert_true(silent != command_body_hash(key, &command));
+}
+
 static void targets_come_by_path_or_in_the_operation(void **state)
 {
     (void)state;
@@ -1396,6 +1418,7 @@ int main(void)
         cmocka_unit_test(settings_become_overrides_and_suspensions),
         cmocka_unit_test(limits_and_budgets_share_one_ceiling),
         cmocka_unit_test(other_calls_become_their_commands),
+        cmocka_unit_test(commits_tell_no_quantities_from_none),
         cmocka_unit_test(targets_come_by_path_or_in_the_operation),
         cmocka_unit_test(names_are_checked_alike_in_paths_and_queries),
         cmocka_unit_test(the_header_serves_as_the_key),

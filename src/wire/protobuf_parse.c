@@ -177,13 +177,31 @@ static void tell_map(struct draft *draft, const ProtobufCFieldDescriptor *field,
     tell(draft, JSON_MAP_END, 1, BYTES_NONE);
 }
 
+static bool is_empty_map(const ProtobufCFieldDescriptor *field, const uint8_t *message)
+{
+    size_t count;
+    memcpy(&count, message + field->quantifier_offset, sizeof count);
+    return count == 0;
+}
+
+static bool is_required(const struct draft *draft, const ProtobufCFieldDescriptor *field)
+{
+    for (enum field known = 0; known < FIELDS; ++known)
+        if (strcmp(field->name, field_rules[known].name) == 0)
+            return (draft->call->requires & FIELD_BIT(known)) != 0;
+    return false;
+}
+
+/* A map without entries cannot be told from none: it is none, unless there has to be one. */
 static void tell_field(struct draft *draft, const ProtobufCFieldDescriptor *field,
                        const uint8_t *message)
 {
     const uint8_t *member = message + field->offset;
     const bool is_text = field->type == PROTOBUF_C_TYPE_BYTES;
     const bool is_map = field->label == PROTOBUF_C_LABEL_REPEATED;
-    if (!is_map && !is_there(field, message)) return;
+    if (is_map ? is_empty_map(field, message) && !is_required(draft, field)
+               : !is_there(field, message))
+        return;
     if (is_text && !check_text(draft, field->name, bytes_at(member))) return;
     if (strcmp(field->name, field_rules[FIELD_DECISION_ID].name) == 0) {
         draft->id = bytes_at(member);

@@ -896,6 +896,7 @@ static void status_shows_what_the_next_request_would_meet(void **state)
         .has_window = true,
         .period = one_minute,
         .limit = 60,
+        .burst = 20,
         .used = -1,
         .remaining = 20
     };
@@ -935,7 +936,7 @@ static void status_shows_what_the_next_request_would_meet(void **state)
         "\"unit\":\"requests\",\"allowed\":true,\"reason\":\"ok\",\"retry_after_ms\":null,"
         "\"limits\":["
         "{\"name\":\"pace\",\"kind\":\"rate\",\"scope\":\"subject\",\"window\":\"1m\",\"limit\":60,"
-        "\"used\":-1,\"remaining\":20,\"resets_at\":null},"
+        "\"burst\":20,\"used\":-1,\"remaining\":20,\"resets_at\":null},"
         "{\"name\":\"monthly-cap\",\"kind\":\"budget\",\"scope\":\"customer\",\"window\":\"month\","
         "\"limit\":\"500\",\"used\":\"0.5\",\"remaining\":\"499.5\",\"resets_at\":"
         "\"2026-06-01T00:00:00Z\"},"

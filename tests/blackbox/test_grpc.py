@@ -15,7 +15,7 @@ from grpc_client import Caller, Refused, Wire, framed, frames, grpc, pb, port_of
 from policies import policy
 from raw import read_to_end, until
 from test_tls import Certificate, SecureServer
-from weir_client import INTEGER_MAX, MINUTE, allowed, denied, expect, run
+from weir_client import INTEGER_MAX, MINUTE, allowed, denied, expect, problem, run
 
 POLICY = policy("""
 base:
@@ -135,6 +135,16 @@ def test_hold_extend_commit_and_its_overshoot(caller, weir, rich):
     other = refusal(caller.Commit, decision_id=held.decision_id, quantities={"requests": 1})
     assert (other.status, other.code) == ("FAILED_PRECONDITION", "hold_committed")
     assert "decision_id" in other.message
+
+
+def test_a_commit_without_quantities_used_what_was_held(caller, weir, rich):
+    held = caller.Authorize(**ask(rich, 5))
+    done = caller.Commit(decision_id=held.decision_id)
+    assert (done.units.allowed, done.charged) == (5, "3")
+    assert caller.Commit(decision_id=held.decision_id, quantities={}) == done
+    # Over HTTP it is the same commit, and {} another.
+    assert expect(weir.post(f"/v1/holds/{held.decision_id}/commit", {}))["charged"] == "3"
+    problem(weir.post(f"/v1/holds/{held.decision_id}/commit", {"quantities": {}}), 409, "was committed")
 
 
 def test_release_expiry_and_a_late_commit(caller, weir, rich):

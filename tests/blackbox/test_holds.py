@@ -5,7 +5,7 @@ import pytest
 
 from policies import policy
 from weir_client import (HOLD_ENDED, HOUR, MINUTE, SECOND, allowed, denied, expect, hold_state, lines,
-                         problem, to_ms, units_by_source)
+                         problem, run, to_ms, units_by_source)
 
 PLANS = """
 base:
@@ -63,6 +63,49 @@ def funded(weir, new_customer, plan="base", promotional=None, paid=None, **setti
         if credits:
             customer.grant(credits, category)
     return customer
+
+
+# ---- U2: what a commit says ----------------------------------------------------------------------
+
+CODE = {"requests": 1, "input_tokens": 1000000, "output_tokens": 2000000}      # 62.5 and 750 credits
+
+
+def test_u2_a_commit_without_quantities_settles_what_was_held(fresh, new_customer):
+    weir = fresh()
+    customer = funded(weir, new_customer, paid="5000")
+    silent, none, extended, late, batched = (
+        allowed(customer.authorize(CODE, "codex", ttl_ms=MINUTE))["decision_id"] for _ in range(5))
+
+    def commit(hold, body):
+        return expect(weir.post(f"/v1/holds/{hold}/commit", body))
+
+    def used(hold):         # newest first
+        events = expect(weir.get(f"{customer.path}/events"))["events"]
+        return next(event for event in events if event["decision_id"] == hold)["quantities"]["actual"]
+
+    answer = commit(silent, {"duration_ms": 5})
+    assert answer["charged"] == "812.5"
+    assert commit(silent, {"duration_ms": 5}) == answer
+    problem(weir.post(f"/v1/holds/{silent}/commit", {"duration_ms": 5, "quantities": {}}), 409, "was committed")
+    assert commit(none, {"quantities": {}})["charged"] == "0"
+    expect(weir.post(f"/v1/holds/{extended}/extend", {"quantities": {"input_tokens": 1000000}}))
+    assert commit(extended, {})["charged"] == "875"
+    operations = [{"op": "commit", "decision_id": batched}]
+    assert expect(weir.batch(operations))["results"][0]["charged"] == "812.5"
+    weir.advance(2 * MINUTE)
+    answer = commit(late, {})
+    assert (answer["charged"], answer["late"]) == ("812.5", True)
+
+    assert [used(hold) for hold in (silent, none, extended, late, batched)] == [
+        CODE, {}, {**CODE, "input_tokens": 2000000}, CODE, CODE]
+    assert customer.funds() == ("1687.5", "0")
+    for restarted in range(2):          # from a snapshot or not, it is told again
+        assert commit(silent, {"duration_ms": 5})["charged"] == "812.5", restarted
+        assert weir.stop() == 0
+        for command in ("verify", "reconcile", "replay"):
+            status, out, err = run(command, "--data", weir.data)
+            assert status == 0, (command, out, err)
+        weir.start()
 
 
 # ---- H1: the final allocation --------------------------------------------------------------------

@@ -144,10 +144,12 @@ static void settling_of_commit(const struct world *world, const struct command *
         measure_quantities(world->engine, command, terms->hold.meters, terms->hold.meter_count,
                            requests_meter, requests, out->quantities);
     ENSURE(problem.code == PROBLEM_NONE);
+    if (command->as_held) memcpy(out->quantities, terms->hold.quantities, sizeof out->quantities);
     take_outcome(command, terms->hold.on_failure, terms->hold.quantities, out->quantities);
     out->quote = terms->hold.quote;
     out->unit = terms->hold.unit;
-    const bool stands = command->status != JOB_SUCCEEDED && terms->hold.on_failure == FAILURE_FULL;
+    const bool stands = command->as_held || (command->status != JOB_SUCCEEDED &&
+                                             terms->hold.on_failure == FAILURE_FULL);
     out->units_max = stands && !fact->report.late ? stated->units : UINT64_MAX;
 }
 
@@ -763,6 +765,8 @@ static void parse_option(struct world *world, struct command *command, const cha
         parse_override(command, word, false);
     } else if (strncmp(word, "budget.", 7) == 0) {
         parse_override(command, word, true);
+    } else if (strcmp(word, "{}") == 0) {
+        command->as_held = false;
     } else if (word[0] == '.') {
         const char *equals = strchr(word, '=');
         command->attributes[command->attribute_count++] = (struct attribute){
@@ -772,6 +776,7 @@ static void parse_option(struct world *world, struct command *command, const cha
     } else {
         const char *equals = strchr(word, '=');
         ENSURE(equals != NULL);
+        command->as_held = false;
         command->quantities[command->quantity_count++] = (struct quantity){
             {(const uint8_t *)word, (size_t)(equals - word)},
             strtoull(equals + 1, NULL, 10)
@@ -847,6 +852,7 @@ static unsigned parse_positional(struct world *world, struct command *command, c
     case COMMAND_RELEASE:
     case COMMAND_EXTEND:
     case COMMAND_VOID:
+        command->as_held = command->kind == COMMAND_COMMIT; /* until quantities are said */
         command->target = label_id(world, words[1]);
         return 2;
     case COMMAND_CUSTOMER:

@@ -150,7 +150,7 @@ static void each_end_of_a_decision_is_one_usage_event(void **state)
           "usage|allow|ok|1|1|1000000000|0|1|1|{\"requests\":1}|{\"requests\":1}|succeeded\n"
           "denial|deny|insufficient_credits|30|0|0|0|1|1|{\"requests\":30}|{}|~\n"
           "denial|deny|insufficient_credits|20|0|0|0|1|0|{\"requests\":20}|{}|~\n"
-          "commit|allow|ok|0|0|0|0|1|0|{\"requests\":1}|{}|failed\n"        },
+          "commit|allow|ok|0|0|0|0|1|0|{\"requests\":1}|{\"requests\":2}|failed\n"        },
         {                                                                  "SELECT subject,feature,endpoint,model,origin,attributes,unit,sources FROM usage_events "
                                                                   "LIMIT 1",                                        "team/al|chat|/v1|x|~|{\"endpoint\":\"/v1\",\"model\":\"x\"}|requests|"
                                         "[{\"source\":\"daily\",\"kind\":\"allowance\",\"units\":2,\"charged\":0},"

@@ -1197,15 +1197,17 @@ class Model:
         if hold.state == "released":
             raise Refused(409, "released")
         ask, late = hold.ask, hold.state == "expired"
-        used = self.quantities(list(ask.quantities), body.get("quantities", {}),
-                               hold.quantities.get("requests", 0))
+        is_as_held = "quantities" not in body  # U2
+        used = dict(hold.quantities) if is_as_held else self.quantities(
+            list(ask.quantities), body["quantities"], hold.quantities.get("requests", 0))
         failed = body.get("status", "succeeded") != "succeeded"
         if failed and hold.on_failure != "actual":  # H4
             used = dict(hold.quantities) if hold.on_failure == "full" else dict.fromkeys(used, 0)
         carried = dict(customer.remainders)
         units = self.whole_cost(customer, ask, used) if ask.unit == "cost" else used[ask.unit]
         held = 0 if late else sum(draw.units for draw in hold.draws)
-        if failed and hold.on_failure == "full" and not late and units > held:
+        stands = is_as_held or (failed and hold.on_failure == "full")
+        if stands and not late and units > held:
             units, customer.remainders = held, carried  # a part was granted: that much stands
         terms = self.terms(customer, ask.feature)
         already = dict.fromkeys(used, 0) if late else hold.quantities
@@ -1239,7 +1241,11 @@ class Model:
         return {"status": 200, "hold": hold.state}
 
     def do_extend(self, target, body):
-        _, hold = self.remembered(target)
+        """Of whom the key is, is known of every decision, remembered or not: I1 comes before H6."""
+        hold = self.holds.get(target)
+        if hold is None:
+            raise Refused(404, "decision")
+        self.settle_due(self.customers[hold.customer], self.now)
         return self.keyed(hold.customer, "extend", target, body, lambda: self.extend(target, body))
 
     def extend(self, target, body):

@@ -281,6 +281,8 @@ class Author:
                 body["ttl_ms"] = rng.choice((500, 2000, 100_000))
             return ["extend", reference, body]
         body = {"quantities": self.quantities(self.feature_of(reference), 0.3)}
+        if rng.random() < 0.12:
+            body = rng.choice(({}, {}, {"quantities": {}}))
         if rng.random() < 0.15:
             body["status"] = rng.choice(("failed", "moderated", "succeeded"))
         return ["commit", reference, body]

@@ -107,6 +107,94 @@ static void late_commits_know_the_whole_hold(void **state)
     TELL(holds_policy, rows);
 }
 
+static const char *const meters_policy[] = {
+    "version: 1\n"
+    "defaults: {plan: free, hold_ttl: 60s, idempotency_retention: 24h}\n"
+    "features:\n"
+    "  talk: {meters: [requests, input, output], unit: input, divisible: true, prices: talk}\n"
+    "  code: {meters: [requests, input, output], unit: cost, divisible: true, prices: code}\n"
+    "prices:\n"
+    "  talk:\n"
+    "    - {name: talk, rates: {input: {credits: \"1\", per: 1}}}\n"
+    "  code:\n"
+    "    - {name: code, rates: {input: {credits: \"0.000000001\", per: 3}, output: {credits: "
+    "\"2\", per: 1}}}\n"
+    "plans:\n"
+    "  free:\n"
+    "    features:\n"
+    "      talk:\n"
+    "        gates:\n"
+    "          - rate: {name: pace, meter: output, limit: 60, per: 1m}\n"
+    "        waterfall: [{grants: {category: paid}}]\n"
+    "      code: {waterfall: [{grants: {category: paid}}]}\n"
+    "  full:\n"
+    "    features:\n"
+    "      code: {on_failure: full, waterfall: [{grants: {category: paid}}]}\n"
+    "  actual:\n"
+    "    features:\n"
+    "      talk: {on_failure: actual, waterfall: [{grants: {category: paid}}]}\n",
+};
+
+/* Goal: a commit that says no quantities used what was held, of every meter; one that says that
+ * there are none used none, but for requests (U2). */
+static void silence_is_what_was_held(void **state)
+{
+    (void)state;
+    static const struct row rows[] = {
+        {     "S3",      "G: grant a paid 100",           "granted 100"                                                                  },
+        {     "U2",        "A: authorize a talk input=5 output=7",                                           "allow 5/5 =5 | paid[G] 5=5"},
+        {     "U2",                                    "commit A",                                           "allow 5/5 =5 | paid[G] 5=5"},
+        {     "H6",                                    "commit A",                                     "again allow 5/5 =5 | paid[G] 5=5"},
+        {     "I1",                                 "commit A {}",                                                     "! hold_committed"},
+        {     "I1",                   "commit A input=5 output=7",                                                     "! hold_committed"},
+        {     "U2",                 "B: authorize a talk input=5",                                           "allow 5/5 =5 | paid[G] 5=5"},
+        {     "U2",                                 "commit B {}",                                                            "allow 0/0"},
+        {     "H6",                                 "commit B {}",                                                      "again allow 0/0"},
+        {     "I1",                                    "commit B",                                                     "! hold_committed"},
+ /* Extended, cost: what was held in all. */
+        {     "U2",        "C: authorize a code input=3 output=1",
+         "allow 2000000001/2000000001 =2.000000001 | paid[G] 2000000001=2.000000001"                                                     },
+        {     "H5",                           "extend C output=1",
+         "allow 2000000000/2000000000 =2 | paid[G] 2000000000=2 until +1m"                                                               },
+        {     "U2",                                    "commit C",
+         "allow 4000000001/4000000001 =4.000000001 | paid[G] 2000000001=2.000000001 | paid[G] "
+         "2000000000=2"                                                                                                                  },
+        {     "U2",
+         "batch "
+         "{\"operations\":[{\"op\":\"authorize\",\"customer\":\"a\",\"feature\":\"talk\","
+         "\"quantities\":{\"input\":2}}]}",                                           "allow 2/2 =2 | paid[G] 2=2"                       },
+        {     "U2",                               "resp commit $",                            "*7 committed d_? :2 2 ok :-1 *3 paid :2 2"},
+        {     "A6",           "resp authorize a - talk - input 2",                                "*7 allow d_? :2 2 ok :-1 *3 paid :2 2"},
+        {     "A6",                    "resp commit $ requests 1",                                         "*6 committed d_? :0 0 ok :-1"},
+ /* Late. */
+        {"U2 late", "D: authorize a talk input=4 output=1 ttl=1s",                                           "allow 4/4 =4 | paid[G] 4=4"},
+        {     "H6",                                      "at +1s",                                                                   "ok"},
+        {"U2 late",                                    "commit D",                                      "allow 4/4 =4 | paid[G] 4=4 late"},
+        {     "I1",                                 "commit D {}",                                                     "! hold_committed"},
+        {"U2 late",          "E: authorize a talk input=4 ttl=1s",                                           "allow 4/4 =4 | paid[G] 4=4"},
+        {     "H6",                                      "at +2s",                                                                   "ok"},
+        {"U2 late",                                 "commit E {}",                                                       "allow 0/0 late"},
+ /* What failed is as the plan says, first of all. */
+        {     "H4",                 "F: authorize a talk input=4",                                           "allow 4/4 =4 | paid[G] 4=4"},
+        {     "H4",                      "commit F status=failed",                                                            "allow 0/0"},
+        {     "H4",                      "customer a plan=actual",                                                                   "ok"},
+        {     "H4",                 "H: authorize a talk input=4",                                           "allow 4/4 =4 | paid[G] 4=4"},
+        {     "H4",                      "commit H status=failed",                                           "allow 4/4 =4 | paid[G] 4=4"},
+ /* A part: of what it measures no more is charged than it holds (A1), and nothing is
+  carried. */
+        {     "S3",                           "P: grant b paid 3",                                                            "granted 3"},
+        {     "A1",  "I: authorize b code input=1 output=4 min=1",
+         "partial 3000000000/8000000001 =3 | paid[P] 3000000000=3"                                                                       },
+        {     "A1",                                    "commit I",                "allow 3000000000/3000000000 =3 | paid[P] 3000000000=3"},
+        {     "B3",                                     "books b", "usage commit | cost 3000000000=3 | moves purchase+3 charge-3 | now 0"},
+        {     "B3",                                     "books a",
+         "usage commit commit commit commit commit expiry late_commit expiry late_commit commit "
+         "commit | cost 5=5 0=0 4000000001=4.000000001 2=2 0=0 4=4 0=0 0=0 4=4 | moves "
+         "purchase+100 charge-5 charge-4.000000001 charge-2 charge-4 charge-4 | now 80.999999999"                                        },
+    };
+    TELL(meters_policy, rows);
+}
+
 /* Goal: the longest hold there can be ends well, whatever is used beyond it. */
 static void the_longest_hold_is_settled(void **state)
 {
@@ -154,6 +242,7 @@ int tell_holds(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(holds_end_once_and_exactly),
         cmocka_unit_test(late_commits_know_the_whole_hold),
+        cmocka_unit_test(silence_is_what_was_held),
         cmocka_unit_test(the_longest_hold_is_settled),
         cmocka_unit_test(many_holds_expire_in_one_trial),
     };

@@ -13,6 +13,7 @@ struct decision_context {
     struct stamp stamp;
     struct fact *fact;
     struct owner owner; /* of commands that name their customer */
+    bool is_outside;    /* who is no customer yet; a trial may have let him in */
 };
 
 /* An empty draft for a stamp; lines, notes and effects beyond their counts keep their old bytes. */

@@ -152,10 +152,12 @@ struct ruling engine_decide(struct engine *engine, const struct policy *policy,
                             struct fact *fact_out)
 {
     struct decision_context c = {
-        engine, policy, command, stamp, fact_out, {{{0, 0}}, 0}
+        engine, policy, command, stamp, fact_out, {{{0, 0}}, 0},
+             false
     };
     fact_clear(fact_out, stamp);
     const bool has_owner = command_owner(engine, command, &c.owner);
+    c.is_outside = has_owner && c.owner.customer == 0;
     if (has_owner && is_hidden(command, c.owner)) return hide(engine, command);
     if (command->kind == COMMAND_CHECK) return check(&c);
 
@@ -185,7 +187,7 @@ static bool lets_in(struct engine *engine, const struct policy *policy,
                         command->kind == COMMAND_USAGE || command->kind == COMMAND_GRANT;
     const struct plan *plan = policy_plan_of(policy, policy->default_plan);
     if (!founds || plan == NULL || plan->recurring_count == 0) return false;
-    struct decision_context c = {engine, policy, command, stamp, fact, owner};
+    struct decision_context c = {engine, policy, command, stamp, fact, owner, true};
     trial_begin(engine);
     (void)due_settle_trial(engine, policy, owner.id, stamp.now_ms, RECURRING_MAX);
     c.owner = owner_of_id(engine, owner.id);

@@ -255,7 +255,8 @@ enum problem_code engine_status(struct engine *engine, const struct policy *poli
                                  .command = &attributes,
                                  .stamp = {.now_ms = now_ms},
                                  .fact = engine->reading,
-                                 .owner = {.id = id}};
+                                 .owner = {.id = id},
+                                 .is_outside = customer_find(engine, id) == 0};
     trial_begin(engine);
     (void)due_settle_trial(engine, policy, id, now_ms, UINT32_MAX);
     fact_clear(c.fact, c.stamp);

@@ -40,7 +40,9 @@ struct event {
 /* A recurring grant of the plan, as far ahead as the forecast is. */
 struct prospect {
     bool is_usable;    /* its lots can pay for what is asked */
-    int64_t lot_nano;  /* of its newest lot, at most: what may roll over */
+    bool is_counted;   /* its newest lot is part of the same credits */
+    uint64_t lot;      /* the newest lot, if it is there already */
+    int64_t lot_nano;  /* of it, at most: what may roll over; 0: it is over before */
     int64_t live_nano; /* of all its lots, at most: part of the credits */
 };
 
@@ -65,6 +67,9 @@ struct retry {
     int64_t paced_ms;   /* before it a rate gate refuses */
     int64_t priced_ms;  /* the price changes then */
     int64_t horizon_ms; /* from here on something was left out; INSTANT_NEVER */
+    int64_t from_ms;    /* the search began */
+    int64_t
+        lots_ms; /* recurring grants' lots of that time, and the first of each to come, are over */
     uint32_t moments, lines, trials, facts;
     bool only_forecasts; /* there are no trials any more */
     bool is_quiet;       /* nothing lies ahead but renewals: seen, and that they may suffice */
@@ -158,8 +163,19 @@ static uint32_t rule_named(const struct retry *r, uint32_t name)
     return rule < plan->recurring_count && name != SYMBOL_NONE ? rule : RULE_NONE;
 }
 
-/* The most that a recurring grant ever has in lots that were not there at the start. */
-static int64_t rule_nano_max(const struct recurring_rule *rule)
+/* Another policy's lot of the same name may be of another category: none of the rule's. */
+static uint32_t rule_of(const struct retry *r, const struct grant *lot)
+{
+    const uint32_t rule = rule_named(r, lot->recurring);
+    const bool is_its =
+        rule != RULE_NONE && r->view.plan->recurring[rule].category == lot->category;
+    return is_its ? rule : RULE_NONE;
+}
+
+/* The most that a recurring grant ever has in lots that were not there at the start. A renewal
+ * moves what rolls over and adds its own credits, so of many lots only the oldest has more than
+ * those; if they end before the next renewal, only the first, by what was there. */
+static int64_t rule_nano_max(const struct recurring_rule *rule, bool has_first)
 {
     static const int64_t shortest_ms[] = {
         [PERIOD_HOUR] = HOUR_MS,
@@ -168,9 +184,18 @@ static int64_t rule_nano_max(const struct recurring_rule *rule)
         [PERIOD_MONTH] = 28 * DAY_MS,
     };
     const int64_t period_ms = shortest_ms[rule->period.kind];
-    const int64_t lots = rule->expires_ms == 0 ? 1 : (rule->expires_ms + period_ms - 1) / period_ms;
-    const int64_t lot_nano = rule->nano + rule->rollover_nano_max;
-    return lot_nano > BALANCE_NANO_MAX / lots ? BALANCE_NANO_MAX : lot_nano * lots;
+    const int64_t lots =
+        (has_first ? 1 : 0) +
+        (rule->expires_ms == 0 ? 1 : (rule->expires_ms + period_ms - 1) / period_ms);
+    const bool rolls_over = has_first || rule->expires_ms == 0 || rule->expires_ms >= period_ms;
+    const uint128 nano =
+        (uint128)rule->nano * (uint128)lots + (uint128)(rolls_over ? rule->rollover_nano_max : 0);
+    return nano > BALANCE_NANO_MAX ? BALANCE_NANO_MAX : (int64_t)nano;
+}
+
+static int64_t rolled_nano(const struct recurring_rule *rule, int64_t lot_nano)
+{
+    return lot_nano < rule->rollover_nano_max ? lot_nano : rule->rollover_nano_max;
 }
 
 static void credits_add(struct retry *r, enum category category, int64_t nano)
@@ -179,18 +204,29 @@ static void credits_add(struct retry *r, enum category category, int64_t nano)
     *sum = nano > BALANCE_NANO_MAX - *sum ? BALANCE_NANO_MAX : *sum + nano;
 }
 
+/* What the newest lot passes on is not lost when it ends. */
+static void survey_lot(struct retry *r, const struct grant *grant, struct event *expiry)
+{
+    struct prospect *prospect = &r->rules[expiry->rule];
+    prospect->live_nano += grant->remaining;
+    if (prospect->is_counted && prospect->lot == grant->id)
+        expiry->nano -= rolled_nano(&r->view.plan->recurring[expiry->rule], grant->remaining);
+    if (grant->effective_ms <= r->from_ms && grant->expires_ms > r->lots_ms)
+        r->lots_ms = grant->expires_ms;
+}
+
 static void survey_grant(struct retry *r, const struct grant *grant)
 {
     if (!grant_is_usable(r, grant) || grant->expires_ms <= r->now_ms) return;
     struct event event = {.at_ms = grant->expires_ms,
                           .what = DUE_GRANT_EXPIRY,
                           .category = grant->category,
-                          .rule = rule_named(r, grant->recurring),
+                          .rule = rule_of(r, grant),
                           .id = grant->id,
                           .nano = grant->remaining};
     if (grant->state == GRANT_LIVE) {
         credits_add(r, grant->category, grant->remaining);
-        if (event.rule != RULE_NONE) r->rules[event.rule].live_nano += grant->remaining;
+        if (event.rule != RULE_NONE) survey_lot(r, grant, &event);
     } else {
         event.nano = grant->amount;
         event_add(r, &(struct event){.at_ms = grant->effective_ms,
@@ -212,7 +248,17 @@ static void survey_renewal(struct retry *r, const struct slot *slot)
     const uint32_t number = grant_find(r->c->engine, slot->renewal.grant);
     const struct grant *lot = number == 0 ? NULL : grant_at(r->c->engine, number);
     prospect->is_usable = pays_for(r, rule->category, rule->feature_count, NULL, rule->features);
-    prospect->lot_nano = lot == NULL ? 0 : lot->remaining + lot->held;
+    /* The renewal comes before an expiry at the same time. */
+    if (lot != NULL && lot->state == GRANT_LIVE && lot->expires_ms >= slot->renewal.next_ms) {
+        prospect->is_counted = grant_is_usable(r, lot) && rule_of(r, lot) == place;
+        prospect->lot = lot->id;
+        prospect->lot_nano = lot->remaining + (prospect->is_counted ? 0 : lot->held);
+    }
+    /* The first gap may be shorter than a period, so that the second lot is made of the first. */
+    const int64_t second_ms =
+        window_next_boundary(rule->period, slot->renewal.next_ms, r->view.anchor_ms);
+    if (r->trials == 0 && second_ms + rule->expires_ms > r->lots_ms)
+        r->lots_ms = second_ms + rule->expires_ms;
     /* What is not used here still matters if its lots that are there are. */
     if (!prospect->is_usable && (lot == NULL || !grant_is_usable(r, lot))) return;
     event_add(r, &(struct event){.at_ms = slot->renewal.next_ms,
@@ -294,6 +340,20 @@ static bool window_gains(struct retry *r, const struct window_ref *ref, int64_t 
     return (ref->sliding || at_ms < ref->instance_ms) && watch_gains(r, ref->slot, gain, takes);
 }
 
+static void lot_gains(struct prospect *prospect, uint64_t lot, int64_t nano)
+{
+    prospect->live_nano += nano;
+    if (prospect->is_counted && prospect->lot == lot) prospect->lot_nano += nano;
+}
+
+/* What this request may not use passes on to lots that it may. */
+static bool rolls_over(const struct retry *r, uint64_t lot)
+{
+    for (uint32_t i = 0; i < r->view.plan->recurring_count; i++)
+        if (r->rules[i].is_usable && r->rules[i].lot == lot) return true;
+    return false;
+}
+
 static bool line_brings(struct retry *r, const struct hold_line *line, int64_t at_ms, bool takes)
 {
     bool brings = false;
@@ -307,11 +367,12 @@ static bool line_brings(struct retry *r, const struct hold_line *line, int64_t a
     const uint32_t number = grant_find(r->c->engine, line->line.grant_id);
     if (number == 0) return brings;
     const struct grant *grant = grant_at(r->c->engine, number);
-    if (!grant_is_usable(r, grant) || at_ms >= grant->expires_ms) return brings;
+    if (at_ms >= grant->expires_ms) return brings;
+    if (!grant_is_usable(r, grant)) return brings || rolls_over(r, grant->id);
     if (takes) {
-        const uint32_t rule = rule_named(r, grant->recurring);
+        const uint32_t rule = rule_of(r, grant);
         credits_add(r, grant->category, line->line.charged);
-        if (rule != RULE_NONE) r->rules[rule].live_nano += line->line.charged;
+        if (rule != RULE_NONE) lot_gains(&r->rules[rule], grant->id, line->line.charged);
     }
     return true;
 }
@@ -373,19 +434,23 @@ static void forecast_renewal(struct retry *r, const struct event *event)
     if (!will_happen(r, (struct due){event->at_ms, DUE_RENEWAL, event->id})) return;
     const struct recurring_rule *rule = &r->view.plan->recurring[event->rule];
     struct prospect *prospect = &r->rules[event->rule];
-    const int64_t rolled =
-        prospect->lot_nano < rule->rollover_nano_max ? prospect->lot_nano : rule->rollover_nano_max;
-    prospect->lot_nano = rule->nano + rolled;
+    const int64_t rolled = rolled_nano(rule, prospect->lot_nano);
+    const int64_t gain = rule->nano + (prospect->is_counted ? 0 : rolled);
     struct event next = *event;
     next.at_ms = window_next_boundary(rule->period, event->at_ms, r->view.anchor_ms);
     event_add(r, &next);
+    struct event expiry = *event;
+    expiry.what = DUE_GRANT_EXPIRY;
+    expiry.at_ms = rule->expires_ms != 0 ? event->at_ms + rule->expires_ms : next.at_ms;
+    const bool is_renewed = expiry.at_ms >= next.at_ms; /* first, at the same time */
+    prospect->lot = 0;
+    prospect->lot_nano = is_renewed ? rule->nano + rolled : 0;
+    prospect->is_counted = is_renewed && prospect->is_usable;
     if (!prospect->is_usable) return;
-    credits_add(r, rule->category, prospect->lot_nano);
-    prospect->live_nano += prospect->lot_nano;
-    next.what = DUE_GRANT_EXPIRY;
-    next.nano = prospect->lot_nano;
-    if (rule->expires_ms != 0) next.at_ms = event->at_ms + rule->expires_ms;
-    event_add(r, &next);
+    credits_add(r, rule->category, gain);
+    prospect->live_nano += gain;
+    expiry.nano = rule->nano + rolled - rolled_nano(rule, prospect->lot_nano);
+    event_add(r, &expiry);
 }
 
 static void forecast_event(struct retry *r, const struct event *event)
@@ -493,7 +558,7 @@ static bool is_hopeless(struct retry *r)
     for (uint32_t i = 0; i < RECURRING_MAX; i++)
         if (r->rules[i].is_usable)
             credits_add(r, r->view.plan->recurring[i].category,
-                        rule_nano_max(&r->view.plan->recurring[i]));
+                        rule_nano_max(&r->view.plan->recurring[i], true));
     for (uint32_t i = 0; i < r->watch_count; i++)
         *r->watches[i].used = 0;
     const bool passes = passes_at_some_price(r);
@@ -507,7 +572,7 @@ static bool is_hopeless(struct retry *r)
 static bool is_hopeless_from_here(struct retry *r)
 {
     if (r->is_quiet || r->hold != 0 || r->read->changes_at_ms != INSTANT_NEVER ||
-        r->priced_ms != INSTANT_NEVER)
+        r->priced_ms != INSTANT_NEVER || r->now_ms < r->lots_ms)
         return false;
     for (uint32_t i = 1; i <= r->event_count; i++)
         if (r->events[i].what == DUE_GRANT_EFFECTIVE) return false;
@@ -519,7 +584,7 @@ static bool is_hopeless_from_here(struct retry *r)
         if (!r->rules[i].is_usable) continue;
         const struct recurring_rule *rule = &r->view.plan->recurring[i];
         r->credits[rule->category] -= r->rules[i].live_nano;
-        credits_add(r, rule->category, rule_nano_max(rule));
+        credits_add(r, rule->category, rule_nano_max(rule, false));
     }
     const bool passes = forecast_passes(r);
     for (uint32_t i = 0; i <= CATEGORY_PAID; i++)
@@ -677,6 +742,7 @@ static int64_t retry_in_trial(const struct decision_context *c, const struct ask
         .ask = *ask,
         .owner = owner_of_id(c->engine, c->fact->customer),
         .now_ms = c->stamp.now_ms,
+        .from_ms = c->stamp.now_ms,
         .tried_ms = c->stamp.now_ms,
         .read = &read,
         .events = events,
@@ -696,15 +762,66 @@ static int64_t retry_in_trial(const struct decision_context *c, const struct ask
     return search(&r, until_ms, evaluation);
 }
 
+/* Whoever is no customer yet becomes one when he is let in, with his recurring grants as they are
+ * then: of what time brings to customers nothing comes to him. Another price may help. */
+static int64_t retry_outside(const struct decision_context *c, const struct ask *ask,
+                             const uint64_t *levels, uint32_t level_count,
+                             struct evaluation *evaluation)
+{
+    struct engine *engine = c->engine;
+    struct evaluation last = {.reason = evaluation->reason};
+    struct retry r = {.c = c,
+                      .levels = levels,
+                      .level_count = level_count,
+                      .ask = *ask,
+                      .now_ms = c->stamp.now_ms};
+    price_then(&r);
+    while (last.reason != REASON_OK && r.priced_ms != INSTANT_NEVER) {
+        r.now_ms = r.priced_ms;
+        if (r.trials++ == RETRY_TRIALS_MAX) return r.now_ms - c->stamp.now_ms;
+        price_then(&r);
+        if (r.is_void) continue;
+        trial_begin(engine);
+        (void)due_settle_trial(engine, c->policy, c->fact->customer, r.now_ms, RECURRING_MAX);
+        r.owner = owner_of_id(engine, c->fact->customer);
+        look(&r, r.now_ms);
+        ladder_evaluate(&r.view, current_terms(&r.view, &r.ask), &r.ask, &last);
+        trial_end(engine);
+    }
+    if (last.reason != REASON_OK) return -1;
+    evaluation->resets_at_ms = r.now_ms;
+    return r.now_ms - c->stamp.now_ms;
+}
+
+/* In a trial, or in none. */
+static int64_t retry_any(const struct decision_context *c, const struct ask *ask,
+                         const uint64_t *levels, uint32_t level_count,
+                         struct evaluation *evaluation)
+{
+    struct engine *engine = c->engine;
+    const bool is_nested = engine->trial.is_running; /* a check is a trial already */
+    int64_t wait_ms = 0;
+    if (c->is_outside) {
+        if (is_nested) trial_end(engine);
+        wait_ms = retry_outside(c, ask, levels, level_count, evaluation);
+        if (!is_nested) return wait_ms;
+        trial_begin(engine);
+        (void)due_settle_trial(engine, c->policy, c->fact->customer, c->stamp.now_ms,
+                               RECURRING_MAX);
+        return wait_ms;
+    }
+    if (!is_nested) trial_begin(engine);
+    engine->trial.forgets_due = true;
+    wait_ms = retry_in_trial(c, ask, levels, level_count, evaluation);
+    engine->trial.forgets_due = false;
+    if (!is_nested) trial_end(engine);
+    return wait_ms;
+}
+
 int64_t retry_search(const struct decision_context *c, const struct ask *ask,
                      const uint64_t *levels, uint32_t level_count, struct evaluation *evaluation)
 {
-    const bool is_nested = c->engine->trial.is_running; /* a check is a trial already */
-    if (!is_nested) trial_begin(c->engine);
-    c->engine->trial.forgets_due = true;
-    const int64_t wait_ms = retry_in_trial(c, ask, levels, level_count, evaluation);
-    c->engine->trial.forgets_due = false;
-    if (!is_nested) trial_end(c->engine);
+    const int64_t wait_ms = retry_any(c, ask, levels, level_count, evaluation);
     if (wait_ms < 0) { /* waiting does not help: less at once may, or another plan */
         evaluation->resets_at_ms = 0;
         if (evaluation->remedy == REMEDY_WAIT &&

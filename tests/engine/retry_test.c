@@ -452,6 +452,100 @@ static void waits_are_the_earliest_beside_hundreds_of_holds_and_grants(void **st
     assert_true(getenv("WEIR_RUNS") != NULL || (asked > 20 && asked - never > 10));
 }
 
+/* --- renewals, for ever ----------------------------------------------------------------------- */
+
+static const char *const periods[] = {"hour", "day"};
+static const char *const lives[] = {"", ", expires: 30m", ", expires: 90m", ", expires: 40h",
+                                    ", expires: 5d"};
+
+static void write_renewing_policy(char *out, size_t size, struct prng *prng)
+{
+    char rules[2][160];
+    for (unsigned i = 0; i < 2; i++)
+        snprintf(rules[i], sizeof rules[i],
+                 "      - grant: {name: %s, category: %s, credits: \"%" PRIu64
+                 "\", per: %s, start: %s, rollover_max: \"%" PRIu64 "\"%s%s}\n",
+                 i == 0 ? "one" : "two", prng_below(prng, 4) == 0 ? "promotional" : "entitlement",
+                 1 + prng_below(prng, 4), periods[prng_below(prng, 2)],
+                 prng_below(prng, 2) == 0 ? "calendar" : "anchor", prng_below(prng, 9),
+                 lives[prng_below(prng, COUNT_OF(lives))],
+                 prng_below(prng, 4) == 0 ? ", features: [solid]" : "");
+    const uint64_t count = 1 + prng_below(prng, 2);
+    snprintf(out, size,
+             FEATURES "plans:\n"
+                      "  free:\n"
+                      "    features:\n"
+                      "      chat: {waterfall: [{grants: {category: entitlement}}]}\n"
+                      "      solid: {waterfall: [{grants: {category: promotional}}, {grants: "
+                      "{category: entitlement}}]}\n"
+                      "    recurring:\n%s%s",
+             rules[0], count == 2 ? rules[1] : "");
+}
+
+static void act_on_renewals(struct world *world, struct prng *prng, int64_t *now_ms)
+{
+    char line[160];
+    *now_ms += (int64_t)prng_below(prng, prng_below(prng, 4) == 0 ? 30 * HOUR_MS : HOUR_MS);
+    snprintf(line, sizeof line, "at +%" PRId64 "ms", *now_ms);
+    world_do(world, line);
+    const char *feature = features[prng_below(prng, 2)];
+    if (prng_below(prng, 8) == 0)
+        snprintf(line, sizeof line, "grant a entitlement %" PRIu64 " until=+%" PRIu64 "m",
+                 1 + prng_below(prng, 3),
+                 (uint64_t)(*now_ms / MINUTE_MS) + 1 + prng_below(prng, 3000));
+    else
+        snprintf(line, sizeof line, "authorize a %s requests=%" PRIu64 " ttl=%" PRIu64 "s", feature,
+                 1 + prng_below(prng, 4), 60 + prng_below(prng, 90000));
+    world_do(world, line);
+}
+
+/* Goal: what a recurring grant's lots can hold together, and never more, is waited for: lots that
+ * outlive their period, roll over, are held meanwhile, or were made under another policy. */
+static void renewals_are_waited_for_only_if_they_come_to_suffice(void **state)
+{
+    (void)state;
+    const int64_t horizon_ms = 30 * DAY_MS;
+    const uint64_t first = setting("WEIR_SEED", 1);
+    unsigned asked = 0;
+    unsigned never = 0;
+    for (uint64_t seed = first; seed < first + setting("WEIR_RUNS", 60); seed++) {
+        struct prng prng = {seed};
+        static char texts[2][2048];
+        const char *policies[2] = {texts[0], texts[1]};
+        for (unsigned i = 0; i < 2; i++)
+            write_renewing_policy(texts[i], sizeof texts[i], &prng);
+        struct world *world = world_open_with(policies, 2, small);
+        world_check_purity(world, false);
+        edges.count = 0;
+        int64_t now_ms = 0;
+        for (uint64_t step = 1 + prng_below(&prng, 12); step > 0; step--)
+            act_on_renewals(world, &prng, &now_ms);
+        if (prng_below(&prng, 2) == 0) {
+            world_do(world, "policy 1");
+            for (uint64_t step = prng_below(&prng, 4); step > 0; step--)
+                act_on_renewals(world, &prng, &now_ms);
+        }
+        for (unsigned i = 0; i < 6; i++) {
+            struct question question;
+            const char *feature = features[prng_below(&prng, 2)];
+            const uint64_t units = 1 + prng_below(&prng, 24);
+            if (!question_ask(&question, world, feature, units, 0)) continue;
+            const int64_t truth_ms = truth_by_moment(&question, world, horizon_ms);
+            if (question.wait_ms != truth_ms) {
+                print_message("%s%s", strstr(texts[0], "plans:"), strstr(texts[1], "plans:"));
+                fail_msg("seed %" PRIu64 ": %s %" PRIu64 " at +%" PRId64 "ms: said %" PRId64
+                         ", is %" PRId64,
+                         seed, feature, units, now_ms, question.wait_ms, truth_ms);
+            }
+            asked++;
+            never += truth_ms < 0;
+        }
+        world_close(world);
+    }
+    print_message("%u waits, of them %u for ever\n", asked, never);
+    assert_true(getenv("WEIR_RUNS") != NULL || (asked > 100 && asked - never > 40 && never > 40));
+}
+
 /* --- past the ceilings ------------------------------------------------------------------------ */
 
 static const char *const crowded_policy[] = {
@@ -532,6 +626,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(waits_are_the_earliest_to_the_millisecond),
         cmocka_unit_test(waits_are_the_earliest_beside_hundreds_of_holds_and_grants),
+        cmocka_unit_test(renewals_are_waited_for_only_if_they_come_to_suffice),
         cmocka_unit_test(past_the_ceilings_waits_are_late_and_never_false),
     };
     return cmocka_run_group_tests_name("retry", tests, NULL, NULL);

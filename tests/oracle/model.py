@@ -28,7 +28,7 @@ RETRY_CODES = ("rate_limited", "allowance_exhausted", "abnormal_usage",
 BADNESS = {"normal": 0, "trusted": 1, "probation": 2, "restricted": 3}
 TURNED_AWAY = {"none": (), "sheddable": ("sheddable",), "default": ("sheddable", "default"),
                "all": ("sheddable", "default", "critical")}
-RENEWALS_TRIED_MAX = 64  # with nothing but renewals ahead, further ones bring nothing new
+RENEWALS_TRIED_MAX = 256  # with nothing but renewals ahead, further ones bring nothing new
 RETRY_MOMENTS_MAX = 24   # a server may bound its search: beyond so many changes nothing is compared
 UNTOLD = object()        # any answer will do
 
@@ -838,10 +838,12 @@ class Model:
         """S8: time is tried out on a copy, from one change to the next."""
         if verdict.code not in RETRY_CODES:
             return None
-        trial = copy.deepcopy(customer)
-        now, renewals, moments = self.now, 0, 0
         starts = sorted({instant(rule["from"]) for rules in self.policy["prices"].values()
                          for rule in rules if "from" in rule})
+        if customer.name not in self.customers:
+            return self.retry_of_stranger(customer.name, body, starts)
+        trial = copy.deepcopy(customer)
+        now, renewals, moments = self.now, 0, 0
         sequence, known = self.sequence, dict(self.grants)
         try:
             while renewals < RENEWALS_TRIED_MAX:
@@ -874,6 +876,21 @@ class Model:
             return None
         finally:
             self.sequence, self.grants = sequence, known
+
+    def retry_of_stranger(self, name, body, starts):
+        """Nothing accrues to whom nobody has let in yet: only another price may help."""
+        now, sequence, known = self.now, self.sequence, dict(self.grants)
+        try:
+            for self.now in [start for start in starts if start > now]:
+                try:
+                    ask = self.measure(body, self.now)
+                except Refused:
+                    continue
+                if self.evaluate(self.customer_for(name), ask, self.now).code == "ok":
+                    return self.now - now
+            return None
+        finally:
+            self.now, self.sequence, self.grants = now, sequence, known
 
     # -- drawing and returning
 

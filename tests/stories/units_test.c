@@ -242,6 +242,47 @@ static void waiting_knows_prices_to_come(void **state)
     TELL(season_policy, rows);
 }
 
+static const char *const newcomer_policy[] = {
+    "version: 1\n"
+    "defaults: {plan: free}\n"
+    "features:\n"
+    "  chat: {meters: [requests], unit: requests, divisible: false, prices: chat}\n"
+    "prices:\n"
+    "  chat:\n"
+    "    - {name: m, rates: {requests: {credits: \"3\", per: 1}}}\n"
+    "    - {name: m, from: 2026-05-01T14:30:00Z, rates: {requests: {credits: \"1\", per: 1}}}\n"
+    "plans:\n"
+    "  free:\n"
+    "    features:\n"
+    "      chat: {waterfall: [{grants: {category: entitlement}}]}\n"
+    "    recurring:\n"
+    "      - grant: {name: hourly, category: entitlement, credits: \"2\", per: hour, start: "
+    "calendar, rollover_max: \"4\"}\n",
+};
+
+/* Goal: to whom nobody has let in yet nothing accrues, and no more than rolls over to anybody: who
+ * waits is told neither (S8). */
+static void nobody_waits_for_what_never_accrues(void **state)
+{
+    (void)state;
+    static const struct row rows[] = {
+        {"S8", "consume a chat requests=2", "deny 0/2 allowance_exhausted retry +2h30m"},
+        {"S8",   "check a chat requests=2", "deny 0/2 allowance_exhausted retry +2h30m"},
+        {"S8", "consume a chat requests=3",              "deny 0/3 allowance_exhausted"},
+        {"S8",            "grant b paid 1",                                 "granted 1"},
+        {"S8", "consume b chat requests=2",    "deny 0/2 allowance_exhausted retry +2h"},
+        {"S8", "consume b chat requests=6", "deny 0/6 allowance_exhausted retry +2h30m"},
+        {"S8", "consume b chat requests=7",              "deny 0/7 allowance_exhausted"},
+        {"S8",                    "at +2h",                                        "ok"},
+        {"S8", "consume a chat requests=2",   "deny 0/2 allowance_exhausted retry +30m"},
+        {"S8",   "check b chat requests=2",         "allow 2/2 =6 | entitlement[?] 2=6"},
+        {"S8",                 "at +2h30m",                                        "ok"},
+        {"S8", "consume b chat requests=6",         "allow 6/6 =6 | entitlement[?] 6=6"},
+        {"S8", "consume a chat requests=2",         "allow 2/2 =2 | entitlement[?] 2=2"},
+    };
+    TELL(newcomer_policy, rows);
+}
+
 /* Goal: where attributes alone say the price, status counts credits, and says whether the cheapest
  * request would pass; before any price is in force, none does. */
 static void status_does_not_invent_a_price(void **state)
@@ -293,6 +334,7 @@ int tell_units(void)
         cmocka_unit_test(units_order_and_offers),
         cmocka_unit_test(a_part_that_stands_costs_what_was_held),
         cmocka_unit_test(waiting_knows_prices_to_come),
+        cmocka_unit_test(nobody_waits_for_what_never_accrues),
         cmocka_unit_test(status_does_not_invent_a_price),
         cmocka_unit_test(an_empty_lot_carries_nothing),
     };

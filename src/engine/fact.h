@@ -83,7 +83,7 @@ enum remedy {
     REMEDY_RAISE_BUDGET,  /* "raise_budget" */
     REMEDY_RAISE_CAP,     /* "raise_cap": overage */
     REMEDY_FINISH_HOLDS,  /* "finish_holds": concurrency */
-    REMEDY_SPLIT_REQUEST, /* "split_request": indivisible or more than a burst */
+    REMEDY_SPLIT_REQUEST, /* "split_request": indivisible, or less could pass */
     REMEDY_CONTACT        /* "contact_operator": suspended */
 };
 

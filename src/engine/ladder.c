@@ -130,8 +130,7 @@ static bool rate_passes(const struct view *view, const struct ask *ask,
     if (wait_ms == 0) return true;
     const enum reason reason = why_paced(view, gate, reading, tokens);
     refuse_by_gate(out, gate, reason, reason == REASON_RATE_LIMITED ? WHO_CALLER : WHO_OPERATOR,
-                   wait_ms == INSTANT_NEVER && reason == REASON_RATE_LIMITED ? REMEDY_SPLIT_REQUEST
-                                                                             : REMEDY_WAIT);
+                   REMEDY_WAIT);
     if (wait_ms <= INSTANT_MS_MAX - view->now_ms) {
         out->changes_at_ms = view->now_ms + wait_ms;
         out->resets_at_ms = out->changes_at_ms;
@@ -678,7 +677,7 @@ static void explain_gate(const struct view *view, const struct gate_rule *gate,
     case GATE_RATE: {
         const struct rate_slot *bucket = &reading->bucket;
         note->kind = NOTE_RATE;
-        note->limit = bucket->limit;
+        note->limit = bucket->burst == 0 ? 0 : bucket->limit;
         note->amount = bucket->level > 0 ? (uint64_t)bucket->level : 0;
         note->has_window = true;
         note->left = note->amount;

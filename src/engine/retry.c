@@ -268,6 +268,11 @@ static void survey_renewal(struct retry *r, const struct slot *slot)
                                  .id = rule->name});
 }
 
+static int64_t until_of(const struct ask *ask)
+{
+    return ask->until_ms == 0 ? INSTANT_MS_MAX + 1 : ask->until_ms;
+}
+
 /* The forecast begins anew from what is there. */
 static void survey(struct retry *r)
 {
@@ -728,6 +733,27 @@ static int64_t search(struct retry *r, int64_t until_ms, struct evaluation *name
     return at_ms < 0 ? -1 : at_ms - from_ms;
 }
 
+/* False: some rate gate never has that many tokens in time. */
+static bool retry_open(struct retry *r, const struct decision_context *c, const struct ask *ask,
+                       const uint64_t *levels, uint32_t level_count)
+{
+    r->c = c;
+    r->levels = levels;
+    r->level_count = level_count;
+    r->ask = *ask;
+    r->owner = owner_of_id(c->engine, c->fact->customer);
+    r->now_ms = r->from_ms = r->tried_ms = c->stamp.now_ms;
+    look(r, r->now_ms);
+    r->terms = current_terms(&r->view, ask);
+    r->categories = ladder_categories(&r->view, r->terms, ask);
+    r->paced_ms = ladder_paced_at(&r->view, r->terms, ask, r->read);
+    if (r->paced_ms >= until_of(ask)) return false;
+    ladder_read(&r->view, r->terms, ask, r->read);
+    watch_all(r);
+    begin(r, r->now_ms);
+    return true;
+}
+
 static int64_t retry_in_trial(const struct decision_context *c, const struct ask *ask,
                               const uint64_t *levels, uint32_t level_count,
                               struct evaluation *evaluation)
@@ -735,31 +761,27 @@ static int64_t retry_in_trial(const struct decision_context *c, const struct ask
     struct evaluation read;
     struct event events[RETRY_EVENTS_MAX + 1];
     struct due due[RETRY_FACTS_MAX];
-    struct retry r = {
-        .c = c,
-        .levels = levels,
-        .level_count = level_count,
-        .ask = *ask,
-        .owner = owner_of_id(c->engine, c->fact->customer),
-        .now_ms = c->stamp.now_ms,
-        .from_ms = c->stamp.now_ms,
-        .tried_ms = c->stamp.now_ms,
-        .read = &read,
-        .events = events,
-        .due = due,
-    };
-    look(&r, r.now_ms);
-    r.terms = current_terms(&r.view, ask);
-    r.categories = ladder_categories(&r.view, r.terms, ask);
-    r.paced_ms = ladder_paced_at(&r.view, r.terms, ask, r.read);
-    const int64_t until_ms = ask->until_ms == 0 ? INSTANT_MS_MAX + 1 : ask->until_ms;
-    if (r.paced_ms >= until_ms) return -1;
-    ladder_read(&r.view, r.terms, ask, r.read);
-    watch_all(&r);
-    begin(&r, r.now_ms);
-    if (is_hopeless(&r)) return -1;
+    struct retry r = {.read = &read, .events = events, .due = due};
+    if (!retry_open(&r, c, ask, levels, level_count) || is_hopeless(&r)) return -1;
     hold_next(&r);
-    return search(&r, until_ms, evaluation);
+    return search(&r, until_of(ask), evaluation);
+}
+
+/* Whether the least that can be asked for is not hopeless, at the price of now. */
+static bool less_may_pass(const struct decision_context *c, const struct ask *ask,
+                          const uint64_t *levels, uint32_t level_count)
+{
+    struct evaluation read;
+    struct event events[RETRY_EVENTS_MAX + 1];
+    struct retry r = {.read = &read, .events = events};
+    struct ask less = *ask;
+    if (ask->units <= 1) return false;
+    less.units = 1;
+    less.min_units = 0;
+    less.priced_by = NULL;
+    for (uint32_t i = 0; i < less.meter_count; i++)
+        if (less.quantities[i] > 1) less.quantities[i] = 1;
+    return retry_open(&r, c, &less, levels, level_count) && !is_hopeless(&r);
 }
 
 /* Whoever is no customer yet becomes one when he is let in, with his recurring grants as they are
@@ -826,7 +848,8 @@ int64_t retry_search(const struct decision_context *c, const struct ask *ask,
         evaluation->resets_at_ms = 0;
         if (evaluation->remedy == REMEDY_WAIT &&
             evaluation->reason != REASON_TEMPORARY_REDUCED_CAPACITY)
-            evaluation->remedy = ask->units > 1 ? REMEDY_SPLIT_REQUEST : REMEDY_UPGRADE_PLAN;
+            evaluation->remedy = less_may_pass(c, ask, levels, level_count) ? REMEDY_SPLIT_REQUEST
+                                                                            : REMEDY_UPGRADE_PLAN;
     }
     return wait_ms;
 }

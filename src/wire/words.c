@@ -400,6 +400,12 @@ static void overage_sentence(struct buffer *buffer, const struct report *report,
     window_wait_part(buffer, report);
 }
 
+/* An extend cannot consent: its hold did, or did not. */
+static bool is_hold_s_consent(const struct report *report)
+{
+    return report->reason == REASON_CREDITS_NEED_CONSENT && report->kind == COMMAND_EXTEND;
+}
+
 /* Of a reason that needs no limit to be understood. */
 static const char *sentence_of(enum reason reason)
 {
@@ -459,7 +465,11 @@ void words_message(struct buffer *buffer, const struct report *report, struct sy
     case REASON_CREDITS_NEED_CONSENT:
     case REASON_INSUFFICIENT_CREDITS:
     case REASON_INDIVISIBLE:
-        json_words_part(buffer, sentence_of(report->reason));
+        json_words_part(buffer,
+                        is_hold_s_consent(report)
+                            ? "What is included does not cover this request, and its hold was "
+                              "authorized without use_credits: true."
+                            : sentence_of(report->reason));
         wait_part(buffer, report, "What is included");
         break;
     }

@@ -197,6 +197,32 @@ def test_s7_consent_for_an_indivisible_request(weir, new_customer):
     assert lines(allowed(customer.consume(4, "video", use_credits=True))) == [("paid", 4, "4")]
 
 
+@pytest.mark.parametrize("plan, settings, asked, remedy", [
+    ("bare", {"credit_mode": "off"}, 2, "upgrade_plan"),            # nor would one unit pass
+    ("free", {}, 3, "split_request"),                               # two at a time
+    ("free", {"limits": {"included": [0]}}, 2, "upgrade_plan"),
+    ("gated", {}, 21, "split_request"),                             # more than the burst
+    ("gated", {"limits": {"pace": 0}}, 2, "upgrade_plan"),
+])
+def test_a_smaller_request_is_the_remedy_only_where_one_can_pass(weir, new_customer, plan, settings, asked,
+                                                                 remedy):
+    customer = stocked(new_customer, weir, plan, [("paid", "30")], **settings)
+    subject = {"subject": "alice"} if plan == "gated" else {}
+    reason = denied(customer.consume(asked, **subject),
+                    "rate_limited" if plan == "gated" else "allowance_exhausted")
+    assert (reason["retry_after_ms"], reason["remedy"]) == (None, remedy), reason
+    assert ("a smaller one may" in reason["message"]) == (remedy == "split_request"), reason
+    assert "1 per 1m" not in reason["message"], reason
+
+
+def test_a_denied_extend_does_not_ask_for_what_it_cannot_say(weir, new_customer):
+    customer = stocked(new_customer, weir, "paying", [("paid", "10")], credit_mode="ask")
+    hold = allowed(customer.authorize(2))
+    reason = denied(customer.extend(hold["decision_id"], 2), "credits_need_consent")
+    assert "its hold was authorized without" in reason["message"], reason
+    problem(customer.extend(hold["decision_id"], 2, use_credits=True), 400, "use_credits")
+
+
 # ---- U2: quantities ------------------------------------------------------------------------------
 
 def test_u2_requests_default_to_one(weir, customer):

@@ -175,10 +175,10 @@ struct ruling decide_customer(const struct decision_context *c)
     if (command->credit_mode != CREDIT_UNSAID)
         draft_setting(&view, SETTING_MODE, 0, exists ? customer->mode : CREDIT_AUTO,
                       command->credit_mode);
-    if (command->has_anchor)
+    if (command->has_anchor || command->anchor_removed)
         draft_setting(&view, SETTING_ANCHOR, 0,
-                      exists && customer->has_anchor ? customer->anchor_ms : -1,
-                      command->anchor_ms);
+                      exists && customer->has_anchor ? customer->anchor_ms : ANCHOR_NONE,
+                      command->has_anchor ? command->anchor_ms : ANCHOR_NONE);
     draft_suspensions(&view, c);
     draft_standings(&view, c);
     const struct problem problem = draft_overrides(&view, c);

@@ -81,8 +81,8 @@ static void apply_setting(struct application *a, const struct effect *effect)
         customer->mode = (uint8_t)after;
         return;
     case SETTING_ANCHOR:
-        customer->anchor_ms = after;
-        customer->has_anchor = 1;
+        customer->has_anchor = after != ANCHOR_NONE;
+        customer->anchor_ms = after == ANCHOR_NONE ? 0 : after;
         return;
     case SETTING_STANDING:
         customer->limits_changed_ms = a->fact->at_ms;

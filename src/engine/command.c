@@ -32,7 +32,8 @@ enum {
     HAS_DUE = 1u << 19,
     HAS_STANDING = 1u << 20,
     SAYS_AS_HELD = 1u << 21,
-    HAS_KNOWN = (1u << 22) - 1
+    SAYS_NO_ANCHOR = 1u << 22,
+    HAS_KNOWN = (1u << 23) - 1
 };
 
 static bool says_standing(const struct command *k)
@@ -60,7 +61,7 @@ static uint32_t command_mask(const struct command *k)
            (k->reason.length != 0 ? HAS_REASON : 0u) | (k->limit.length != 0 ? HAS_LIMIT : 0u) |
            (k->all ? HAS_ALL : 0u) | (k->kind == COMMAND_POLICY ? HAS_YAML : 0u) |
            (k->kind == COMMAND_DUE ? HAS_DUE : 0u) | (says_standing(k) ? HAS_STANDING : 0u) |
-           (k->as_held ? SAYS_AS_HELD : 0u);
+           (k->as_held ? SAYS_AS_HELD : 0u) | (k->anchor_removed ? SAYS_NO_ANCHOR : 0u);
 }
 
 static int quantity_order(const struct command *k, uint8_t left, uint8_t right)
@@ -231,6 +232,8 @@ WALK walk_body(struct codec c, bool w, struct command *k)
     k->has_duration = (mask & HAS_DURATION) != 0;
     k->has_event_time = (mask & HAS_EVENT_TIME) != 0;
     k->all = (mask & HAS_ALL) != 0;
+    k->anchor_removed = (mask & SAYS_NO_ANCHOR) != 0;
+    if (k->anchor_removed && (k->kind != COMMAND_CUSTOMER || k->has_anchor)) c.in->bad = true;
     k->as_held = (mask & SAYS_AS_HELD) != 0;
     if (k->as_held && (k->kind != COMMAND_COMMIT || (mask & HAS_QUANTITIES) != 0)) c.in->bad = true;
 }

@@ -215,6 +215,7 @@ struct command {
     enum credit_mode credit_mode;
     bool has_anchor;
     int64_t anchor_ms;
+    bool anchor_removed; /* back to the creation; has_anchor is false */
     enum answer_bool suspended;
     bool has_standing;
     enum standing standing;

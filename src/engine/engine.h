@@ -261,6 +261,16 @@ uint64_t engine_forgotten_through(const struct engine *engine);
 
 /* Reading. All answer as if everything due at now_ms was done. */
 
+/* A limit of the customer's own, as a name says it; in the order of the policy's limits. */
+struct limit_view {
+    uint32_t feature;         /* symbol; SYMBOL_NONE: of every feature */
+    uint32_t name;            /* symbol */
+    bool is_credits;          /* values are nano-credits */
+    uint32_t window_count;    /* up to the last that is the customer's own */
+    bool is_own[WINDOWS_MAX]; /* else the plan's */
+    uint64_t values[WINDOWS_MAX];
+};
+#define LIMIT_VIEWS_MAX 128u
 struct customer_view {
     uint32_t plan; /* symbol */
     enum credit_mode credit_mode;
@@ -270,10 +280,12 @@ struct customer_view {
     int64_t anchor_ms;
     int64_t created_ms;
     uint32_t open_holds;
-    uint32_t override_count; /* limits and budgets that differ from the plan's */
+    uint32_t override_count; /* limits and budgets that differ from the plan's, window by window */
+    uint32_t limit_count;    /* those of limits that a plan of the policy in force has */
+    struct limit_view limits[LIMIT_VIEWS_MAX];
 };
-MUST_USE bool engine_customer(struct engine *engine, struct bytes customer,
-                              struct customer_view *view_out);
+MUST_USE bool engine_customer(struct engine *engine, const struct policy *policy,
+                              struct bytes customer, struct customer_view *view_out);
 
 struct grant_view {
     uint64_t id;

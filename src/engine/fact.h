@@ -233,6 +233,7 @@ enum setting {
     SETTING_SUSPENDED,
     SETTING_STANDING
 };
+#define ANCHOR_NONE INSTANT_NEVER /* of SETTING_ANCHOR: the creation is the anchor */
 enum lot_cause {
     LOT_ENTER = 1, /* a purchase or renewal arrives */
     LOT_HOLD,      /* remaining -> held */

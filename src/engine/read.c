@@ -6,22 +6,89 @@
 
 #include <string.h>
 
-bool engine_customer(struct engine *engine, struct bytes customer, struct customer_view *view_out)
+/* Limits of the customer's own: the state knows them by hashes, so it is asked for each that there
+ * can be, until all are found. */
+
+struct own_limits {
+    const struct engine *engine;
+    uint32_t customer; /* number */
+    uint32_t left;     /* of his overrides, those that were not found yet */
+    struct customer_view *view;
+};
+
+static bool is_listed(const struct customer_view *view, uint32_t feature, uint32_t name,
+                      bool is_credits)
+{
+    for (uint32_t i = 0; i < view->limit_count; i++) {
+        const struct limit_view *limit = &view->limits[i];
+        if (limit->feature == feature && limit->name == name && limit->is_credits == is_credits)
+            return true;
+    }
+    return false;
+}
+
+static void list_limit(struct own_limits *own, uint32_t feature, uint32_t name, bool is_credits)
+{
+    struct customer_view *view = own->view;
+    struct limit_view limit = {.feature = feature, .name = name, .is_credits = is_credits};
+    for (uint32_t place = 0; place < WINDOWS_MAX && own->left != 0; place++) {
+        const struct slot_name slot = {0, slot_id_override(feature, name, place, is_credits)};
+        const uint32_t number = slot_find(own->engine, own->customer, slot);
+        if (number == 0) continue;
+        limit.is_own[place] = true;
+        limit.values[place] = slot_at(own->engine, number)->override;
+        limit.window_count = place + 1;
+    }
+    if (limit.window_count == 0 || view->limit_count == LIMIT_VIEWS_MAX ||
+        is_listed(view, feature, name, is_credits))
+        return;
+    for (uint32_t place = 0; place < limit.window_count; place++)
+        own->left -= limit.is_own[place];
+    view->limits[view->limit_count++] = limit;
+}
+
+static void list_limits_of(struct own_limits *own, uint32_t feature, bool unit_is_cost,
+                           const struct plan_feature *terms)
+{
+    const uint32_t features[] = {feature, SYMBOL_NONE};
+    for (uint32_t n = 0; n < COUNT_OF(features); n++) {
+        for (uint32_t i = 0; i < terms->gate_count; i++)
+            list_limit(own, features[n], terms->gates[i].name, terms->gates[i].kind == GATE_BUDGET);
+        for (uint32_t i = 0; i < terms->source_count; i++)
+            if (terms->sources[i].window_count != 0)
+                list_limit(own, features[n], terms->sources[i].name,
+                           unit_is_cost || terms->sources[i].kind == SOURCE_OVERAGE);
+    }
+}
+
+static void list_limits(struct own_limits *own, const struct policy *policy)
+{
+    for (uint32_t p = 0; p < policy->plan_count; p++)
+        for (uint32_t f = 0; f < policy->plans[p].feature_count && own->left != 0; f++) {
+            const struct plan_feature *terms = &policy->plans[p].features[f];
+            const struct policy_feature *feature = &policy->features[terms->feature];
+            list_limits_of(own, feature->name, feature->unit == UNIT_COST, terms);
+        }
+}
+
+bool engine_customer(struct engine *engine, const struct policy *policy, struct bytes customer,
+                     struct customer_view *view_out)
 {
     const uint32_t number = customer_find(engine, customer_id(engine, customer));
     if (number == 0) return false;
     const struct customer *found = customer_at(engine, number);
-    *view_out = (struct customer_view){
-        .plan = found->plan,
-        .credit_mode = (enum credit_mode)found->mode,
-        .suspended = found->suspended,
-        .standing = (enum standing)found->standing,
-        .has_anchor = found->has_anchor,
-        .anchor_ms = found->anchor_ms,
-        .created_ms = found->created_ms,
-        .open_holds = found->open_holds,
-        .override_count = found->overrides,
-    };
+    view_out->plan = found->plan;
+    view_out->credit_mode = (enum credit_mode)found->mode;
+    view_out->suspended = found->suspended;
+    view_out->standing = (enum standing)found->standing;
+    view_out->has_anchor = found->has_anchor;
+    view_out->anchor_ms = found->anchor_ms;
+    view_out->created_ms = found->created_ms;
+    view_out->open_holds = found->open_holds;
+    view_out->override_count = found->overrides;
+    view_out->limit_count = 0;
+    struct own_limits own = {engine, number, found->overrides, view_out};
+    list_limits(&own, policy);
     return true;
 }
 

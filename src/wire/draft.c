@@ -596,7 +596,8 @@ void draft_store(struct draft *draft, enum field field, const struct value *valu
         command->credit_mode = (enum credit_mode)value->number;
         break;
     case FIELD_ANCHOR:
-        command->has_anchor = true;
+        command->has_anchor = !value->is_null;
+        command->anchor_removed = value->is_null;
         command->anchor_ms = value->number;
         break;
     case FIELD_SUSPENDED:

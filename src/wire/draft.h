@@ -25,7 +25,7 @@ struct value {
     int64_t number; /* integer, nano-credits, instant, index of the word */
     uint64_t id;
     bool boolean;
-    bool is_null; /* RULE_STRING_FACTOR */
+    bool is_null; /* where value_may_be_null */
 };
 
 struct draft {

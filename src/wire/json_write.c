@@ -111,10 +111,16 @@ void json_text(struct buffer *buffer, struct bytes text)
     json_text_end(buffer);
 }
 
+void json_key_end(struct buffer *buffer)
+{
+    buffer_put_text(buffer, "\":");
+}
+
 void json_key_text(struct buffer *buffer, struct bytes key)
 {
-    json_text(buffer, key);
-    buffer_put_byte(buffer, ':');
+    json_text_begin(buffer);
+    json_text_part(buffer, key);
+    json_key_end(buffer);
 }
 
 void json_words(struct buffer *buffer, const char *text)

@@ -36,3 +36,4 @@ void json_text_part(struct buffer *buffer, struct bytes part);
 void json_words_part(struct buffer *buffer, const char *part);
 void json_count_part(struct buffer *buffer, uint64_t value);
 void json_text_end(struct buffer *buffer);
+void json_key_end(struct buffer *buffer); /* instead of it, when the string is a key */

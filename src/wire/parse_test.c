@@ -2,6 +2,7 @@
 
 #include "base/testing.h"
 #include "wire/draft.h"
+#include "wire/value.h"
 
 static uint8_t memory[1 << 20];
 
@@ -328,7 +329,7 @@ static void check_types(struct way way, enum field field)
             ((first == 't' || first == 'f') && rule == RULE_BOOL) ||
             (first == '{' && rule >= RULE_MAP_QUANTITIES && rule <= RULE_MAP_DATA) ||
             (first == 'n' && call_rules[way.call].is_event) ||
-            (first == 'n' && rule == RULE_STRING_FACTOR) ||
+            (first == 'n' && value_may_be_null(rule)) ||
             (first == '[' && (rule == RULE_LIST_NAMES || rule == RULE_LIST_WORDS));
         if (!is_of_type) with_text(way, field, values[place], PROBLEM_INVALID_SHAPE);
     }
@@ -449,9 +450,13 @@ static const char *const bad_decisions[] = {
 static void check_kinds(struct way way, enum field field)
 {
     static const char *const *const bad[] = {
-        [RULE_STRING_WORD] = bad_words,         [RULE_STRING_CREDITS] = bad_credits,
-        [RULE_STRING_INSTANT] = bad_instants,   [RULE_STRING_PATH] = bad_paths,
-        [RULE_STRING_DECISION] = bad_decisions, [RULE_UNSUPPORTED] = NULL,
+        [RULE_STRING_WORD] = bad_words,
+        [RULE_STRING_CREDITS] = bad_credits,
+        [RULE_STRING_INSTANT] = bad_instants,
+        [RULE_INSTANT_OR_NULL] = bad_instants,
+        [RULE_STRING_PATH] = bad_paths,
+        [RULE_STRING_DECISION] = bad_decisions,
+        [RULE_UNSUPPORTED] = NULL,
     };
     const enum rule rule = field_rules[field].rule;
     const enum problem_code code =
@@ -1032,6 +1037,16 @@ static void other_calls_become_their_commands(void **state)
     assert_true(command.all && command.nano == 0);
 }
 
+static void an_anchor_is_taken_back_by_null(void **state)
+{
+    (void)state;
+    static const struct way way = {WIRE_CUSTOMER, false};
+    const struct command command = expect_fine(way, BYTES("{\"anchor\":null}"));
+    assert_true(command.anchor_removed && !command.has_anchor);
+    assert_false(expect_fine(way, BYTES("{}")).anchor_removed);
+    assert_false(expect_fine(way, BYTES("{\"anchor\":\"2026-05-01T12:00:00Z\"}")).anchor_removed);
+}
+
 static void commits_tell_no_quantities_from_none(void **state)
 {
     (void)state;
@@ -1418,6 +1433,7 @@ int main(void)
         cmocka_unit_test(settings_become_overrides_and_suspensions),
         cmocka_unit_test(limits_and_budgets_share_one_ceiling),
         cmocka_unit_test(other_calls_become_their_commands),
+        cmocka_unit_test(an_anchor_is_taken_back_by_null),
         cmocka_unit_test(commits_tell_no_quantities_from_none),
         cmocka_unit_test(targets_come_by_path_or_in_the_operation),
         cmocka_unit_test(names_are_checked_alike_in_paths_and_queries),

@@ -817,20 +817,46 @@ static void a_customer_shows_settings_and_plan(void **state)
     assert_string_equal(text_of(&buffer),
                         "{\"customer\":\"acme\",\"plan\":\"plus\",\"credit_mode\":\"ask\","
                         "\"anchor\":null,\"suspended\":false,\"standing\":\"normal\",\"overrides\":"
-                        "1,\"open_holds\":2,"
+                        "1,\"limits\":{},\"budgets\":{},\"open_holds\":2,"
                         "\"created_at\":\"2026-05-01T12:00:00Z\"}");
     view.has_anchor = true;
     view.anchor_ms = 0;
     view.suspended = true;
+    view.limit_count = 4;
+    view.limits[0] =
+        (struct limit_view){.name = NAME_PACE, .window_count = 1, .is_own = {true}, .values = {7}};
+    view.limits[1] = (struct limit_view){
+        .feature = NAME_CHAT,
+        .name = NAME_INCLUDED,
+        .window_count = 3,
+        .is_own = {true, false, true},
+        .values = {   1,     0,    0}
+    };
+    view.limits[2] = (struct limit_view){.feature = NAME_CHAT,
+                                         .name = NAME_OVERAGE,
+                                         .is_credits = true,
+                                         .window_count = 1,
+                                         .is_own = {true},
+                                         .values = {500000000}};
+    view.limits[3] = (struct limit_view){
+        .feature = NAME_CHAT,
+        .name = NAME_PACE,
+        .is_credits = true,
+        .window_count = 2,
+        .is_own = {false,      true},
+        .values = {    0, 500000000}
+    };
     view.credit_mode = CREDIT_UNSAID;
     view.plan = SYMBOL_NONE;
     buffer = buffer_over(block, sizeof block);
     wire_render_customer(BYTES("a\"b"), &view, symbols(), &buffer);
-    assert_string_equal(text_of(&buffer),
-                        "{\"customer\":\"a\\\"b\",\"plan\":null,\"credit_mode\":\"auto\","
-                        "\"anchor\":\"1970-01-01T00:00:00Z\",\"suspended\":true,\"standing\":"
-                        "\"normal\",\"overrides\":1,"
-                        "\"open_holds\":2,\"created_at\":\"2026-05-01T12:00:00Z\"}");
+    assert_string_equal(
+        text_of(&buffer),
+        "{\"customer\":\"a\\\"b\",\"plan\":null,\"credit_mode\":\"auto\","
+        "\"anchor\":\"1970-01-01T00:00:00Z\",\"suspended\":true,\"standing\":"
+        "\"normal\",\"overrides\":1,\"limits\":{\"pace\":7,\"chat/included\":[1,null,0],\"chat/"
+        "pace\":[null,\"0.5\"]},\"budgets\":{\"chat/overage\":\"0.5\"},"
+        "\"open_holds\":2,\"created_at\":\"2026-05-01T12:00:00Z\"}");
 }
 
 static struct balance_view balance;
@@ -1076,10 +1102,23 @@ static void the_largest_answers_fit_their_bounds(void **state)
     wire_status_end(&balance, true, &buffer);
     assert_false(buffer.overflowed);
 
-    const struct customer_view settings = {.plan = NAME_PLUS,
-                                           .has_anchor = true,
-                                           .override_count = UINT32_MAX,
-                                           .open_holds = UINT32_MAX};
+    static struct customer_view settings = {.plan = NAME_PLUS,
+                                            .has_anchor = true,
+                                            .override_count = UINT32_MAX,
+                                            .open_holds = UINT32_MAX,
+                                            .limit_count = LIMIT_VIEWS_MAX};
+    const uint32_t names = worst_symbols().count;
+    assert_true(names * names >= LIMIT_VIEWS_MAX);
+    for (uint32_t i = 0; i < LIMIT_VIEWS_MAX; i++) {
+        settings.limits[i] = (struct limit_view){.feature = 1 + i % names,
+                                                 .name = 1 + i / names,
+                                                 .is_credits = true,
+                                                 .window_count = WINDOWS_MAX};
+        for (uint32_t place = 0; place < WINDOWS_MAX; place++) {
+            settings.limits[i].is_own[place] = true;
+            settings.limits[i].values[place] = (uint64_t)BALANCE_NANO_MAX - 1;
+        }
+    }
     buffer = buffer_over(block, WIRE_CUSTOMER_BYTES_MAX);
     wire_render_customer(widest, &settings, worst_symbols(), &buffer);
     assert_false(buffer.overflowed);

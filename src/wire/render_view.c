@@ -191,6 +191,61 @@ static void put_text_or_null(struct buffer *buffer, struct bytes text)
         json_text(buffer, text);
 }
 
+static void put_own_value(const struct limit_view *limit, uint32_t place, struct buffer *buffer)
+{
+    if (!limit->is_own[place])
+        json_null(buffer);
+    else if (limit->is_credits)
+        json_credits(buffer, (int64_t)limit->values[place]);
+    else
+        json_count(buffer, limit->values[place]);
+}
+
+/* Credits are taken by `budgets` too, but not for each window: such lists stand in `limits`. */
+static bool stands_in_budgets(const struct limit_view *limit)
+{
+    return limit->is_credits && limit->window_count == 1;
+}
+
+/* The same name may stand for counts in one plan and for credits, in windows, in another. */
+static bool is_said_before(const struct customer_view *view, uint32_t place)
+{
+    const struct limit_view *limit = &view->limits[place];
+    for (uint32_t i = 0; i < place; i++)
+        if (view->limits[i].feature == limit->feature && view->limits[i].name == limit->name &&
+            stands_in_budgets(&view->limits[i]) == stands_in_budgets(limit))
+            return true;
+    return false;
+}
+
+/* As PUT takes them. */
+static void put_own_limits(const struct customer_view *view, bool in_budgets,
+                           struct symbols symbols, struct buffer *buffer)
+{
+    json_key(buffer, in_budgets ? "budgets" : "limits");
+    json_open(buffer, '{');
+    for (uint32_t i = 0; i < view->limit_count; i++) {
+        const struct limit_view *limit = &view->limits[i];
+        if (stands_in_budgets(limit) != in_budgets || is_said_before(view, i)) continue;
+        json_text_begin(buffer); /* "feature/name" */
+        if (limit->feature != SYMBOL_NONE) {
+            json_text_part(buffer, words_name(symbols, limit->feature));
+            json_words_part(buffer, "/");
+        }
+        json_text_part(buffer, words_name(symbols, limit->name));
+        json_key_end(buffer);
+        if (limit->window_count == 1) {
+            put_own_value(limit, 0, buffer);
+            continue;
+        }
+        json_open(buffer, '[');
+        for (uint32_t place = 0; place < limit->window_count; place++)
+            put_own_value(limit, place, buffer);
+        json_close(buffer, ']');
+    }
+    json_close(buffer, '}');
+}
+
 void wire_render_customer(struct bytes customer, const struct customer_view *view,
                           struct symbols symbols, struct buffer *buffer)
 {
@@ -212,6 +267,8 @@ void wire_render_customer(struct bytes customer, const struct customer_view *vie
     json_words(buffer, words_standing(view->standing));
     json_key(buffer, "overrides");
     json_count(buffer, view->override_count);
+    put_own_limits(view, false, symbols, buffer);
+    put_own_limits(view, true, symbols, buffer);
     json_key(buffer, "open_holds");
     json_count(buffer, view->open_holds);
     json_key(buffer, "created_at");

@@ -17,13 +17,14 @@
 
 /* What a value must be. The first word of the name is its JSON type. */
 enum rule {
-    RULE_STRING_NAME,     /* least..most bytes, no control characters */
-    RULE_STRING_PATH,     /* likewise, in parts divided by '/' */
-    RULE_STRING_TEXT,     /* least..most bytes, no NUL */
-    RULE_STRING_WORD,     /* one of words */
-    RULE_STRING_CREDITS,  /* least..most nano-credits */
-    RULE_STRING_FACTOR,   /* least..most billionths, as a decimal; or null */
-    RULE_STRING_INSTANT,  /* RFC 3339 */
+    RULE_STRING_NAME,    /* least..most bytes, no control characters */
+    RULE_STRING_PATH,    /* likewise, in parts divided by '/' */
+    RULE_STRING_TEXT,    /* least..most bytes, no NUL */
+    RULE_STRING_WORD,    /* one of words */
+    RULE_STRING_CREDITS, /* least..most nano-credits */
+    RULE_STRING_FACTOR,  /* least..most billionths, as a decimal; or null */
+    RULE_STRING_INSTANT, /* RFC 3339 */
+    RULE_INSTANT_OR_NULL,
     RULE_STRING_JSON,     /* a media type that is JSON */
     RULE_STRING_DECISION, /* a decision id */
     RULE_NUMBER_INTEGER,  /* least..most */
@@ -97,7 +98,7 @@ enum rule {
       "1 to 64 bytes without control characters")                                                  \
     X(FIELD_CREDIT_MODE, "credit_mode", RULE_STRING_WORD, 0, 0, credit_mode_words,                 \
       "one of auto, ask, off")                                                                     \
-    X(FIELD_ANCHOR, "anchor", RULE_STRING_INSTANT, 0, 0, NULL, INSTANT_EXPECTED)                   \
+    X(FIELD_ANCHOR, "anchor", RULE_INSTANT_OR_NULL, 0, 0, NULL, INSTANT_EXPECTED ", or null")      \
     X(FIELD_SUSPENDED, "suspended", RULE_BOOL, 0, 0, NULL, "true or false")                        \
     X(FIELD_SUSPENDED_SUBJECTS, "suspended_subjects", RULE_MAP_SUBJECTS, 0, SUSPENSIONS_MAX, NULL, \
       subject_settings_expected)                                                                   \

@@ -72,6 +72,7 @@ static enum value_fault check_string(const struct field_rule *rule, struct bytes
     case RULE_STRING_FACTOR:
         return check_credits(rule, text, value_out) == VALUE_FINE ? VALUE_FINE : VALUE_BAD;
     case RULE_STRING_INSTANT:
+    case RULE_INSTANT_OR_NULL:
         is_fine = calendar_parse(text, &value_out->number);
         break;
     case RULE_STRING_JSON:
@@ -97,6 +98,11 @@ static enum value_fault check_string(const struct field_rule *rule, struct bytes
     return is_fine ? VALUE_FINE : VALUE_BAD;
 }
 
+bool value_may_be_null(enum rule rule)
+{
+    return rule == RULE_STRING_FACTOR || rule == RULE_INSTANT_OR_NULL;
+}
+
 enum value_fault value_check(const struct field_rule *rule, const struct json_event *event,
                              struct value *value_out)
 {
@@ -105,7 +111,7 @@ enum value_fault value_check(const struct field_rule *rule, const struct json_ev
     if (event->kind == JSON_NUMBER && rule->rule == RULE_NUMBER_INTEGER)
         return check_integer(rule, event->text, value_out);
     value_out->is_null = event->kind == JSON_NULL;
-    if (value_out->is_null && rule->rule == RULE_STRING_FACTOR) return VALUE_FINE;
+    if (value_out->is_null && value_may_be_null(rule->rule)) return VALUE_FINE;
     value_out->boolean = event->kind == JSON_TRUE;
     const bool is_bool = event->kind == JSON_TRUE || event->kind == JSON_FALSE;
     return is_bool && rule->rule == RULE_BOOL ? VALUE_FINE : VALUE_SHAPE;
@@ -122,6 +128,8 @@ const char *value_type_expected(enum rule rule)
     case RULE_STRING_JSON:
     case RULE_STRING_DECISION:
         return "a string";
+    case RULE_INSTANT_OR_NULL:
+        return "a string, or null";
     case RULE_STRING_CREDITS:
         return "a string (credits are decimal strings)";
     case RULE_STRING_FACTOR:

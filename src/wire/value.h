@@ -17,4 +17,7 @@ enum value_fault {
 MUST_USE enum value_fault value_check(const struct field_rule *rule, const struct json_event *event,
                                       struct value *value_out);
 
+/* Where null says that there is to be none. */
+bool value_may_be_null(enum rule rule);
+
 const char *value_type_expected(enum rule rule); /* "a string" */

@@ -128,7 +128,7 @@ MUST_USE bool wire_check_name(enum wire_name which, struct bytes text, struct pr
 /* Upper bounds of rendered answers, for names of their ceilings and every byte escaped. */
 #define WIRE_REPORT_BYTES_MAX (512 * (size_t)1024)
 #define WIRE_PROBLEM_BYTES_MAX (8 * (size_t)1024)
-#define WIRE_CUSTOMER_BYTES_MAX (4 * (size_t)1024)
+#define WIRE_CUSTOMER_BYTES_MAX ((LIMIT_VIEWS_MAX + 4) * (size_t)1024)
 #define WIRE_ACCESS_BYTES_MAX (1024 * (size_t)1) /* no control characters in its names */
 #define WIRE_BALANCE_BYTES_MAX ((GRANT_VIEWS_MAX + 1) * (size_t)4096)
 #define WIRE_STATUS_BYTES_MAX(features) ((8 + 48 * (size_t)(features)) * 1024)

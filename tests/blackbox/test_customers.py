@@ -24,6 +24,17 @@ plus:
         - allowance: {name: included, scope: customer, windows: [{limit: 20, per: 5h, start: first_use}]}
         - grants: {category: paid}
     clip: {waterfall: [{unlimited: {}}]}
+wide:
+  tier: 3
+  features:
+    chat:
+      gates: [{budget: {name: cap, credits: "5", per: month, start: calendar, scope: customer}}]
+      waterfall:
+        - allowance:
+            name: windows
+            scope: customer
+            windows: [{limit: 2, per: 5h, start: first_use}, {limit: 9, per: 7d, start: first_use}]
+        - grants: {category: paid}
 """
 POLICY = policy(PLANS)
 
@@ -61,6 +72,38 @@ def test_settings_are_read_as_they_were_put(weir, new_customer):
     body = expect(weir.get(customer.path), (200,))
     assert (body["plan"], body["credit_mode"], body["suspended"]) == ("plus", "ask", True)
     assert to_ms(body["anchor"]) == to_ms("2026-01-31T10:00:00Z")
+
+
+def test_what_is_left_out_stays_and_an_anchor_is_taken_back_by_null(weir, new_customer):
+    customer = new_customer(weir, plan="plus", anchor="2026-01-31T10:00:00Z")
+    assert expect(weir.put(customer.path, {"credit_mode": "ask"}))["anchor"] is not None
+    body = expect(weir.put(customer.path, {"anchor": None}))
+    assert (body["anchor"], body["plan"], body["credit_mode"]) == (None, "plus", "ask")
+    assert expect(weir.get(customer.path)) == body
+    problem(weir.put(customer.path, {"anchor": 5}), 400, "anchor")
+
+
+def test_own_limits_are_read_as_they_are_put(weir, new_customer):
+    customer = new_customer(weir, plan="base")
+
+    def own():
+        body = expect(weir.get(customer.path))
+        return body["limits"], body["budgets"], body["overrides"]
+
+    def put(**settings):
+        body = expect(weir.put(customer.path, settings))
+        assert expect(weir.get(customer.path)) == body
+        return own()
+
+    assert own() == ({}, {}, 0)
+    assert put(limits={"included": 7, "chat/included": 9}) == ({"chat/included": 9, "included": 7}, {}, 2)
+    assert put(budgets={"cap": "2.5"}) == ({"chat/included": 9, "included": 7}, {"cap": "2.5"}, 3)
+    assert put(limits={"windows": [None, 3]}) == (
+        {"chat/included": 9, "included": 7, "windows": [None, 3]}, {"cap": "2.5"}, 4)
+    limits, budgets, _ = own()
+    assert put(limits={**limits, "included": None}, budgets=budgets) == (
+        {"chat/included": 9, "windows": [None, 3]}, {"cap": "2.5"}, 3)
+    assert put(limits={"chat/included": None, "windows": None}, budgets={"cap": None}) == ({}, {}, 0)
 
 
 def test_s5_the_credit_mode_is_auto_unless_it_is_said(weir, new_customer):

@@ -730,8 +730,9 @@ static void parse_option(struct world *world, struct command *command, const cha
         command->suspensions[command->suspension_count++] =
             (struct suspension){.subject = bytes_of_text(value), .suspended = word[0] == 's'};
     } else if (option(word, "anchor", &value)) {
-        command->has_anchor = true;
-        ENSURE(calendar_parse(bytes_of_text(value), &command->anchor_ms));
+        command->anchor_removed = strcmp(value, "none") == 0;
+        command->has_anchor = !command->anchor_removed;
+        if (command->has_anchor) ENSURE(calendar_parse(bytes_of_text(value), &command->anchor_ms));
     } else if (option(word, "priority", &value)) {
         command->grant_priority = (int32_t)strtol(value, NULL, 10);
     } else if (option(word, "from", &value)) {

@@ -16,7 +16,7 @@
  *              status=failed|moderated as=critical|sheddable (its priority) explain=yes
  *   commit|release|extend LABEL [METER=N ...] [status=...] [ttl=DUR] [key=K]
  *     a commit without quantities says none; with "{}" it says that they are none
- *   customer NAME [plan=P] [mode=auto|ask|off] [suspended=yes|no] [anchor=RFC3339]
+ *   customer NAME [plan=P] [mode=auto|ask|off] [suspended=yes|no] [anchor=RFC3339|none]
  *            [suspend=PATH] [resume=PATH] [limit.NAME=N] [budget.NAME=CREDITS]
  *   grant CUSTOMER CATEGORY CREDITS [priority=N] [from=+DUR] [until=+DUR] [features=a,b] [key=K]
  *   void LABEL    reset CUSTOMER LIMIT [subject=PATH]    refund LABEL CREDITS|all [key=K]

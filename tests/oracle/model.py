@@ -1471,7 +1471,7 @@ class Model:
         if (customer.standings, customer.standing) != said:
             customer.limits_changed = self.now
         if "anchor" in body:
-            customer.anchor = instant(body["anchor"])
+            customer.anchor = None if body["anchor"] is None else instant(body["anchor"])
         self.settle_due(customer, self.now)
         return {"status": 200}
 

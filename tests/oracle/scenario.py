@@ -408,7 +408,8 @@ class Author:
         if rng.random() < 0.5:
             body["credit_mode"] = rng.choice(("auto", "auto", "ask", "ask", "off"))
         if rng.random() < 0.25:
-            body["anchor"] = instant_text(self.start + rng.choice((0, -DAY, 1234, -20 * DAY, HOUR)))
+            body["anchor"] = None if rng.random() < 0.2 else instant_text(
+                self.start + rng.choice((0, -DAY, 1234, -20 * DAY, HOUR)))
         if rng.random() < 0.05:
             body["suspended"] = rng.random() < 0.5
         standings = ("normal", "normal", "restricted", "probation", "trusted")

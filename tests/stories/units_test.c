@@ -298,7 +298,7 @@ static void status_does_not_invent_a_price(void **state)
         {"U6",             "status a named",
          "allowed | promotional 0 of 0 left 0 | paid 0 of 0 left 3000000000"                               },
         {"U6",              "status a chat",              "allowance_exhausted | promotional 0 of 0 left 0"},
-        {"U6", "consume a later requests=1",                                  "! no_price attributes"},
+        {"U6", "consume a later requests=1",                                        "! no_price attributes"},
         {"U6",             "status a later", "not_entitled | day 0 of 2 left 2 | promotional 0 of 0 left 0"},
         {"U6",                     "at +1h",                                                           "ok"},
         {"U6",             "status a later",      "allowed | day 0 of 2 left 2 | promotional 0 of 0 left 0"},

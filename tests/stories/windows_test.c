@@ -121,6 +121,13 @@ static void anchors_are_clamped_from_the_original_day(void **state)
         {"W5",             "consume b extra requests=2",                               "allow 2/2 | monthly 2"},
         {"W5",             "consume b extra requests=1",
          "deny 0/1 allowance_exhausted(monthly) retry +31d"                                                   }, /* 31 March */
+  /* Taken back, the creation is the anchor again. */
+        {"W5", "customer b anchor=2028-01-10T00:00:00Z",                                                  "ok"},
+        {"W5",                 "customer b anchor=none",                                                  "ok"},
+        {"W5",             "consume b extra requests=1",    "deny 0/1 allowance_exhausted(monthly) retry +31d"},
+        {"W5",                               "at +700d",                                                  "ok"},
+        {"W5",             "consume b extra requests=2",                               "allow 2/2 | monthly 2"},
+        {"W5",             "consume b extra requests=1",    "deny 0/1 allowance_exhausted(monthly) retry +30d"},
     };
     TELL(windows_policy, rows);
 }

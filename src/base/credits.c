@@ -17,26 +17,36 @@ static bool append_digit(uint64_t *value, uint8_t digit)
            number_add_u64(*value, (uint64_t)(digit - '0'), value);
 }
 
+bool credits_has_form(struct bytes text)
+{
+    size_t place = text.length > 0 && text.at[0] == '-' ? 1 : 0;
+    const size_t whole_start = place;
+    while (place < text.length && is_digit(text.at[place]))
+        place++;
+    if (place == whole_start) return false;
+    if (place == text.length) return true;
+    if (text.at[place++] != '.') return false;
+    const size_t fraction_start = place;
+    while (place < text.length && is_digit(text.at[place]))
+        place++;
+    return place == text.length && place > fraction_start &&
+           place - fraction_start <= FRACTION_DIGITS_MAX;
+}
+
 bool credits_parse(struct bytes text, int64_t *nano_out)
 {
-    size_t place = 0;
-    const bool negative = text.length > 0 && text.at[0] == '-';
-    if (negative) place++;
-
+    if (!credits_has_form(text)) return false;
+    const bool negative = text.at[0] == '-';
     uint64_t nano = 0;
-    const size_t whole_start = place;
-    for (; place < text.length && is_digit(text.at[place]); place++)
-        if (!append_digit(&nano, text.at[place])) return false;
-    if (place == whole_start) return false;
-
+    bool in_fraction = false;
     unsigned fraction_digits = 0;
-    if (place < text.length) {
-        if (text.at[place++] != '.') return false;
-        for (; place < text.length && is_digit(text.at[place]); place++) {
-            if (++fraction_digits > FRACTION_DIGITS_MAX) return false;
-            if (!append_digit(&nano, text.at[place])) return false;
+    for (size_t place = negative ? 1 : 0; place < text.length; place++) {
+        if (text.at[place] == '.') {
+            in_fraction = true;
+            continue;
         }
-        if (fraction_digits == 0 || place != text.length) return false;
+        if (!append_digit(&nano, text.at[place])) return false;
+        fraction_digits += in_fraction;
     }
     for (; fraction_digits < FRACTION_DIGITS_MAX; fraction_digits++)
         if (!append_digit(&nano, '0')) return false;

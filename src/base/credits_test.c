@@ -95,6 +95,33 @@ static void malformed_and_outsized_amounts_are_refused(void **state)
     assert_false(credits_parse(BYTES_NONE, &nano));
 }
 
+static void what_is_too_large_is_well_formed(void **state)
+{
+    (void)state;
+    static const char *const formed[] = {"9223372036.854775808",
+                                         "-9223372036.854775809",
+                                         "99999999999999999999",
+                                         "99999999999999999999.000000001",
+                                         "0",
+                                         "-1.25"};
+    static const char *const malformed[] = {"",
+                                            "-",
+                                            ".5",
+                                            "5.",
+                                            "99999999999999999999.",
+                                            "1..2",
+                                            "1e3",
+                                            "+1",
+                                            " 1",
+                                            "99999999999999999999x",
+                                            "1.0000000000"};
+    for (size_t row = 0; row < COUNT_OF(formed); row++)
+        assert_true(credits_has_form(bytes_of_text(formed[row])));
+    for (size_t row = 0; row < COUNT_OF(malformed); row++)
+        assert_false(credits_has_form(bytes_of_text(malformed[row])));
+    assert_false(credits_has_form(BYTES_NONE));
+}
+
 static void any_amount_survives_its_text(void **state)
 {
     (void)state;
@@ -141,6 +168,7 @@ int main(void)
         cmocka_unit_test(malformed_and_outsized_amounts_are_refused),
         cmocka_unit_test(any_amount_survives_its_text),
         cmocka_unit_test(sums_of_credits_are_written_to_the_last_digit),
+        cmocka_unit_test(what_is_too_large_is_well_formed),
     };
     return cmocka_run_group_tests_name("credits", tests, NULL, NULL);
 }

@@ -388,9 +388,12 @@ struct ruling decide_extend(const struct decision_context *c)
     const uint32_t last_draw =
         hold->lines_last == 0 ? 0 : hold_line_at(c->engine, hold->lines_last)->draw;
     if (!draw_split(&view, terms, &ask, &evaluation, hold->id, last_draw)) return too_much();
+    _Static_assert(HOLD_LINES_MAX == 352, "the text below says so");
     if (hold->line_count + report->line_count > HOLD_LINES_MAX)
-        return ruling_problem(PROBLEM_OUT_OF_RANGE, NULL, BYTES_NONE,
-                              "a hold that was extended fewer times: commit it and authorize anew");
+        return ruling_problem(PROBLEM_OUT_OF_RANGE, "quantities", BYTES_NONE,
+                              "a hold of at most 352 lines, of which each addition makes one for "
+                              "each source and grant that it draws from: commit it and authorize "
+                              "anew");
     ladder_explain(&view, terms, &evaluation);
     report_evaluation(report, &evaluation, &ask);
     return ruling_fact();

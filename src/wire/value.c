@@ -29,7 +29,8 @@ static enum value_fault check_integer(const struct field_rule *rule, struct byte
 static enum value_fault check_credits(const struct field_rule *rule, struct bytes text,
                                       struct value *value_out)
 {
-    if (!credits_parse(text, &value_out->number)) return VALUE_BAD;
+    if (!credits_parse(text, &value_out->number))
+        return credits_has_form(text) && text.at[0] != '-' ? VALUE_TOO_LARGE : VALUE_BAD;
     if (value_out->number < rule->least) return VALUE_BAD;
     return value_out->number > rule->most ? VALUE_TOO_LARGE : VALUE_FINE;
 }

@@ -207,7 +207,8 @@ static void the_longest_hold_is_settled(void **state)
     while (strncmp(world_do(world, "extend A requests=1"), "allow", 5) == 0)
         extended++;
     assert_int_equal(extended, HOLD_LINES_MAX - 1);
-    assert_non_null(strstr(world_do(world, "extend A requests=1"), "! out_of_range"));
+    assert_string_equal(world_do(world, "extend A requests=1"), "! out_of_range quantities");
+    assert_string_equal(world_do(world, "extend A ttl=2h"), "allow 0/0 until +2h");
     for (unsigned i = 0; i < GRANTS_LIVE_MAX - 1; i++)
         world_do(world, "grant a paid 1 priority=-1");
     assert_string_equal(world_do(world, "grant a paid 1"), "! too_many_grants customer:a");

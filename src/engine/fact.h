@@ -233,7 +233,7 @@ enum setting {
     SETTING_SUSPENDED,
     SETTING_STANDING
 };
-#define ANCHOR_NONE INSTANT_NEVER /* of SETTING_ANCHOR: the creation is the anchor */
+#define ANCHOR_NONE (-1) /* of SETTING_ANCHOR: the creation is the anchor; instants are >= 0 */
 enum lot_cause {
     LOT_ENTER = 1, /* a purchase or renewal arrives */
     LOT_HOLD,      /* remaining -> held */

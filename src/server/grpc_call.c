@@ -266,11 +266,16 @@ static bool is_grpc_type(struct bytes type)
     return rest.length == 0 || rest.at[0] == ';' || begins_with(rest, BYTES("+proto"));
 }
 
+void grpc_call_count_header(struct grpc_call *call, size_t bytes)
+{
+    ++call->headers;
+    call->headers_bytes += bytes + 32; /* as HTTP/2 counts */
+}
+
 void grpc_call_header(struct grpc_call *call, struct bytes name, struct bytes value)
 {
     struct exchange *exchange = &call->exchange;
-    ++call->headers;
-    call->headers_bytes += name.length + value.length + 32; /* as HTTP/2 counts */
+    grpc_call_count_header(call, name.length + value.length);
     if (bytes_equal(name, BYTES(":method")))
         call->is_post = bytes_equal(value, BYTES("POST"));
     else if (bytes_equal(name, BYTES(":path")))

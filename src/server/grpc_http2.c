@@ -92,8 +92,12 @@ static int on_header(nghttp2_session *http2, const nghttp2_frame *frame, const u
     struct grpc_session *session = self;
     struct grpc_call *call = call_of(http2, frame->hd.stream_id);
     (void)flags;
-    if (call == NULL || frame->headers.cat != NGHTTP2_HCAT_REQUEST) return 0;
-    grpc_call_header(call, (struct bytes){name, name_length}, (struct bytes){value, value_length});
+    if (call == NULL) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* nobody's: not read */
+    if (frame->headers.cat == NGHTTP2_HCAT_REQUEST)
+        grpc_call_header(call, (struct bytes){name, name_length},
+                         (struct bytes){value, value_length});
+    else /* behind a message: they say nothing, but take as much time */
+        grpc_call_count_header(call, name_length + value_length);
     /* A block of headers that packs its like many times over is not even read to its end. */
     if (call->headers_bytes <= GRPC_HEADERS_BORNE * HTTP_HEADERS_BYTES_MAX) return 0;
     lose_patience(session);

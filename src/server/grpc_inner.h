@@ -132,6 +132,8 @@ void grpc_http2_reset(struct grpc_call *call, uint32_t error);
 /* NULL: there are as many as there may be. */
 struct grpc_call *grpc_call_begin(struct grpc_session *session, int32_t stream);
 void grpc_call_header(struct grpc_call *call, struct bytes name, struct bytes value);
+/* One that says nothing, and counts as the others do. */
+void grpc_call_count_header(struct grpc_call *call, size_t bytes);
 void grpc_call_headed(struct grpc_call *call);
 void grpc_call_data(struct grpc_call *call, struct bytes data);
 /* The client has sent all. */

@@ -631,6 +631,14 @@ def test_headers_beyond_their_ceiling_are_refused_and_a_bomb_of_them_ends_it(wei
     assert wire.goodbye() == CALM
 
 
+def test_a_bomb_of_headers_behind_a_message_ends_it_too(weir, beside, wire):
+    wire.send(wire.head(1), wire.data(1, framed(b"")[:3], end=False))
+    trailers = frames.HeadersFrame(1, wire.encoder.encode([("x-a", "y" * 3000)] * 60))
+    trailers.flags = {"END_HEADERS", "END_STREAM"}
+    wire.send(trailers)
+    assert wire.goodbye() == CALM
+
+
 @pytest.mark.parametrize("is_told", [False, True])
 def test_more_streams_than_there_may_be_are_refused(weir, beside, wire, rich, is_told):
     """Who cannot know yet may send it again; who was told has broken the protocol."""

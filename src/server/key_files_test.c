@@ -481,6 +481,30 @@ static void more_looks_than_the_desk_takes_wait_their_turn(void **state)
     close_fixture(&f);
 }
 
+static void who_waits_for_a_look_has_one_though_all_before_him_have_left(void **state)
+{
+    (void)state;
+    enum { SAME = 2 * KEY_LOOKS_MAX, ASKERS = SAME + 1 };
+    struct fixture f = open_fixture(4096);
+    char body[256];
+    (void)consume(&f, "k", 1);
+    live_on(&f, 3 * HOUR_MS);
+    struct asker *askers = calloc(ASKERS, sizeof(*askers));
+    assert_non_null(askers);
+    consume_body(body, "k", 1);
+    for (int i = 0; i < ASKERS; ++i)
+        world_ask(f.world, &askers[i], "POST", "/v1/consume", body);
+    (void)loop_step(f.world->loop);
+    assert_int_equal(f.world->loop->key_waiting.count, ASKERS - KEY_LOOKS_MAX);
+    for (int i = KEY_LOOKS_MAX; i < SAME; ++i)
+        world_leave(&askers[i]);
+    world_settle(f.world);
+    assert_true(askers[ASKERS - 1].is_answered);
+    assert_int_equal(askers[ASKERS - 1].status, 200);
+    free(askers);
+    close_fixture(&f);
+}
+
 static void the_line_for_looks_is_so_long_and_no_longer(void **state)
 {
     (void)state;
@@ -968,6 +992,7 @@ int main(void)
         cmocka_unit_test(an_answer_from_before_a_file_asks_that_file),
         cmocka_unit_test(a_file_that_goes_while_it_is_asked_is_still_read),
         cmocka_unit_test(more_looks_than_the_desk_takes_wait_their_turn),
+        cmocka_unit_test(who_waits_for_a_look_has_one_though_all_before_him_have_left),
         cmocka_unit_test(the_line_for_looks_is_so_long_and_no_longer),
         cmocka_unit_test(a_day_of_keys_passes_through_a_small_state),
         cmocka_unit_test(full_filters_refuse_new_keys_and_nothing_else),

@@ -97,8 +97,6 @@ void loop_give_job(struct loop *loop, struct exchange *exchange)
     if (exchange->job == NULL) return;
     desk_give_job(loop->parts.desk, exchange->job);
     exchange->job = NULL;
-    struct exchange *waiting = exchange_queue_take(&loop->desk_waiting);
-    if (waiting != NULL) exchange_queue_add(&loop->arrived, waiting);
 }
 
 /* Gives back all that the exchange had, then the exchange itself; or lends it, with a piece. */
@@ -272,6 +270,9 @@ static void stop_answering(struct loop *loop, enum append_result end, const char
     answer_all(loop, &loop->scrapes, PROBLEM_OUTCOME_UNKNOWN);
     answer_all(loop, &loop->head_asked, PROBLEM_OUTCOME_UNKNOWN);
     answer_all(loop, &loop->head_waiting, PROBLEM_OUTCOME_UNKNOWN);
+    queue_all(loop, &loop->desk_waiting);
+    queue_all(loop, &loop->key_waiting);
+    queue_all(loop, &loop->reading_waiting);
     loop->in_flight = NULL;
 }
 
@@ -346,6 +347,29 @@ enum progress loop_wait_in_line(struct loop *loop, struct exchange *exchange,
     return PROGRESS_DONE;
 }
 
+static bool let_on(struct loop *loop, struct exchange_queue *line, uint32_t places)
+{
+    bool has_worked = false;
+    for (; places > 0 && line->first != NULL; --places) {
+        exchange_queue_add(&loop->arrived, exchange_queue_take(line));
+        has_worked = true;
+    }
+    return has_worked;
+}
+
+/* Who waits in a line for what there is some of again. That is counted here, not where it is given
+ * back: who is let on may have left, or need it no more, and the next one has it then. */
+static bool let_waiting_on(struct loop *loop)
+{
+    bool has_worked = let_on(loop, &loop->key_waiting, KEY_LOOKS_MAX - loop->key_looks);
+    if (loop->desk_waiting.first != NULL)
+        has_worked |=
+            let_on(loop, &loop->desk_waiting, DESK_JOBS_MAX - desk_jobs_taken(loop->parts.desk));
+    if (loop->reading_waiting.first != NULL)
+        has_worked |= let_on(loop, &loop->reading_waiting, loop_free_readings(loop));
+    return has_worked;
+}
+
 /* ---- the desk */
 
 enum progress loop_fetch(struct loop *loop, struct exchange *exchange)
@@ -377,8 +401,6 @@ static void take_look(struct loop *loop, const struct key_end *end)
     --loop->key_looks;
     end->exchange->key = end->answer;
     exchange_queue_add(&loop->arrived, end->exchange);
-    struct exchange *waiting = exchange_queue_take(&loop->key_waiting);
-    if (waiting != NULL) exchange_queue_add(&loop->arrived, waiting);
 }
 
 static bool take_key_ends(struct loop *loop)
@@ -532,7 +554,7 @@ static bool work(struct loop *loop)
 {
     bool has_worked = false;
     if (loop->arrived.first != NULL) metrics_tick(&loop->metrics);
-    while (loop->arrived.first != NULL) {
+    while (loop->arrived.first != NULL || let_waiting_on(loop)) {
         has_worked = true;
         const bool has_room = work_on_some(loop);
         metrics_tick(&loop->metrics);

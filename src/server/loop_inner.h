@@ -140,6 +140,7 @@ struct access_right loop_right(const struct loop *loop, const struct exchange *e
 
 /* A call that is answered from the books. */
 enum progress loop_read(struct loop *loop, struct asked *asked);
+uint32_t loop_free_readings(const struct loop *loop);
 /* Its exchange has been answered. */
 void loop_give_reading(struct loop *loop, struct reading *reading);
 

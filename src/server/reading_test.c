@@ -503,6 +503,26 @@ static unsigned refused_of(struct scene *scene, unsigned count, const char *targ
     return refused;
 }
 
+static void who_waits_to_read_reads_though_all_before_him_have_left(void **state)
+{
+    enum { ASKERS = 2 * READINGS_MAX + 1 };
+    struct scene *scene = *state;
+    spend(scene);
+    struct asker *askers = calloc(ASKERS, sizeof *askers);
+    assert_non_null(askers);
+    for (unsigned i = 0; i < ASKERS; ++i)
+        world_ask(scene->world, &askers[i], "GET", "/v1/customers/a/events?limit=1", "");
+    (void)loop_step(scene->world->loop);
+    assert_int_equal(scene->world->loop->reading_waiting.count, ASKERS - READINGS_MAX);
+    for (unsigned i = READINGS_MAX; i < ASKERS - 1; ++i)
+        world_leave(&askers[i]);
+    run(scene);
+    assert_true(askers[ASKERS - 1].is_answered);
+    assert_int_equal(askers[ASKERS - 1].status, 200);
+    assert_true(loop_is_idle(scene->world->loop));
+    free(askers);
+}
+
 static void the_line_for_readings_is_so_long_and_no_longer(void **state)
 {
     spend(*state);
@@ -540,6 +560,7 @@ int main(void)
         SCENE_TEST(sums_are_kept_for_their_own_query_and_for_so_many),
         SCENE_TEST(exports_are_cut_when_the_server_has_to_stop),
         SCENE_TEST(health_says_what_the_books_have_in_memory),
+        SCENE_TEST(who_waits_to_read_reads_though_all_before_him_have_left),
         SCENE_TEST(the_line_for_readings_is_so_long_and_no_longer),
         SCENE_TEST(the_line_for_the_settler_is_so_long_and_no_longer),
         SCENE_TEST(a_server_without_books_says_so),

@@ -32,8 +32,14 @@ void loop_give_reading(struct loop *loop, struct reading *reading)
 {
     if (reading->is_stream) --loop->streams;
     reading->is_taken = false;
-    struct exchange *waiting = exchange_queue_take(&loop->reading_waiting);
-    if (waiting != NULL) exchange_queue_add(&loop->arrived, waiting);
+}
+
+uint32_t loop_free_readings(const struct loop *loop)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < READINGS_MAX; ++i)
+        count += !loop->readings[i].is_taken;
+    return count;
 }
 
 static enum progress answer_problem(struct loop *loop, struct exchange *exchange,

@@ -483,6 +483,33 @@ static void more_recalls_than_the_desk_has_jobs_are_all_served(void **state)
     close_world(world);
 }
 
+/* Nobody else comes who would let him on. */
+static void who_waits_for_the_desk_is_served_though_all_before_him_have_left(void **state)
+{
+    (void)state;
+    enum { MANY = DESK_JOBS_MAX * 2 + 1 };
+    struct world *world = world_open(NULL, POLICY);
+    struct asker *first = new_asker();
+    struct asker *many[MANY];
+    world_do(world, first, "POST", "/v1/authorize", KEYED("k1", "3"));
+    for (int i = 0; i < MANY; ++i) {
+        many[i] = new_asker();
+        world_post(world, many[i], "/v1/authorize", KEYED("k1", "3"));
+    }
+    (void)loop_step(world->loop);
+    assert_int_equal(world->loop->desk_waiting.count, MANY - DESK_JOBS_MAX);
+    for (int i = DESK_JOBS_MAX; i < MANY - 1; ++i)
+        world_leave(many[i]);
+    world_settle(world);
+    assert_true(many[MANY - 1]->is_answered);
+    assert_string_equal(many[MANY - 1]->body, first->body);
+    assert_true(loop_is_idle(world->loop));
+    for (int i = 0; i < MANY; ++i)
+        free(many[i]);
+    free(first);
+    close_world(world);
+}
+
 /* ---- restart */
 
 static void a_restart_rebuilds_the_same_state(void **state)
@@ -1225,6 +1252,7 @@ int main(void)
         cmocka_unit_test(what_is_due_is_done_before_a_refund),
         cmocka_unit_test(ids_that_were_never_given_are_unknown),
         cmocka_unit_test(more_recalls_than_the_desk_has_jobs_are_all_served),
+        cmocka_unit_test(who_waits_for_the_desk_is_served_though_all_before_him_have_left),
         cmocka_unit_test(a_restart_rebuilds_the_same_state),
         cmocka_unit_test(what_was_forgotten_takes_no_room_after_a_restart),
         cmocka_unit_test(a_state_beyond_the_memory_is_told_and_not_recovered),

@@ -25,6 +25,7 @@ void http_stand_between(struct connection *connection)
     if (read != NULL && read != on_bytes && read != http_on_parked_readable) {
         connection->read = read;
         socket->_cb.read = on_bytes;
+        h2o_socket_dont_read(socket, 0);
     }
     const h2o_socket_cb write = socket->_cb.write;
     if (write != NULL && write != on_written) {
@@ -160,12 +161,14 @@ static void on_bytes(h2o_socket_t *socket, const char *error)
     end_if_tls_ended(connection);
 }
 
-/* Only while parked: more arrived, or the client left. Either is for later. In the moment between
- * an answer and h2o's next look at the connection, what arrives is read for h2o to find. */
+/* Nobody takes what arrives now: while a request is parked it is only looked at, for later, and
+ * while an answer is on its way out it is read once, for h2o to find. Who sends on and takes no
+ * answers fills his own socket. */
 void http_on_parked_readable(h2o_socket_t *socket, const char *error)
 {
     (void)error;
-    if (connection_of(socket)->is_parked) h2o_socket_read_stop(socket);
+    h2o_socket_read_stop(socket);
+    http_hold(connection_of(socket), true);
 }
 
 /* ---- writing */

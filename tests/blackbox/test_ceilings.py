@@ -171,6 +171,19 @@ def test_an_answer_that_nobody_takes_is_cut(hasty):
     assert health(hasty)["exchanges"] == 1
 
 
+def test_who_sends_on_and_takes_no_answers_fills_his_own_socket(weir):
+    most = 48 << 20
+    requests = head("GET", "/openapi.json") * 1000
+    sock = connect(weir.port, receive_bytes=4096)
+    sock.settimeout(1)
+    sent = 0
+    with pytest.raises(TimeoutError):
+        while sent < most:
+            sent += sock.send(requests[sent % len(requests):])
+    assert health(weir)["buffers"]["bytes"] < 8 << 20
+    sock.close()
+
+
 # ---- bytes of a request --------------------------------------------------------------------------
 
 def test_path_and_headers_have_ceilings(weir):

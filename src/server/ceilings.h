@@ -42,6 +42,8 @@
 #define HANDSHAKE_OWED_MS 500 /* ... has been waited for so long; else newcomers wait */
 #define HANDSHAKE_STEPS_PER_TURN 4u
 #define HANDSHAKE_BEGINS_PER_TURN 8u /* so a burst does not push out who is about to be done */
+/* Updates of keys and the like, of a connection of HTTP; usual clients send one in 2^24 records. */
+#define TLS_ASIDES_MAX 256u
 #define CERTIFICATE_WARN_S (INT64_C(14) * 24 * 3600) /* before its end */
 
 /* ---- bytes of a request */

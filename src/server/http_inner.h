@@ -45,6 +45,7 @@ struct connection {
     int64_t owes_ns;      /* since when the next bytes of its handshake are waited for */
     SSL *ssl;             /* of an open TLS connection; the socket's */
     SSL_CTX *ssl_context; /* of a handshake under way, which may need it */
+    uint32_t asides;      /* messages of TLS since its handshake that are no bytes of HTTP */
     struct list_place places[LINES];
     enum stage stage;
     bool has_head;     /* of the request under way */

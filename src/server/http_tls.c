@@ -11,7 +11,8 @@
  * h2o keeps OpenSSL's object of a connection to itself; OpenSSL gives it to us when the handshake
  * is done, with a BIO whose data is h2o's socket. With it we can seal bytes of our own, where h2o
  * would just close. h2o passes no renegotiation and no key update that asks for an answer: it takes
- * either for an error and closes.
+ * either for an error and closes. Key updates that ask for none cost us more than the client, and
+ * have a ceiling, too.
  */
 #include <errno.h>
 #include <openssl/bio.h>
@@ -69,6 +70,36 @@ bool http_tls_has_ended(const struct connection *connection)
 
 /* ---- the handshake */
 
+/* What is said beside requests once the handshake is over: updates of keys, hellos that are
+ * refused. h2o reads what there is and OpenSSL goes through all of it at once, so a client who
+ * sends little else would have the loop to himself. */
+static void on_aside(int is_written, int version, int type, const void *at, size_t length, SSL *ssl,
+                     void *self)
+{
+    struct connection *connection = self;
+    (void)is_written;
+    (void)version;
+    (void)at;
+    (void)length;
+    (void)ssl;
+    connection->asides += type == SSL3_RT_HANDSHAKE || type == SSL3_RT_ALERT;
+}
+
+/* OpenSSL takes it for a fault of the connection that no more can be read, and h2o closes. */
+static long on_read(BIO *bio, int what, const char *at, size_t length, int number, long more,
+                    int result, size_t *done)
+{
+    const struct connection *connection = (struct connection *)BIO_get_callback_arg(bio);
+    (void)at;
+    (void)length;
+    (void)number;
+    (void)more;
+    (void)done;
+    if (what != BIO_CB_READ || connection->asides <= TLS_ASIDES_MAX) return result;
+    BIO_clear_retry_flags(bio);
+    return -1;
+}
+
 /* OpenSSL says where a handshake is; the first time, who it is. */
 static void on_info(const SSL *ssl, int where, int value)
 {
@@ -76,7 +107,12 @@ static void on_info(const SSL *ssl, int where, int value)
     if ((where & SSL_CB_HANDSHAKE_DONE) == 0) return;
     BIO *bio = SSL_get_rbio(ssl);
     ENSURE(strcmp(BIO_method_name(bio), "h2o_socket") == 0);
-    connection_of(BIO_get_data(bio))->ssl = (SSL *)(uintptr_t)ssl;
+    struct connection *connection = connection_of(BIO_get_data(bio));
+    connection->ssl = (SSL *)(uintptr_t)ssl;
+    SSL_set_msg_callback(connection->ssl, on_aside);
+    SSL_set_msg_callback_arg(connection->ssl, connection);
+    BIO_set_callback_ex(bio, on_read);
+    BIO_set_callback_arg(bio, (char *)connection);
 }
 
 void http_tls_give_up(struct connection *connection)

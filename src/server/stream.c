@@ -31,6 +31,7 @@ enum {
     EVENTS_MAX = 256,
     WORDS_BYTES_MAX = 1024, /* of last words */
     LINGER_READS = 16,      /* of what is thrown away behind last words */
+    TLS_READS = 16,         /* of a socket that OpenSSL may do at once; a record takes two */
     TELL_NS = 1000000000
 };
 
@@ -76,6 +77,7 @@ struct stream_connection {
     bool has_leftover;   /* on_bytes is owed a call with what is there */
     bool has_ended;      /* the client sends no more */
     bool is_told_ended;  /* on_end was called */
+    unsigned tls_reads;  /* that OpenSSL may still do */
     bool wants_write;    /* TLS: the next read needs a socket that takes bytes */
     bool reads_to_write; /* TLS: the next write needs bytes */
     enum stream_wait waits;
@@ -497,6 +499,7 @@ static enum read read_some(struct stream_connection *connection, uint8_t *at, si
         return READ_SOME;
     }
     ERR_clear_error();
+    connection->tls_reads = TLS_READS;
     if (SSL_read_ex(connection->ssl, at, room, length_out) == 1) return READ_SOME;
     switch (SSL_get_error(connection->ssl, 0)) {
     case SSL_ERROR_WANT_WRITE:
@@ -578,6 +581,28 @@ static void on_info(const SSL *ssl, int where, int value)
     (void)value;
 }
 
+/* OpenSSL reads on for as long as records come that have nothing in them for us, such as updates of
+ * keys: a client who sends enough of them would have it to himself. So after some it is told that
+ * no more is there; the socket tells again in the next turn. */
+static long on_tls_read(BIO *bio, int what, const char *at, size_t length, int number, long more,
+                        int result, size_t *done)
+{
+    struct stream_connection *connection = (struct stream_connection *)BIO_get_callback_arg(bio);
+    (void)at;
+    (void)length;
+    (void)number;
+    (void)more;
+    (void)done;
+    if (what != BIO_CB_READ) return result;
+    if (connection->tls_reads > 0) {
+        --connection->tls_reads;
+        return result;
+    }
+    BIO_clear_retry_flags(bio);
+    BIO_set_retry_read(bio);
+    return -1;
+}
+
 static bool begin_tls(struct stream_connection *connection)
 {
     struct stream *stream = connection->stream;
@@ -585,6 +610,8 @@ static bool begin_tls(struct stream_connection *connection)
     if (connection->ssl == NULL || SSL_set_fd(connection->ssl, connection->fd) != 1) return false;
     (void)SSL_set_mode(connection->ssl,
                        SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    BIO_set_callback_ex(SSL_get_rbio(connection->ssl), on_tls_read);
+    BIO_set_callback_arg(SSL_get_rbio(connection->ssl), (char *)connection);
     SSL_set_info_callback(connection->ssl, on_info);
     SSL_set_accept_state(connection->ssl);
     tls_speak(connection->ssl, stream->options.protocol);
@@ -619,6 +646,7 @@ static void shake(struct stream_connection *connection)
     }
     ERR_clear_error();
     connection->wants_write = false;
+    connection->tls_reads = TLS_READS;
     const int result = SSL_do_handshake(connection->ssl);
     if (result == 1) {
         ++stream->options.terms.network->handshakes;

@@ -670,6 +670,37 @@ static void handshakes_that_are_reset_are_over(void **state)
     close_scene(scene);
 }
 
+/* Whoever sends them without end would have the loop to himself if all were read at once. */
+static void updates_of_keys_are_read_some_at_a_time(void **state)
+{
+    (void)state;
+    struct stream_options options = usual;
+    struct tls *tls = make_tls();
+    SSL_CTX *context = SSL_CTX_new(TLS_client_method());
+    options.terms.tls = tls;
+    options.protocol = "\2h2";
+    struct scene *scene = open_scene(options);
+    tls_free(tls);
+    const int fd = connect_client(scene);
+    set_nonblocking(fd);
+    SSL *ssl = client_shakes(scene, fd, context, NULL);
+    assert_non_null(ssl);
+    for (unsigned i = 0; i < 200; ++i) {
+        assert_int_equal(SSL_key_update(ssl, SSL_KEY_UPDATE_NOT_REQUESTED), 1);
+        assert_int_equal(SSL_do_handshake(ssl), 1);
+    }
+    assert_int_equal(SSL_write(ssl, "one\n", 4), 4);
+    for (unsigned i = 0; i < 3; ++i)
+        turn(scene);
+    assert_int_equal(scene->talkers[0].lines, 0);
+    turn_times(scene, 100);
+    expect_sealed(scene, ssl, "one\n");
+    SSL_free(ssl);
+    (void)close(fd);
+    SSL_CTX_free(context);
+    close_scene(scene);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -687,6 +718,7 @@ int main(void)
         cmocka_unit_test(a_drained_stream_finishes_what_it_is_at),
         cmocka_unit_test(tls_is_spoken_and_the_protocol_agreed_on),
         cmocka_unit_test(handshakes_that_are_reset_are_over),
+        cmocka_unit_test(updates_of_keys_are_read_some_at_a_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -246,6 +246,36 @@ def test_renegotiation_ends_the_connection_alone(server):
     still_serves(server)
 
 
+def test_updates_of_keys_have_a_ceiling(server):
+    """They cost the server more than the client, and no request comes of them."""
+    client = subprocess.Popen(["openssl", "s_client", "-connect", f"127.0.0.1:{server.port}", "-tls1_3"],
+                              stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+    def until_it_says(words):
+        for line in client.stdout:
+            if words in line:
+                return
+        raise AssertionError(words)
+
+    def update(times):
+        for _ in range(times):
+            client.stdin.write(b"k\n")     # only at the beginning of what it reads is it a command
+            client.stdin.flush()
+            until_it_says(b"KEYUPDATE")
+
+    try:
+        update(250)
+        client.stdin.write(head("GET", "/readyz"))
+        client.stdin.flush()
+        until_it_says(b"HTTP/1.1 200 ")
+        with pytest.raises((AssertionError, BrokenPipeError)):
+            update(1000)
+    finally:
+        client.kill()
+        client.communicate()
+    still_serves(server)
+
+
 # ---- ceilings ------------------------------------------------------------------------------------
 
 def test_handshakes_under_way_have_a_ceiling(server):

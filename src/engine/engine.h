@@ -284,8 +284,12 @@ struct customer_view {
     uint32_t limit_count;    /* those of limits that a plan of the policy in force has */
     struct limit_view limits[LIMIT_VIEWS_MAX];
 };
-MUST_USE bool engine_customer(struct engine *engine, const struct policy *policy,
-                              struct bytes customer, struct customer_view *view_out);
+/* All but the limits. */
+MUST_USE bool engine_customer(struct engine *engine, struct bytes customer,
+                              struct customer_view *view_out);
+/* Those too, of a customer that was found: walks the policy's limits until all are. */
+void engine_customer_limits(struct engine *engine, const struct policy *policy,
+                            struct bytes customer, struct customer_view *view);
 
 struct grant_view {
     uint64_t id;

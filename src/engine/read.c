@@ -61,18 +61,20 @@ static void list_limits_of(struct own_limits *own, uint32_t feature, bool unit_i
     }
 }
 
-static void list_limits(struct own_limits *own, const struct policy *policy)
+void engine_customer_limits(struct engine *engine, const struct policy *policy,
+                            struct bytes customer, struct customer_view *view)
 {
+    const uint32_t number = customer_find(engine, customer_id(engine, customer));
+    struct own_limits own = {engine, number, customer_at(engine, number)->overrides, view};
     for (uint32_t p = 0; p < policy->plan_count; p++)
-        for (uint32_t f = 0; f < policy->plans[p].feature_count && own->left != 0; f++) {
+        for (uint32_t f = 0; f < policy->plans[p].feature_count && own.left != 0; f++) {
             const struct plan_feature *terms = &policy->plans[p].features[f];
             const struct policy_feature *feature = &policy->features[terms->feature];
-            list_limits_of(own, feature->name, feature->unit == UNIT_COST, terms);
+            list_limits_of(&own, feature->name, feature->unit == UNIT_COST, terms);
         }
 }
 
-bool engine_customer(struct engine *engine, const struct policy *policy, struct bytes customer,
-                     struct customer_view *view_out)
+bool engine_customer(struct engine *engine, struct bytes customer, struct customer_view *view_out)
 {
     const uint32_t number = customer_find(engine, customer_id(engine, customer));
     if (number == 0) return false;
@@ -87,8 +89,6 @@ bool engine_customer(struct engine *engine, const struct policy *policy, struct 
     view_out->open_holds = found->open_holds;
     view_out->override_count = found->overrides;
     view_out->limit_count = 0;
-    struct own_limits own = {engine, number, found->overrides, view_out};
-    list_limits(&own, policy);
     return true;
 }
 

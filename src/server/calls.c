@@ -337,11 +337,13 @@ static enum progress call_customer(struct loop *loop, struct asked *asked)
     struct engine *engine = loop->parts.engine;
     if (!customer_of(loop, asked, &customer))
         return answer_problem(loop, asked->exchange, asked->problem);
-    if (!engine_customer(engine, loop->parts.policies->current->policy, customer, &loop->customer))
+    if (!engine_customer(engine, customer, &loop->customer))
         return answer_problem(loop, asked->exchange,
                               (struct problem){.code = PROBLEM_UNKNOWN_CUSTOMER,
                                                .field = "customer",
                                                .value = customer});
+    engine_customer_limits(engine, loop->parts.policies->current->policy, customer,
+                           &loop->customer);
     struct buffer out = batch_answer_buffer(loop->open);
     wire_render_customer(customer, &loop->customer, engine_symbols(engine), &out);
     return answer_read(loop, asked->exchange, &out, CONTENT_JSON);
@@ -456,8 +458,7 @@ static enum progress call_status(struct loop *loop, struct asked *asked)
         return answer_problem(loop, asked->exchange, asked->problem);
 
     struct buffer out = batch_answer_buffer(loop->open);
-    const bool is_known = engine_customer(engine, loop->parts.policies->current->policy,
-                                          query.customer, &loop->customer);
+    const bool is_known = engine_customer(engine, query.customer, &loop->customer);
     wire_status_begin(query.customer, query.subject, &out);
     const enum problem_code code = query.feature.length > 0
                                        ? render_feature(loop, &query, query.feature, &out)

@@ -52,9 +52,9 @@ static enum progress answer_problem(struct loop *loop, struct exchange *exchange
 /* Whoever was never seen and has no plan to be seen with is nobody. */
 static bool is_known(struct loop *loop, const struct reading *reading)
 {
-    const struct policy *policy = loop->parts.policies->current->policy;
-    return reading->customer.length == 0 || policy->default_plan != SYMBOL_NONE ||
-           engine_customer(loop->parts.engine, policy, reading->customer, &loop->customer);
+    const bool has_default = loop->parts.policies->current->policy->default_plan != SYMBOL_NONE;
+    return reading->customer.length == 0 || has_default ||
+           engine_customer(loop->parts.engine, reading->customer, &loop->customer);
 }
 
 /* False: answered, or waiting for a slot. */

@@ -123,8 +123,9 @@ static void render_fact(struct loop *loop, const struct command *command, struct
     struct engine *engine = loop->parts.engine;
     const struct fact *fact = &loop->fact;
     if (loop->form == WIRE_FORM_JSON && command->kind == COMMAND_CUSTOMER &&
-        engine_customer(engine, loop->parts.policies->current->policy, command->customer,
-                        &loop->customer)) {
+        engine_customer(engine, command->customer, &loop->customer)) {
+        engine_customer_limits(engine, loop->parts.policies->current->policy, command->customer,
+                               &loop->customer);
         wire_render_customer(command->customer, &loop->customer, engine_symbols(engine), out);
         return;
     }

@@ -384,11 +384,6 @@ def test_a3_another_charset_or_encoding_is_a_415(weir, target):
     assert target.state() == before
 
 
-@pytest.mark.parametrize("name", ["feature", "subject"])
-def test_an_empty_parameter_is_named(weir, target, name):
-    problem(weir.get(f"/v1/customers/{target.customer.name}/status?{name}="), (400, 422), name)
-
-
 def test_long_headers_are_a_431(weir):
     problem(weir.request("GET", "/healthz", headers={"X-Long": "x" * 40_000}), 431)
 

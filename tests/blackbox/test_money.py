@@ -121,8 +121,8 @@ def test_u3_u6_the_price_of_a_request(weir, new_customer, feature, amount, attri
     ("chat", {"requests": 1, "seconds": 1}, {}, "seconds"),         # a meter of another feature
     ("video", 5, {"resolution": "8k"}, "8k"),
     ("codex", {"input_tokens": 1}, GPT | {"speed": "warp"}, "warp"),
-    ("picky", 1, {"model": "medium"}, "picky"),                     # no rule matches
-    ("picky", 1, {}, "picky"),
+    ("picky", 1, {"model": "medium"}, "attributes"),                # no rule matches
+    ("picky", 1, {}, "attributes"),
 ])
 def test_u6_what_the_price_book_does_not_know_is_refused(weir, new_customer, feature, amount,
                                                          attributes, mentions):

@@ -314,14 +314,33 @@ static bool work_on(struct desk *desk, struct desk_job *job)
     return true;
 }
 
-/* What is new comes behind what is begun: each job has its slice in turn. */
-static bool job_step(struct desk *desk)
+/* Those have a slice at a time, for as long as it takes. */
+static bool is_long(const struct desk_job *job)
+{
+    return job->kind == DESK_READ || job->kind == DESK_COMPILE;
+}
+
+/* What decisions wait for: it is done before the next slice of what takes long. */
+static bool short_step(struct desk *desk)
 {
     uint32_t number = 0;
-    while (ring_take(&desk->orders, &number)) {
-        const bool is_put = ring_put(&desk->begun, &number);
+    bool has_worked = false;
+    for (uint32_t jobs = 0; jobs < DESK_JOBS_MAX && ring_take(&desk->orders, &number); ++jobs) {
+        struct desk_job *job = &desk->jobs[number];
+        const bool is_done = !is_long(job) && work_on(desk, job);
+        const bool is_put = ring_put(is_done ? &desk->ends : &desk->begun, &number);
         ENSURE(is_put);
+        has_worked |= is_done;
     }
+    for (uint32_t looks = 0; looks < KEY_LOOKS_MAX && key_desk_step(&desk->keys); ++looks)
+        has_worked = true;
+    return has_worked;
+}
+
+/* What is new comes behind what is begun: each job has its slice in turn. */
+static bool long_step(struct desk *desk)
+{
+    uint32_t number = 0;
     if (!ring_take(&desk->begun, &number)) return false;
     const bool is_done = work_on(desk, &desk->jobs[number]);
     const bool is_put = ring_put(is_done ? &desk->ends : &desk->begun, &number);
@@ -332,8 +351,9 @@ static bool job_step(struct desk *desk)
 bool desk_step(void *self)
 {
     struct desk *desk = self;
-    bool has_worked = job_step(desk);
-    has_worked |= key_desk_step(&desk->keys);
+    bool has_worked = short_step(desk);
     if (has_worked && desk->loop_wake != NULL) wake_signal(desk->loop_wake);
-    return has_worked;
+    if (!long_step(desk)) return has_worked;
+    if (desk->loop_wake != NULL) wake_signal(desk->loop_wake);
+    return true;
 }

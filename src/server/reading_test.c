@@ -503,6 +503,42 @@ static unsigned refused_of(struct scene *scene, unsigned count, const char *targ
     return refused;
 }
 
+/* The desk works a slice at a time for each of them; decisions do not wait for all those. */
+static void what_a_decision_waits_for_comes_before_the_next_slice_of_a_reading(void **state)
+{
+    enum { READERS = 3 };
+    static const char keyed[] = "{\"customer\":\"a\",\"feature\":\"chat\",\"quantities\":"
+                                "{\"requests\":1},\"idempotency_key\":\"k\"}";
+    struct scene *scene = *state;
+    struct loop *loop = scene->world->loop;
+    spend(scene);
+    (void)answer(scene, 200, "POST", "/v1/consume", keyed);
+    struct asker *readers = calloc(READERS, sizeof *readers);
+    assert_non_null(readers);
+    for (unsigned i = 0; i < READERS; ++i) {
+        world_ask(scene->world, &readers[i], "GET", "/v1/usage?group_by=subject,hour", "");
+        readers[i].is_dropping = true;
+    }
+    for (int i = 0; i < 100 && !loop->readings[READERS - 1].has_begun; ++i) {
+        (void)loop_step(loop);
+        (void)settling_step(&scene->settling);
+        (void)desk_step(scene->world->desk);
+    }
+    for (unsigned i = 0; i < READERS; ++i)
+        assert_true(loop->readings[i].has_begun && !readers[i].is_answered);
+    ask(scene, scene->other, "POST", "/v1/consume", keyed);
+    (void)loop_step(loop);
+    assert_false(scene->other->is_answered);
+    (void)desk_step(scene->world->desk);
+    (void)loop_step(loop);
+    assert_true(scene->other->is_answered);
+    assert_string_equal(scene->asker->body, scene->other->body);
+    run(scene);
+    for (unsigned i = 0; i < READERS; ++i)
+        assert_int_equal(200, readers[i].status);
+    free(readers);
+}
+
 static void who_waits_to_read_reads_though_all_before_him_have_left(void **state)
 {
     enum { ASKERS = 2 * READINGS_MAX + 1 };
@@ -560,6 +596,7 @@ int main(void)
         SCENE_TEST(sums_are_kept_for_their_own_query_and_for_so_many),
         SCENE_TEST(exports_are_cut_when_the_server_has_to_stop),
         SCENE_TEST(health_says_what_the_books_have_in_memory),
+        SCENE_TEST(what_a_decision_waits_for_comes_before_the_next_slice_of_a_reading),
         SCENE_TEST(who_waits_to_read_reads_though_all_before_him_have_left),
         SCENE_TEST(the_line_for_readings_is_so_long_and_no_longer),
         SCENE_TEST(the_line_for_the_settler_is_so_long_and_no_longer),

@@ -133,12 +133,11 @@ static void park(h2o_socket_t *socket, const h2o_req_t *request)
     h2o_socket_read_start(socket, http_on_parked_readable);
 }
 
-/* What arrives before h2o asks for it may be read already, unless the next request is there. */
 static void unpark(h2o_socket_t *socket)
 {
     struct connection *connection = connection_of(socket);
     connection->is_parked = false;
-    h2o_socket_dont_read(socket, socket->input->size > connection->request_bytes);
+    h2o_socket_dont_read(socket, http_is_ahead(connection));
 }
 
 static bool is_head(const h2o_req_t *request)

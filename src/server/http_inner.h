@@ -123,6 +123,13 @@ static inline struct bytes input_of(const h2o_socket_t *socket)
     return (struct bytes){(const uint8_t *)socket->input->bytes, socket->input->size};
 }
 
+/* Whether enough is there of the requests behind the one that is answered: no more is read then. */
+static inline bool http_is_ahead(const struct connection *connection)
+{
+    enum { AHEAD_BYTES = 16 << 10 };
+    return connection->socket->input->size > connection->request_bytes + AHEAD_BYTES;
+}
+
 /* ---- http_h2o.c */
 
 const char *http_reason(unsigned status);

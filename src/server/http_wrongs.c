@@ -162,13 +162,14 @@ static void on_bytes(h2o_socket_t *socket, const char *error)
 }
 
 /* Nobody takes what arrives now: while a request is parked it is only looked at, for later, and
- * while an answer is on its way out it is read once, for h2o to find. Who sends on and takes no
+ * while an answer is on its way out some of it is read, for h2o to find. Who sends on and takes no
  * answers fills his own socket. */
 void http_on_parked_readable(h2o_socket_t *socket, const char *error)
 {
-    (void)error;
-    h2o_socket_read_stop(socket);
-    http_hold(connection_of(socket), true);
+    struct connection *connection = connection_of(socket);
+    if (error != NULL || connection->is_parked || http_is_ahead(connection))
+        h2o_socket_read_stop(socket);
+    http_hold(connection, true);
 }
 
 /* ---- writing */

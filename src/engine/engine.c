@@ -152,9 +152,7 @@ struct ruling engine_decide(struct engine *engine, const struct policy *policy,
                             struct fact *fact_out)
 {
     struct decision_context c = {
-        engine, policy, command, stamp, fact_out, {{{0, 0}}, 0},
-             false
-    };
+        .engine = engine, .policy = policy, .command = command, .stamp = stamp, .fact = fact_out};
     fact_clear(fact_out, stamp);
     const bool has_owner = command_owner(engine, command, &c.owner);
     c.is_outside = has_owner && c.owner.customer == 0;

@@ -23,6 +23,7 @@ parts=("$@")
 
 mkdir -p "$build"
 folder=$(realpath "$(mktemp -d "$build/bench.XXXXXX")")
+chmod 711 "$folder" # PostgreSQL goes through it as a user of its own
 servers=()
 leave() {
     local server
